@@ -1,0 +1,1 @@
+"""The agent of one database host: fences, promotes and watches its mysqld."""

@@ -1,0 +1,1 @@
+"""A whole Kembar cluster on one machine, from real servers in network namespaces."""

@@ -1,0 +1,1 @@
+"""The `kembar` command, a module per family of verbs."""

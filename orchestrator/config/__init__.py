@@ -1,0 +1,1 @@
+"""YAML files to validated models, with every mistake reported at once."""

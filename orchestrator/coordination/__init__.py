@@ -1,0 +1,1 @@
+"""ZooKeeper for both sides. No kazoo type leaves this folder."""

@@ -1,0 +1,1 @@
+"""What every daemon needs of its host: clocks, logging, threads that may not die unseen."""
