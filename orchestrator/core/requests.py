@@ -1,0 +1,71 @@
+"""What operators ask for, as records, and the pre-checks that admit or refuse it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.model import NodeName
+
+
+class Kind(StrEnum):
+    SWITCHOVER = "switchover"
+    FAILOVER = "failover"  # forced, with possible loss
+
+
+class RequestState(StrEnum):
+    REQUESTED = "requested"
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of an operator, and its answer. Stored at requests/<id>; the API makes it, the leader answers in it."""
+
+    id: str
+    kind: Kind
+    to: NodeName
+    reason: str
+    actor: str
+    epoch: int  # the epoch that the operator saw; another one by the time it is read refuses it
+    state: RequestState = RequestState.REQUESTED
+    answer: str = ""  # why refused or failed, or what was done
+    failed_checks: tuple[str, ...] = ()
+    incident: int = 0  # the history entry it led to
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No automatic failover begins until `for_s` after the record's ZooKeeper time; 0: until resumed."""
+
+    active: bool = False
+    for_s: float = 3600.0
+    reason: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PreCheck:
+    """One condition of a planned move: passed or not, and what unblocks it."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The outcome of all pre-checks; `admitted` only if every one passed."""
+
+    checks: tuple[PreCheck, ...]
+
+    @property
+    def admitted(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        return tuple(f"{check.name}: {check.detail}" for check in self.checks if not check.passed)
