@@ -72,5 +72,5 @@ class Diverged(KembarError):
     """The data is not what the plan expects."""
 
 
-class InvariantBroken(Exception):  # noqa: N818 - not an error that anybody handles: the process must end
+class InvariantBroken(Exception):
     """A bug of ours. Never caught."""

@@ -1,4 +1,4 @@
-"""Events and incidents: what happened, why, who started it, and its timeline. Written after the fact, never decided on."""
+"""Events and incidents: what happened, why, who started it, its timeline. Written after the fact, never decided on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the event log, stored at history/events/<n>; `type` as in CloudEvents, without the leading `kembar.`."""
+    """One line of the event log, at history/events/<n>; `type` as in CloudEvents, without the leading `kembar.`."""
 
     type: str
     at: str

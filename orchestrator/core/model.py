@@ -1,4 +1,4 @@
-"""The values both sides share: the desired record, leases, reports, policy, goals. No behaviour beyond their invariants."""
+"""The values both sides share: the desired record, leases, reports, policy, goals; no more than their invariants."""
 
 from __future__ import annotations
 
