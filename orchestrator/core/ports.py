@@ -134,7 +134,7 @@ class Gate(Protocol):
     """The kernel rules before the VIP. Closed means: TCP reset for clients, silence to ARP."""
 
     def load(self) -> None:
-        """(Re)create both tables with empty sets: shut. Only at boot, or when rules are missing and the address gone."""
+        """(Re)create both tables with empty sets: shut. Only at boot, or when rules are missing and no VIP is here."""
 
     def intact(self) -> bool:
         """Whether the rules in the kernel are exactly ours: a foreign flush leaves the sets and takes the rules."""
@@ -166,7 +166,7 @@ class VirtualIp(Protocol):
         """Remove the address wherever it is configured on this host. Idempotent."""
 
     def reset_clients(self) -> None:
-        """Destroy every TCP socket whose local address is the VIP, so that clients get a reset; only while it is here."""
+        """Destroy every TCP socket whose local address is the VIP, so that clients get a reset. Needs the VIP here."""
 
     def announce(self) -> None:
         """Send one gratuitous ARP request and one reply."""

@@ -23,7 +23,7 @@ class RequestState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request of an operator, and its answer: at requests/<id>, made by the API, answered by the leader in place."""
+    """One request of an operator, and its answer: at requests/<id>, made by the API, answered by the leader."""
 
     id: str
     kind: Kind
