@@ -1,7 +1,8 @@
 """Packages of a distribution, unpacked into the private cache and never installed. Owns the cache; runs nothing of them.
 
 apt's own machinery does the work on private directories, so that mirrors, proxies and signature checks of the host
-apply. The status file is empty, hence a closure is complete, the C library included: it runs on any host.
+apply. The status file is empty, hence a closure is complete. That of another suite holds its own C library and
+loader and runs on any host; that of the host's own release leaves the C library out, since the host has it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from orchestrator.core.errors import Refused
 
 APT_ETC = Path("/etc/apt")
 LISTS_FRESH_S = 3600
+HOST_HAS = ("libc6_",)  # a loader and a C library of different builds do not mix
 MANIFEST = "kembar-packages.json"
 
 
@@ -37,12 +39,12 @@ def cache_dir() -> Path:
     return path
 
 
-def fetch(packages: Sequence[str], *, suite: str | None = None) -> Path:
+def fetch(packages: Sequence[str], *, suite: str | None = None, closure: bool = True) -> Path:
     """The folder that holds the packages with all that they depend on, unpacked; fetched if it is not in the cache.
 
-    `suite` None is the host's own release. A second call returns at once; calls at the same time wait for the first,
-    and one that was cut short leaves nothing that a later one would use. What is fetched is said on stderr.
-    `packages.json` style facts are in `manifest()`. Raises Refused if the host has no apt or the download fails.
+    `suite` None is the host's own release; without `closure` the named packages only (the closure of ZooKeeper's
+    jars is a desktop of 215 packages). A second call returns at once; calls at the same time wait for the first,
+    and one that was cut short leaves nothing that a later one would use. What is fetched is said on stderr. Raises Refused if the host has no apt or the download fails.
     """
     codename = _codename()
     root = cache_dir() / "roots" / f"{'+'.join(packages)}-{suite or codename}"
@@ -50,7 +52,8 @@ def fetch(packages: Sequence[str], *, suite: str | None = None) -> Path:
         return root
     with lock("fetch"):
         if not root.is_dir():
-            _build(root, packages, _private_apt(codename, suite))
+            leave_out = HOST_HAS if suite is None else ()
+            _build(root, packages, _private_apt(codename, suite), closure=closure, leave_out=leave_out)
     return root
 
 
@@ -122,7 +125,9 @@ def _private_apt(codename: str, suite: str | None) -> list[str]:
     return [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
 
 
-def _build(root: Path, packages: Sequence[str], apt: Sequence[str]) -> None:
+def _build(
+    root: Path, packages: Sequence[str], apt: Sequence[str], *, closure: bool, leave_out: tuple[str, ...]
+) -> None:
     """Download and unpack beside the final place, then rename: a folder of the final name is always complete."""
     root.parent.mkdir(parents=True, exist_ok=True)
     for stale in root.parent.glob(".unfinished-*"):  # of a run that was killed; we hold the lock
@@ -131,9 +136,10 @@ def _build(root: Path, packages: Sequence[str], apt: Sequence[str]) -> None:
         archives, tree = Path(scratch) / "archives", Path(scratch) / "tree"
         (archives / "partial").mkdir(parents=True)
         tree.mkdir()
-        say(f"kembar: fetching {' '.join(packages)} and what it depends on into {root}")
-        _download(packages, apt, archives)
-        debs = sorted(archives.glob("*.deb"))
+        say(f"kembar: fetching {' '.join(packages)}{' and what it depends on' if closure else ''} into {root}")
+        verb = ["-y", "--download-only", "install"] if closure else ["download"]
+        _download([*verb, *packages], apt, archives)
+        debs = sorted(deb for deb in archives.glob("*.deb") if not deb.name.startswith(leave_out))
         _unpack(debs, tree)
         _relative_links(tree)
         digests = {deb.name: hashlib.sha256(deb.read_bytes()).hexdigest() for deb in debs}
@@ -141,20 +147,18 @@ def _build(root: Path, packages: Sequence[str], apt: Sequence[str]) -> None:
         tree.rename(root)
 
 
-def _download(packages: Sequence[str], apt: Sequence[str], archives: Path) -> None:
-    stamp = archives_stamp = _lists_stamp(apt)
+def _download(command: Sequence[str], apt: Sequence[str], archives: Path) -> None:
+    """Run it on package lists younger than an hour; if it fails with lists that were not just made, make them anew."""
+    stamp = _lists_stamp(apt)
     fresh = stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_FRESH_S
-    for attempt_with_update in ([False, True] if fresh else [True]):
-        if attempt_with_update:
-            _apt_get([*apt, "update"], "package lists")
-            archives_stamp.touch()
+    for update in (False, True) if fresh else (True,):
+        if update:
+            _apt_get([*apt, "update"], "package lists", archives)
+            stamp.touch()
         try:
-            _apt_get(
-                [*apt, "-o", f"Dir::Cache::archives={archives}", "-y", "--download-only", "install", *packages],
-                " ".join(packages),
-            )
+            _apt_get([*apt, "-o", f"Dir::Cache::archives={archives}", *command], "packages", archives)
         except Refused:
-            if attempt_with_update:
+            if update:
                 raise
         else:
             return
@@ -165,8 +169,8 @@ def _lists_stamp(apt: Sequence[str]) -> Path:
     return Path(status.partition("=")[2]).with_name("lists-updated")
 
 
-def _apt_get(arguments: Sequence[str], what: str) -> None:
-    """Run apt-get, its progress as a bar on stderr. Raises Refused with apt's own last words."""
+def _apt_get(arguments: Sequence[str], what: str, folder: Path) -> None:
+    """Run apt-get in that folder (`download` leaves its files there), its progress as a bar on stderr. Raises Refused with apt's own last words."""
     read_end, write_end = os.pipe()
     draw = bar(what)
     with tempfile.TemporaryFile("w+") as output, os.fdopen(read_end) as progress:
@@ -176,6 +180,7 @@ def _apt_get(arguments: Sequence[str], what: str) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=(write_end,),
+            cwd=folder,
             env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
         ) as process:
             os.close(write_end)
