@@ -1,0 +1,87 @@
+"""kazoo's surroundings: sockets with short timeouts, and callbacks in the connection thread. Owns no protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.handlers.utils import create_tcp_connection
+
+# kazoo waits a whole session timeout for a SYN, which was 2.48 s until the next server with T=2 (measured).
+CONNECT_S = 0.3
+# The kernel gives up a connection whose data nobody acknowledges; without it that takes minutes.
+USER_TIMEOUT_MS = 500
+
+Socket = Any  # a socket.socket or ssl.SSLSocket
+
+
+class Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    """What kazoo asks of its host, without kazoo's two worker threads.
+
+    Results and watch events are handed over in the connection thread itself, which saves a queue and a thread switch
+    an answer; hence no callback may block.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._socket: Socket | None = None
+        self._opened = 0.0
+
+    def start(self) -> None:
+        self._running = True
+
+    def stop(self) -> None:
+        self._running = False
+
+    def dispatch_callback(self, callback: Any) -> None:
+        """Run a watch in the connection thread."""
+        callback.func(*callback.args)
+
+    def create_connection(self, *args: Any, **kwargs: Any) -> Socket:
+        """A TCP (or TLS) connection within CONNECT_S. Raises OSError."""
+        kwargs["timeout"] = CONNECT_S
+        opened = create_tcp_connection(socket, *args, **kwargs)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        self._opened = time.monotonic()
+        self._socket = opened
+        return opened
+
+    def opened_for_s(self) -> float:
+        """Seconds since the last TCP connection was made; for the deadline of the handshake only."""
+        return time.monotonic() - self._opened if self._socket is not None else 0.0
+
+    def cut(self) -> None:
+        """Shut the connection down, so that kazoo's loop sees its end at once and goes to the next server."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def select(
+        self, readers: list[Socket], writers: list[Socket], _: list[Socket], timeout: float | None = None
+    ) -> tuple[list[Socket], list[Socket], list[Socket]]:
+        """`select` by poll(2): kazoo's own makes and closes an epoll descriptor each time, several times a request."""
+        # Bytes that TLS has already decrypted are invisible to the kernel.
+        pending = [s for s in readers if hasattr(s, "pending") and s.pending() > 0]
+        if pending:
+            return pending, [], []
+        poll = select.poll()
+        by_fd: dict[int, Socket] = {}
+        for sockets, mask in ((readers, select.POLLIN), (writers, select.POLLOUT)):
+            for each in sockets:
+                poll.register(each, mask)
+                by_fd[each.fileno()] = each
+        # Rounded up: a wait that ends early would make kazoo's loop spin.
+        ready = [by_fd[fd] for fd, _ in poll.poll(None if timeout is None else math.ceil(timeout * 1000))]
+        return [s for s in ready if s in readers], [s for s in ready if s in writers], []
+
+    def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
+        thread = threading.Thread(target=func, args=args, kwargs=kwargs, name="zookeeper", daemon=True)
+        thread.start()
+        return thread

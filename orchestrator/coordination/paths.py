@@ -1,0 +1,135 @@
+"""Every path under /kembar/<cluster>. Owns the names, not what is stored there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from orchestrator.core.errors import ConfigWrong
+from orchestrator.core.model import NodeName
+
+ROOT = "/kembar"
+# No dots: ZooKeeper refuses "." and "..", and a name must not be able to leave its folder.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def _checked(kind: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ConfigWrong((f"{kind} {name!r} is no usable name: 1 to 64 of A-Z a-z 0-9 _ -, not starting with _ or -",))
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The paths of one cluster. Raises ConfigWrong for a name that cannot be one part of a path."""
+
+    cluster: str
+
+    def __post_init__(self) -> None:
+        _checked("cluster", self.cluster)
+
+    @property
+    def root(self) -> str:
+        return f"{ROOT}/{self.cluster}"
+
+    @property
+    def desired(self) -> str:
+        return f"{self.root}/desired"
+
+    @property
+    def leader(self) -> str:
+        return f"{self.root}/leader"
+
+    @property
+    def election(self) -> str:
+        return f"{self.root}/election"
+
+    def candidate_prefix(self, owner: str) -> str:
+        """What the server appends a ten-digit number to."""
+        return f"{self.election}/c-{_checked('owner', owner)}-"
+
+    @property
+    def leases(self) -> str:
+        return f"{self.root}/lease"
+
+    def lease(self, node: NodeName) -> str:
+        return f"{self.leases}/{_checked('node', node)}"
+
+    @property
+    def syncs(self) -> str:
+        return f"{self.root}/sync"
+
+    def sync(self, node: NodeName) -> str:
+        return f"{self.syncs}/{_checked('node', node)}"
+
+    @property
+    def reports(self) -> str:
+        return f"{self.root}/reports"
+
+    def report(self, node: NodeName) -> str:
+        return f"{self.reports}/{_checked('node', node)}"
+
+    @property
+    def requests(self) -> str:
+        return f"{self.root}/requests"
+
+    def request(self, request_id: str) -> str:
+        return f"{self.requests}/{_checked('request', request_id)}"
+
+    @property
+    def reconciles(self) -> str:
+        return f"{self.root}/reconcile"
+
+    def reconcile(self, reconcile_id: str) -> str:
+        return f"{self.reconciles}/{_checked('reconcile', reconcile_id)}"
+
+    @property
+    def pause(self) -> str:
+        return f"{self.root}/pause"
+
+    @property
+    def policy(self) -> str:
+        return f"{self.root}/policy"
+
+    @property
+    def events(self) -> str:
+        return f"{self.root}/history/events"
+
+    def event(self, number: int) -> str:
+        """Ten digits, so that the names sort by number."""
+        return f"{self.events}/{number:010d}"
+
+    @property
+    def incidents(self) -> str:
+        return f"{self.root}/history/incidents"
+
+    def incident(self, incident_id: str) -> str:
+        return f"{self.incidents}/{_checked('incident', incident_id)}"
+
+    @property
+    def totals(self) -> str:
+        return f"{self.root}/totals"
+
+    @property
+    def outbox(self) -> str:
+        return f"{self.root}/outbox"
+
+    def notice(self, notice_id: str) -> str:
+        return f"{self.outbox}/{_checked('notice', notice_id)}"
+
+    def folders(self) -> tuple[str, ...]:
+        """Every folder, parents first: what provisioning makes before it puts the records in."""
+        return (
+            ROOT,
+            self.root,
+            self.election,
+            self.leases,
+            self.syncs,
+            self.reports,
+            self.requests,
+            self.reconciles,
+            f"{self.root}/history",
+            self.events,
+            self.incidents,
+            self.outbox,
+        )
