@@ -1,0 +1,153 @@
+"""orchestrator.yaml: who we are, where we listen, which clusters we look after, whose tokens we accept."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, RootModel, ValidationInfo, field_validator
+
+from orchestrator.config.load import Section, Wrong, load, reject
+from orchestrator.config.shared import (
+    AbsolutePath,
+    Endpoint,
+    Log,
+    Membership,
+    Name,
+    Node,
+    Paced,
+    SecretFile,
+    Vip,
+    ZooKeeper,
+    endpoint,
+    pair_wrongs,
+    vip_wrongs,
+)
+from orchestrator.core.access import AccessRole, Token
+from orchestrator.core.model import NodeName
+
+INHERITED = "inherited"
+
+
+def _listen(text: Any) -> Endpoint | None:
+    return None if text in (None, INHERITED) else endpoint(text)
+
+
+class ClusterSection(Paced):
+    """One pair behind one VIP."""
+
+    name: Name = Field(description="the cluster's name, for example shop")
+    nodes: list[Node] = Field(min_length=2, max_length=2, description="exactly two hosts, each with name and address")
+    vip: Vip = Field(description="address and subnet")
+
+    @field_validator("nodes")
+    @classmethod
+    def _pair(cls, nodes: list[Node]) -> list[Node]:
+        wrongs = [Wrong(w.message, w.hint, (1, *w.at)) for w in pair_wrongs(nodes[0], nodes[1])]
+        if wrongs:
+            reject(*wrongs)
+        return nodes
+
+    @field_validator("vip")
+    @classmethod
+    def _vip(cls, vip: Vip, info: ValidationInfo) -> Vip:
+        wrongs = tuple(vip_wrongs(vip, tuple(info.data.get("nodes", ()))))
+        if wrongs:
+            reject(*wrongs)
+        return vip
+
+    @property
+    def pair(self) -> tuple[NodeName, NodeName]:
+        """The names of both hosts, in the order of the file."""
+        first, second = self.nodes
+        return NodeName(first.name), NodeName(second.name)
+
+
+class OrchestratorConfig(Section):
+    """The whole file."""
+
+    name: Name = Field(description="this orchestrator's own name, different on each host")
+    plain_http: bool = Field(default=False, strict=True, description="allow HTTP without TLS outside loopback")
+    listen: Annotated[Endpoint | None, BeforeValidator(_listen)] = Field(
+        default=Endpoint("127.0.0.1", 8080),
+        description="ADDRESS:PORT, or 'inherited' for a socket passed by LISTEN_FDS",
+    )
+    zookeeper: ZooKeeper = Field(description="hosts, and session_timeout_s")
+    clusters: list[ClusterSection] = Field(min_length=1, description="each with name, nodes and vip")
+    tokens_file: SecretFile | None = Field(default=None, description="API tokens by hash; without it nobody may act")
+    anonymous_viewers: bool = Field(default=False, strict=True, description="let anyone who reaches us read")
+    state_dir: AbsolutePath = Path("/var/lib/kembar")
+    log: Log = Log()
+
+    @field_validator("listen")
+    @classmethod
+    def _loopback(cls, listen: Endpoint | None, info: ValidationInfo) -> Endpoint | None:
+        if listen and not IPv4Address(listen.host).is_loopback and not info.data.get("plain_http", True):
+            reject(
+                Wrong(
+                    f"{listen} is not loopback, and tokens would cross the network in clear",
+                    "listen on 127.0.0.1 behind a proxy that speaks TLS, or set plain_http: true",
+                )
+            )
+        return listen
+
+    @field_validator("clusters")
+    @classmethod
+    def _distinct(cls, clusters: list[ClusterSection]) -> list[ClusterSection]:
+        wrongs = []
+        for i, cluster in enumerate(clusters):
+            for other in clusters[:i]:
+                if cluster.name == other.name:
+                    wrongs.append(Wrong(f"{cluster.name!r} is listed twice", at=(i, "name")))
+                if cluster.vip.address == other.vip.address:
+                    wrongs.append(
+                        Wrong(f"{cluster.vip.address} is the VIP of {other.name!r} too", at=(i, "vip", "address"))
+                    )
+        if wrongs:
+            reject(*wrongs)
+        return clusters
+
+    def membership(self, cluster: ClusterSection) -> Membership:
+        """What the agents' files of that cluster must say too."""
+        return Membership(
+            cluster=cluster.name,
+            pair=frozenset((NodeName(node.name), node.address) for node in cluster.nodes),
+            vip=(cluster.vip.address, cluster.vip.subnet),
+            zookeeper=frozenset(self.zookeeper.hosts),
+            policy=cluster.policy,
+        )
+
+
+class TokenSection(Section):
+    """One bearer token. The token itself is in nobody's file but its holder's."""
+
+    name: str = Field(min_length=1, description="who acts: the actor in the history")
+    role: AccessRole = Field(description="viewer, operator or admin")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="hash of the token: printf %s TOKEN | sha256sum")
+    clusters: list[Name] = Field(default=[], description="only these clusters; empty: all")
+    expires: date | None = Field(default=None, description="last day of validity, UTC, for example 2027-01-31")
+
+
+class TokensFile(RootModel[list[TokenSection]]):
+    """A list of tokens."""
+
+
+def load_tokens(path: Path) -> tuple[Token, ...]:
+    """The tokens in `tokens_file`. Raises ConfigWrong with every mistake."""
+    return tuple(
+        Token(
+            name=one.name,
+            role=one.role,
+            sha256=one.sha256,
+            clusters=tuple(one.clusters),
+            expires_s=_end_of(one.expires) if one.expires else None,
+        )
+        for one in load(TokensFile, path, {}).root
+    )
+
+
+def _end_of(day: date) -> float:
+    """Wall time at which the day is over, UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() + 86400

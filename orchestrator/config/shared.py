@@ -1,0 +1,230 @@
+"""What agents and orchestrators configure alike: names, pair, VIP, ZooKeeper, profile and timings, secrets."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from orchestrator.config.load import Section, Wrong, reject
+from orchestrator.core.lease import Timing
+from orchestrator.core.model import PROFILES, NodeName, Policy
+
+# Names are parts of ZooKeeper paths and of file names.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=3600)]
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        reject(Wrong(f"{path} is not an absolute path", "a daemon has no working directory of its own"))
+    return path
+
+
+def _secret(path: Path) -> Path:
+    """Checked now, so that a wrong mode is reported before anything starts and not at the first login."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        reject(Wrong(f"{path}: {error.strerror}", "put the secret alone into this file, mode 0600"))
+    wrongs = []
+    if not stat.S_ISREG(found.st_mode):
+        wrongs.append(Wrong(f"{path} is not a regular file"))
+    elif found.st_size == 0:
+        wrongs.append(Wrong(f"{path} is empty", "put the secret alone into this file"))
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        wrongs.append(Wrong(f"{path} is not readable by user id {os.geteuid()}", f"chown it: owner is {found.st_uid}"))
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        wrongs.append(Wrong(f"{path} has mode {mode:04o}: others can get at it", f"chmod 600 {path}"))
+    if wrongs:
+        reject(*wrongs)
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+SecretFile = Annotated[Path, AfterValidator(_absolute), AfterValidator(_secret)]
+
+
+def read_secret(path: Path) -> str:
+    """The secret in a file, without the line end that editors add."""
+    return path.read_text(encoding="utf-8").rstrip("\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An IPv4 address and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def endpoint(text: Any) -> Endpoint:
+    """Parse `192.0.2.11:2181`. A host name is refused: a failover must not wait for a name server."""
+    if isinstance(text, Endpoint):
+        return text
+    host, _, port = str(text).rpartition(":")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        reject(Wrong(f"{text!r} is not ADDRESS:PORT", "for example 192.0.2.11:2181"))
+    try:
+        address = IPv4Address(host)
+    except ValueError:
+        reject(Wrong(f"{host!r} is not an IPv4 address", "a failover must not wait for a name server"))
+    return Endpoint(str(address), int(port))
+
+
+IpPort = Annotated[Endpoint, BeforeValidator(endpoint)]
+
+
+class Node(Section):
+    """One database host."""
+
+    name: Name = Field(description="the host's name in the pair, for example db-a")
+    address: IPv4Address = Field(description="the host's own IPv4 address, for example 192.0.2.11")
+
+
+class Vip(Section):
+    """The address that clients use."""
+
+    address: IPv4Address = Field(description="the virtual IPv4 address, for example 192.0.2.100")
+    subnet: IPv4Network = Field(description="the network it belongs to, for example 192.0.2.0/24")
+
+
+class ZooKeeper(Section):
+    """The servers that agents and orchestrators meet in."""
+
+    hosts: list[IpPort] = Field(min_length=1, description="an odd number of servers, each ADDRESS:PORT")
+    session_timeout_s: Seconds = 2.0
+
+    @field_validator("hosts")
+    @classmethod
+    def _quorum(cls, hosts: list[Endpoint]) -> list[Endpoint]:
+        wrongs = [Wrong(f"{h} is listed twice", at=(i,)) for i, h in enumerate(hosts) if h in hosts[:i]]
+        if len(hosts) % 2 == 0:
+            wrongs.append(
+                Wrong(f"{len(hosts)} servers: an even number survives no more losses than one less", "use 3, or 5")
+            )
+        if wrongs:
+            reject(*wrongs)
+        return hosts
+
+    @property
+    def connect_string(self) -> str:
+        """As kazoo wants it: host:port, joined by commas."""
+        return ",".join(map(str, self.hosts))
+
+
+class Log(Section):
+    """Lines on stderr."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class TimingOverrides(Section):
+    """Lease timings that differ from the profile's. Seconds."""
+
+    renew_every_s: Seconds | None = None
+    authorised_s: Seconds | None = None
+    gate_ttl_s: Seconds | None = None
+
+    def over(self, base: Timing) -> Timing:
+        """The timing in force. Raises ValueError if it breaks the safety inequality."""
+        return replace(base, **self.model_dump(exclude_none=True))
+
+
+class Paced(Section):
+    """A profile and what differs from it; agents and orchestrators of one cluster must be given the same."""
+
+    profile: Literal["fast", "default"] = "default"
+    timing: TimingOverrides = TimingOverrides()
+
+    @field_validator("timing")
+    @classmethod
+    def _safe(cls, timing: TimingOverrides, info: ValidationInfo) -> TimingOverrides:
+        base = PROFILES.get(info.data.get("profile", ""))
+        if base is None:
+            return timing
+        renew, authorised, ttl = (
+            getattr(timing, key) or getattr(base.timing, key) for key in ("renew_every_s", "authorised_s", "gate_ttl_s")
+        )
+        wrongs = []
+        if 3 * renew > ttl:
+            key = "renew_every_s" if timing.renew_every_s is not None else "gate_ttl_s"
+            wrongs.append(
+                Wrong(
+                    f"3 * renew_every_s = {3 * renew:g} s must be at most gate_ttl_s = {ttl:g} s",
+                    f"renew_every_s {ttl / 3:.3g} or less, or gate_ttl_s {3 * renew:.3g} or more",
+                    (key,),
+                )
+            )
+        if ttl >= authorised:
+            key = "gate_ttl_s" if timing.gate_ttl_s is not None else "authorised_s"
+            wrongs.append(
+                Wrong(
+                    f"gate_ttl_s = {ttl:g} s must be less than authorised_s = {authorised:g} s",
+                    "the kernel's gate must close before the lease's horizon",
+                    (key,),
+                )
+            )
+        if wrongs:
+            reject(*wrongs)
+        return timing
+
+    @property
+    def policy(self) -> Policy:
+        """Profile and overrides as both sides use them."""
+        base = PROFILES[self.profile]
+        return replace(base, timing=self.timing.over(base.timing))
+
+
+def pair_wrongs(first: Node, second: Node) -> Iterator[Wrong]:
+    """What is wrong with two hosts as a pair, at keys of the second."""
+    if first.name == second.name:
+        yield Wrong(f"{second.name!r} is both hosts of the pair", "name two different hosts", ("name",))
+    if first.address == second.address:
+        yield Wrong(f"{second.address} is the address of both hosts", "give each host its own address", ("address",))
+
+
+def vip_wrongs(vip: Vip, nodes: tuple[Node, ...]) -> Iterator[Wrong]:
+    """What is wrong with a VIP for these hosts, at keys of the VIP."""
+    edges = (vip.subnet.network_address, vip.subnet.broadcast_address) if vip.subnet.prefixlen < 31 else ()
+    if vip.address not in vip.subnet:
+        hint = "give an address of the subnet that the interface is in"
+        yield Wrong(f"{vip.address} is outside the subnet {vip.subnet}", hint, ("address",))
+    elif vip.address in edges:
+        yield Wrong(f"{vip.address} is the network's own or the broadcast address of {vip.subnet}", at=("address",))
+    for node in nodes:
+        if node.address == vip.address:
+            yield Wrong(
+                f"{vip.address} is the own address of {node.name}",
+                "the VIP moves between the hosts: take a free address of the subnet",
+                ("address",),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What every file of one cluster must say alike."""
+
+    cluster: str
+    pair: frozenset[tuple[NodeName, IPv4Address]]
+    vip: tuple[IPv4Address, IPv4Network]
+    zookeeper: frozenset[Endpoint]
+    policy: Policy
+
+
+def differences(ours: Membership, theirs: Membership) -> tuple[str, ...]:
+    """Where two files of one cluster disagree: the names of the parts."""
+    parts = ("pair", "vip", "zookeeper", "policy")
+    return tuple(part for part in parts if getattr(ours, part) != getattr(theirs, part))
