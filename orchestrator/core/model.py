@@ -125,6 +125,7 @@ class Sync:
     epoch: int = 0
     incarnation: str = ""
     token: str = ""
+    standby: str = ""  # the standby's incarnation that this certification is about
     executed: str = ""  # of an armed record: the set that the standby must hold
     no_tx: int = 0  # Rpl_semi_sync_source_no_tx when armed
 
@@ -163,6 +164,7 @@ class Report:
     writable: bool = False
     gate_open: bool = False
     has_address: bool = False
+    oldest_transaction_s: float = 0.0
     stalled_s: float = 0.0  # how long the heartbeat commit has been waiting for the standby's acknowledgement
     unheard_s: float = 0.0  # how long no semi-sync replica has been connected
     durable: bool = True  # the settings of invariant I13 hold

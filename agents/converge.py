@@ -1,0 +1,240 @@
+"""An agent's way to its goal: what takes power away comes before what gives it, and the record before the server. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.model import Goal, Mode, Mysqld, Role
+
+
+class Action(StrEnum):
+    """One step of an agent. Each has a post-condition that it verifies itself; the executor stops at the first failure."""
+
+    # power away
+    SHUT_GATE = "shut_gate"
+    RESET_CLIENTS = "reset_clients"
+    SET_OFFLINE = "set_offline"
+    FORCE_READ_ONLY = "force_read_only"  # by SIGKILL if the server will not
+    SET_READ_ONLY = "set_read_only"  # never by force: planned switchover
+    KILL_MYSQLD = "kill_mysqld"
+    RELEASE = "release"
+    HAND_OVER = "hand_over"
+    DROP_ADDRESS = "drop_address"
+    SOURCE_OFF = "source_off"
+    # take over
+    STOP_RECEIVER = "stop_receiver"
+    DRAIN = "drain"
+    STOP_APPLIER = "stop_applier"
+    WRITE_PROMOTION = "write_promotion"
+    TAKE_LEASE = "take_lease"
+    # semi-sync
+    RECORD_RELAXED = "record_relaxed"
+    RELAX = "relax"
+    REQUIRE_ACK = "require_ack"
+    CERTIFY = "certify"
+    RECORD_DEGRADED = "record_degraded"
+    WITHDRAW = "withdraw"
+    # serve
+    SET_WRITABLE = "set_writable"
+    ADD_ADDRESS = "add_address"
+    OPEN_GATE = "open_gate"
+    ANNOUNCE = "announce"
+    PROBE_WRITE = "probe_write"
+    SAY_OPEN = "say_open"
+    # standby
+    START_MYSQLD = "start_mysqld"
+    CONFIGURE_CHANNEL = "configure_channel"
+    START_REPLICA = "start_replica"
+    SET_ONLINE = "set_online"
+    AWAIT_HANDOVER = "await_handover"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What the agent sees of its own host. The server's facts mean something only while mysqld is RUNNING."""
+
+    mysqld: Mysqld
+    incarnation: str = ""
+    # power
+    lease_held: bool = False  # held in the goal's epoch, and its last acknowledged renewal still authorises
+    lease_open: bool = False  # our lease record says held or revoked: it waits for our word
+    gate_open: bool = False
+    said_open: bool = False
+    has_address: bool = False
+    # server
+    offline: bool = True
+    read_only: bool = True
+    receiving: bool = False
+    applying: bool = False
+    follows_peer: bool = False
+    drained: bool = True
+    source_on: bool = False
+    commits_waiting: bool = False
+    # records and memory
+    relaxed: bool = False  # the relaxed record of this epoch is written
+    armed: bool = False  # the armed record of this epoch, mysqld and standby is written
+    certifying: bool = False  # armed, and neither late nor stalled: U2 may still come
+    degraded: bool = False  # semi-sync let a commit go since it was armed
+    promoted: bool = False  # promotion file of this epoch and this mysqld
+    opened: bool = False  # this mysqld was made writable in this epoch
+    was_primary: bool = False  # so was an earlier mysqld of this host, in this epoch
+    restart_due: bool = False  # nobody will take over: mysqld of the primary is to be started in place
+    standby_ready: bool = False  # the other node replicates, near, without errant transactions, not yet certified
+    errant: bool | None = None  # None: the primary's set is not known yet
+    refused: bool = False  # the server lacks a setting that Kembar needs
+    awaited: bool = False  # a handover waits for us to execute it
+
+
+def converge(goal: Goal, local: Local) -> tuple[Action, ...]:
+    """The next actions, in order; none when the goal is reached or somebody else has to move first."""
+    if local.mysqld is Mysqld.HUNG:
+        return (*_close(local), Action.KILL_MYSQLD, *_release(local))
+    if goal.role is not Role.HANDOVER and goal.role is not Role.PRIMARY:
+        demotion = _demote(local)
+        if demotion:
+            return demotion
+    match goal.role:
+        case Role.PRIMARY:
+            return _primary(goal, local)
+        case Role.HANDOVER:
+            return _hand_over(local)
+        case Role.PREPARE:
+            return _prepare(goal, local)
+        case Role.FENCED:
+            return (Action.STOP_RECEIVER,) if _alive(local) and local.receiving else ()
+        case Role.STANDBY | Role.RETURNING:
+            return _follow(local)
+
+
+def unable(goal: Goal, local: Local) -> str:
+    """Why this node cannot take over as its goal says; empty if it can, or need not."""
+    if goal.role not in (Role.PREPARE, Role.PRIMARY) or goal.heir is None or local.opened or local.was_primary:
+        return ""
+    if local.incarnation != goal.heir:
+        return f"incarnation: certified was {goal.heir}, running is {local.incarnation or 'nothing'}"
+    return ""
+
+
+def _alive(local: Local) -> bool:
+    return local.mysqld is Mysqld.RUNNING
+
+
+def _close(local: Local) -> tuple[Action, ...]:
+    """Sockets are destroyed while the address is still there, so that clients get a reset at once."""
+    return (Action.SHUT_GATE, Action.RESET_CLIENTS) if local.gate_open else ()
+
+
+def _release(local: Local) -> tuple[Action, ...]:
+    return (Action.RELEASE,) if local.lease_open else ()
+
+
+def _demote(local: Local) -> tuple[Action, ...]:
+    writable = _alive(local) and not local.read_only
+    if not (local.gate_open or local.lease_open or writable):
+        return ()
+    if writable and local.commits_waiting:
+        # super_read_only would wait behind the stalled commits, and releasing them would acknowledge them.
+        return (*_close(local), Action.KILL_MYSQLD, *_release(local))
+    server = (Action.SET_OFFLINE, Action.FORCE_READ_ONLY) if writable else ()
+    return (*_close(local), *server, *_release(local))
+
+
+def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
+    if not _alive(local):
+        return _primary_without_mysqld(local)
+    if unable(goal, local):
+        return ()
+    if not (local.opened or local.promoted or local.was_primary):
+        return _take_what_was_received(local)
+    if local.receiving or local.applying:
+        return (Action.STOP_RECEIVER, Action.STOP_APPLIER)
+    if not local.lease_held:
+        return (Action.TAKE_LEASE, *_open(goal, local))
+    return _open(goal, local) or _tend_semi_sync(goal, local)
+
+
+def _primary_without_mysqld(local: Local) -> tuple[Action, ...]:
+    if local.gate_open or local.lease_open:
+        return (*_close(local), *_release(local))
+    if local.mysqld is Mysqld.DEAD and local.restart_due:
+        return (Action.WITHDRAW, Action.START_MYSQLD)
+    return ()
+
+
+def _take_what_was_received(local: Local) -> tuple[Action, ...]:
+    """The write fence and the drain, proven by the promotion file."""
+    return (Action.STOP_RECEIVER, Action.DRAIN, Action.STOP_APPLIER, Action.WRITE_PROMOTION)
+
+
+def _open(goal: Goal, local: Local) -> tuple[Action, ...]:
+    """From a held lease to an open gate. In ASYNC the record comes before the relaxed server."""
+    actions: list[Action] = []
+    if goal.mode is Mode.ASYNC and not local.certifying:
+        if not local.relaxed:
+            actions.append(Action.RECORD_RELAXED)
+        if local.source_on:
+            actions.append(Action.RELAX)
+    if goal.mode is Mode.SYNC and not local.source_on:
+        actions.append(Action.REQUIRE_ACK)
+    if local.read_only or local.offline:
+        actions.append(Action.SET_WRITABLE)
+    if _may_serve(goal, local):
+        if not local.gate_open:
+            actions += [Action.ADD_ADDRESS, Action.OPEN_GATE, Action.ANNOUNCE]
+        if not local.said_open:
+            actions += [Action.PROBE_WRITE, Action.SAY_OPEN]
+    return tuple(actions)
+
+
+def _may_serve(goal: Goal, local: Local) -> bool:
+    """After a restart in place in SYNC, the recovered tail must first be on the standby, or ASYNC be recorded."""
+    return goal.mode is Mode.ASYNC or local.opened or goal.promotable is not None
+
+
+def _tend_semi_sync(goal: Goal, local: Local) -> tuple[Action, ...]:
+    if local.armed and local.degraded:
+        return (Action.RECORD_DEGRADED,)
+    if goal.promotable is None and local.standby_ready and not local.armed:
+        return (Action.CERTIFY,)
+    return ()
+
+
+def _hand_over(local: Local) -> tuple[Action, ...]:
+    if not _alive(local):
+        return (*_close(local), *_release(local))
+    if not local.lease_open:
+        return ()
+    read_only = () if local.read_only else (Action.SET_READ_ONLY,)
+    return (*read_only, *_close(local), Action.HAND_OVER)
+
+
+def _prepare(goal: Goal, local: Local) -> tuple[Action, ...]:
+    if not _alive(local) or unable(goal, local) or local.promoted:
+        return ()
+    return _take_what_was_received(local)
+
+
+def _follow(local: Local) -> tuple[Action, ...]:
+    """Standby or returning: the new primary is open, so the address goes; data before replication."""
+    if local.has_address:
+        return (Action.DROP_ADDRESS,)
+    if local.mysqld is Mysqld.DEAD:
+        return (Action.START_MYSQLD,)
+    if not _alive(local) or local.refused:
+        return ()
+    if local.source_on:
+        # With sessions waiting, switching it off would release them as acknowledged.
+        return (Action.KILL_MYSQLD,) if local.commits_waiting else (Action.SOURCE_OFF,)
+    if local.receiving and local.applying and local.follows_peer:
+        return _replicating(local)
+    if local.errant is not False:
+        return () if local.offline else (Action.SET_OFFLINE,)
+    configure = () if local.follows_peer else (Action.CONFIGURE_CHANNEL,)
+    return (*configure, Action.START_REPLICA)
+
+
+def _replicating(local: Local) -> tuple[Action, ...]:
+    if local.awaited:
+        return (Action.AWAIT_HANDOVER,)
+    return (Action.SET_ONLINE,) if local.offline else ()

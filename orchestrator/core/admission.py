@@ -1,0 +1,65 @@
+"""Every pre-check of an operator's request, passed or not, with what unblocks it."""
+
+from __future__ import annotations
+
+from orchestrator.core.model import Phase
+from orchestrator.core.requests import Admission, Kind, PreCheck, Request
+from orchestrator.core.situation import Situation
+
+TRANSACTION_AGE_MAX_S = 10.0
+
+
+def admit(request: Request, s: Situation) -> Admission:
+    """All checks for `request` in this situation; none is skipped, so that a person sees every obstacle at once."""
+    return Admission(
+        (_epoch(request, s), *(_switchover(request, s) if request.kind is Kind.SWITCHOVER else _forced(request, s)))
+    )
+
+
+def _epoch(request: Request, s: Situation) -> PreCheck:
+    return PreCheck(
+        "epoch",
+        request.epoch == s.cluster.epoch,
+        f"asked for in epoch {request.epoch}, the pair is in {s.cluster.epoch}: look again, then ask again",
+    )
+
+
+def _switchover(request: Request, s: Situation) -> tuple[PreCheck, ...]:
+    primary, standby = s.report(s.primary), s.report(s.standby)
+    oldest_s = primary.oldest_transaction_s if primary else 0.0
+    backlog = standby.backlog_transactions if standby else 0
+    return (
+        PreCheck("target", request.to == s.standby, f"{request.to!r} is not the standby, which is {s.standby}"),
+        PreCheck("phase", s.cluster.phase is Phase.STEADY, f"the pair is {s.cluster.phase}: wait until it is STEADY"),
+        PreCheck(
+            "primary", primary is not None and primary.gate_open, f"{s.primary} does not serve: see kembar status"
+        ),
+        PreCheck(
+            "certified",
+            s.standby_certified(),
+            f"{s.standby} is not certified to hold everything: see kembar status for the reason",
+        ),
+        PreCheck(
+            "backlog",
+            backlog <= s.policy.backlog_transactions_max,
+            f"{s.standby} has {backlog} transactions to apply, at most {s.policy.backlog_transactions_max}: wait",
+        ),
+        PreCheck(
+            "transactions",
+            oldest_s <= TRANSACTION_AGE_MAX_S,
+            f"a transaction on {s.primary} is {oldest_s:.0f} s old, at most {TRANSACTION_AGE_MAX_S:.0f} s: let it end",
+        ),
+    )
+
+
+def _forced(request: Request, s: Situation) -> tuple[PreCheck, ...]:
+    target, primary = s.report(request.to), s.report(s.primary)
+    return (
+        PreCheck("target", request.to == s.standby, f"{request.to!r} is not the node beside the primary, {s.standby}"),
+        PreCheck("heard", target is not None, f"{request.to} is not heard: start its agent"),
+        PreCheck(
+            "primary",
+            primary is None or not (primary.gate_open and primary.writable),
+            f"{s.primary} is healthy and serves: use kembar switchover",
+        ),
+    )

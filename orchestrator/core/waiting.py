@@ -1,0 +1,52 @@
+"""Why nothing is happening, and what ends the wait. Every situation without a rule has a reason here, or is healthy."""
+
+from __future__ import annotations
+
+from orchestrator.core.analysis import primary_silent, standby_lost
+from orchestrator.core.model import Mode, Phase
+from orchestrator.core.situation import Situation
+
+
+def reason(s: Situation, *, held: str = "") -> str:
+    """One sentence, empty if nothing is waited for. `held`: the rule that a pause or hold-down keeps from beginning."""
+    if held:
+        return f"{held} would begin now: " + ("paused, kembar resume" if s.paused else "hold-down, kembar ack")
+    if not s.hearing:
+        return "we have not heard ZooKeeper long enough to judge anybody's silence"
+    return _by_phase(s)
+
+
+def _by_phase(s: Situation) -> str:
+    match s.cluster.phase:
+        case Phase.FENCING:
+            return f"until the fence wait for {s.standby} has passed, or it has released"
+        case Phase.PROMOTING:
+            return f"for {s.primary} to apply what it received, and to open"
+        case Phase.SWITCHING:
+            return f"for {s.primary} to become read-only and for {s.standby} to hold everything"
+        case _:
+            return _settled(s)
+
+
+def _settled(s: Situation) -> str:
+    if primary_silent(s):
+        return _no_successor(s)
+    standby = s.report(s.standby)
+    if standby is not None and standby.errant:
+        return f"{s.standby} has transactions that {s.primary} never saw and stays fenced: {standby.errant}"
+    if standby is not None and standby.refusals:
+        return f"{s.standby} is refused: {standby.refusals[0]}"
+    if standby_lost(s):
+        return f"for {s.standby} to return: nobody can take over until it has"
+    if s.cluster.promotable is None:
+        return f"for {s.standby} to be certified"
+    return ""
+
+
+def _no_successor(s: Situation) -> str:
+    if s.cluster.mode is Mode.ASYNC or s.cluster.promotable is None:
+        return (
+            f"for {s.primary} to return: {s.standby} is not proven to hold everything; "
+            f"kembar failover --to {s.standby} --accept-data-loss ends the wait"
+        )
+    return f"for {s.standby}: certified as {s.cluster.promotable.incarnation}, which is not what runs there now"
