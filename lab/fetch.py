@@ -1,4 +1,4 @@
-"""Packages of a distribution, unpacked into the private cache and never installed. Owns the cache; runs nothing of them.
+"""Packages of a distribution, unpacked into the private cache and never installed. Owns the cache; runs none of them.
 
 apt's own machinery does the work on private directories, so that mirrors, proxies and signature checks of the host
 apply. The status file is empty, hence a closure is complete. That of another suite holds its own C library and
@@ -42,9 +42,10 @@ def cache_dir() -> Path:
 def fetch(packages: Sequence[str], *, suite: str | None = None, closure: bool = True) -> Path:
     """The folder that holds the packages with all that they depend on, unpacked; fetched if it is not in the cache.
 
-    `suite` None is the host's own release; without `closure` the named packages only (the closure of ZooKeeper's
-    jars is a desktop of 215 packages). A second call returns at once; calls at the same time wait for the first,
-    and one that was cut short leaves nothing that a later one would use. What is fetched is said on stderr. Raises Refused if the host has no apt or the download fails.
+    `suite` None is the host's own release; without `closure` the named packages only (the closure of ZooKeeper's jars
+    is a desktop of 215 packages). A second call returns at once; calls at the same time wait for the first, and one
+    that was cut short leaves nothing that a later one would use. What is fetched is said on stderr. Raises Refused if
+    the host has no apt or the download fails.
     """
     codename = _codename()
     root = cache_dir() / "roots" / f"{'+'.join(packages)}-{suite or codename}"
@@ -170,7 +171,10 @@ def _lists_stamp(apt: Sequence[str]) -> Path:
 
 
 def _apt_get(arguments: Sequence[str], what: str, folder: Path) -> None:
-    """Run apt-get in that folder (`download` leaves its files there), its progress as a bar on stderr. Raises Refused with apt's own last words."""
+    """Run apt-get in that folder (`download` leaves its files there), its progress as a bar on stderr.
+
+    Raises Refused with apt's own last words.
+    """
     read_end, write_end = os.pipe()
     draw = bar(what)
     with tempfile.TemporaryFile("w+") as output, os.fdopen(read_end) as progress:

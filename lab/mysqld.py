@@ -1,4 +1,4 @@
-"""A real mysqld for the lab: found or fetched, its data made, its configuration written. Starting it is the agent's work.
+"""A real mysqld for the lab: found or fetched, its data made, its configuration written. Only the agent starts it.
 
 Facts (measured on 9.7.4): without secure_file_priv it aborts on a missing directory; run through its private loader the
 process is called ld-linux-*, so it is known by its pid and never by its name.
@@ -141,7 +141,7 @@ def _version(command: Sequence[str]) -> str:
 
 
 def my_cnf(binary: MysqldBinary, instance: Instance) -> str:
-    """The option file of one node: shut at boot (invariant I9), and what preflight asks for (reconcile.md, section 2)."""
+    """The option file of one node: shut at boot (invariant I9), with what preflight asks for (reconcile.md 2)."""
     options: dict[str, object] = {
         **_places(binary),
         "datadir": instance.datadir,
@@ -237,7 +237,7 @@ def _places(binary: MysqldBinary) -> dict[str, object]:
 
 
 def command(binary: MysqldBinary, defaults_file: Path) -> list[str]:
-    """The complete command line of a node's mysqld, for `mysql.command` in its agent.yaml; it stays in the foreground."""
+    """The complete command line of a node's mysqld, for `mysql.command` of its agent.yaml; it stays in front."""
     return [*binary.command, f"--defaults-file={defaults_file}"]
 
 

@@ -1,7 +1,7 @@
 """Programs of the host that the lab needs: found where they are, else fetched and wrapped so that a path is enough.
 
-A fetched program comes from the host's own release and runs with the host's C library; the wrapper only names the folder
-of its other libraries. Nothing is installed.
+A fetched program comes from the host's own release and runs with the host's C library; the wrapper only names the
+folder of its other libraries. Nothing is installed.
 """
 
 from __future__ import annotations
