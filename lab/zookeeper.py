@@ -17,8 +17,8 @@ from orchestrator.core.errors import CoordinatorUnavailable, Refused
 
 CLIENT_PORT = 2181
 # Only what a quorum server loads; the closure of Debian's package is a desktop.
-PACKAGES = ("libzookeeper-java", "libslf4j-java", "libdropwizard-metrics-java")
-JARS = ("zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-jdk14", "metrics-core")
+PACKAGES = ("libzookeeper-java", "libslf4j-java", "libdropwizard-metrics-java", "libsnappy-java")
+JARS = ("zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-jdk14", "metrics-core", "snappy-java")
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 
