@@ -1,4 +1,4 @@
-"""An agent's way to its goal: what takes power away comes before what gives it, and the record before the server. Pure."""
+"""An agent's way to its goal: what takes power away comes before what gives it, the record before the server. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.core.model import Goal, Mode, Mysqld, Role
 
 
 class Action(StrEnum):
-    """One step of an agent. Each has a post-condition that it verifies itself; the executor stops at the first failure."""
+    """One step of an agent. Each verifies its own post-condition; the executor stops at the first failure."""
 
     # power away
     SHUT_GATE = "shut_gate"
