@@ -1,0 +1,384 @@
+"""The renewal thread: it alone writes this node's lease, and it alone arms, opens, renews and shuts the gate.
+
+With two threads, one could pause before ARM, wake after the other's release, and open beside the new primary.
+The loop opens no file and takes no lock over I/O; nothing in it waits longer than a renewal period while the gate is open.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from orchestrator.core.errors import (
+    CoordinatorUnavailable,
+    GateRefused,
+    KembarError,
+    StaleWrite,
+    StepFailed,
+    UnknownOutcome,
+)
+from orchestrator.core.lease import Timing
+from orchestrator.core.model import Instant, Lease, LeaseState
+from orchestrator.core.ports import Clock, Coordinator, Gate, Op, Pending, SetData, VirtualIp
+from orchestrator.core.wire import decode, encode
+
+ANSWER_S = 1.0  # of a take or release; the gate is shut, or stays armed no longer than its own life
+READ_BACK_S = 0.04  # well below gate_ttl_s, so that a doubt never costs the gate its renewal
+ANNOUNCE_AFTER_S = (0.02, 0.1, 0.5, 1.0)  # then every ANNOUNCE_EVERY_S: a lost announcement is repaired by the next
+ANNOUNCE_EVERY_S = 30.0
+REFRESH_ADDRESS_S = 1.0  # its lifetime is in whole seconds and may end up to 1 s late
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """What the thread holds, as of its last pass."""
+
+    lease: Lease
+    sent: Instant | None  # holder's clock before the last acknowledged renewal; None after SHUT
+    gate_open: bool
+    known: bool  # whether our own lease record has been read
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A renewal whose answer is not in, or whose outcome is in doubt."""
+
+    lease: Lease
+    sent: Instant
+    pending: Pending
+
+
+class LeaseKeeper:
+    """Owns power. Every public method may be called from any thread; the work is done in the keeper's own."""
+
+    def __init__(
+        self,
+        path: str,
+        owner: str,
+        coordinator: Coordinator,
+        gate: Gate,
+        vip: VirtualIp,
+        clock: Clock,
+        timing: Timing,
+        *,
+        address_lifetime_s: int,
+        changed: Callable[[], None],
+    ) -> None:
+        self._path, self._owner = path, owner
+        self._coordinator, self._gate, self._vip, self._clock = coordinator, gate, vip, clock
+        self._used = self._wanted = timing
+        self._address_lifetime_s = address_lifetime_s
+        self._changed = changed
+        self._lease, self._version = Lease(timing=timing), -1
+        self._sent: Instant | None = None
+        self._flight: _Flight | None = None
+        self._doubt = False
+        self._gate_open = gate.is_open()
+        self._opened_at: Instant | None = None
+        self._announced = 0
+        self._refreshed: Instant = float("-inf")
+        self._commands: deque[Callable[[], None]] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._power = Power(self._lease, None, self._gate_open, known=False)
+
+    # --- any thread
+
+    def power(self) -> Power:
+        """What is held now; a value, not a view."""
+        return self._power
+
+    def may_act(self) -> bool:
+        """Whether the last acknowledged renewal still lets the gate be renewed."""
+        power = self._power
+        return power.lease.state is LeaseState.HELD and self._used.may_act(self._clock.holder_now(), power.sent)
+
+    def follow(self, timing: Timing) -> None:
+        """Use other timings: longer ones only after the lease record says so, it shrinks only after they are used."""
+        self._wanted = timing
+
+    def take(self, epoch: int, incarnation: str, others: Sequence[Op]) -> None:
+        """Hold the lease in `epoch`, in one write with `others` (the check of the desired record among them).
+
+        Raises StaleWrite, CoordinatorUnavailable, UnknownOutcome.
+        """
+        self._ask(lambda: self._take(epoch, incarnation, others))
+
+    def open(self) -> None:
+        """Gate probation: ARM, then check the horizon, then OPEN. Raises GateRefused, StepFailed (no authority)."""
+        self._ask(self._open)
+
+    def say_open(self) -> None:
+        """Tell the leader that clients are served: with the next renewal, which is sent at once."""
+        self._ask(self._say_open)
+
+    def shut(self) -> None:
+        """SHUT the gate, and forget the authority to open it again before another renewal."""
+        self._ask(self._shut)
+
+    def release(self, why: str, executed: str = "", began: Instant | None = None) -> None:
+        """Shut, then say so. Only when nothing local can write any more. Raises as take()."""
+        self._ask(lambda: self._release(why, executed, began))
+
+    def exited(self, began: Instant) -> None:
+        """From the process watch: mysqld has begun to exit, so release at once, without waiting for a tick."""
+        self._commands.append(lambda: self._release_if_held("exited", began))
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread. The gate is left to close by itself, so that a successor may adopt it."""
+        self._stopping = True
+        self._wake.set()
+
+    # --- the keeper's thread
+
+    def run(self) -> None:
+        """The loop: commands, the answer in flight, the next renewal, the gate."""
+        while not self._stopping:
+            self._wake.wait(self._used.renew_every_s)
+            self._wake.clear()
+            self._pass()
+
+    def _pass(self) -> None:
+        before = self._power
+        while self._commands:
+            self._commands.popleft()()
+        self._hear_answer()
+        self._send_renewal()
+        self._renew_gate()
+        self._repeat_announcement()
+        self._power = Power(self._lease, self._sent, self._gate_open, known=self._version >= 0)
+        if (before.lease.state, before.gate_open) != (self._lease.state, self._gate_open):
+            self._changed()
+
+    def _ask(self, command: Callable[[], None]) -> None:
+        answer: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                command()
+            except KembarError as error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(None)
+
+        self._commands.append(run)
+        self._wake.set()
+        answer.result(3 * ANSWER_S)
+        self._power = Power(self._lease, self._sent, self._gate_open, known=self._version >= 0)
+
+    # renewals
+
+    def _hear_answer(self) -> None:
+        flight = self._flight
+        if self._doubt:
+            self._read_back()
+        elif flight is not None and flight.pending.done():
+            self._settle(flight)
+
+    def _settle(self, flight: _Flight) -> None:
+        try:
+            (version,) = flight.pending.result(0)
+        except CoordinatorUnavailable:
+            self._flight = None
+        except (UnknownOutcome, StaleWrite):
+            self._doubt = True
+            self._read_back()
+        else:
+            self._accept(flight, int(version))
+
+    def _accept(self, flight: _Flight, version: int) -> None:
+        self._lease, self._version, self._sent = flight.lease, version, flight.sent
+        self._used = self._wanted
+        self._flight, self._doubt = None, False
+
+    def _read_back(self) -> None:
+        """After a doubt: our own word by its owner and number, somebody else's by anything else; an older read says nothing."""
+        try:
+            stored = self._coordinator.read(self._path, READ_BACK_S)
+        except CoordinatorUnavailable:
+            return
+        if stored is None or stored.version < self._version:
+            return
+        found, flight = decode(Lease, stored.data), self._flight
+        if flight is not None and (found.owner, found.n, found.state) == (self._owner, flight.lease.n, LeaseState.HELD):
+            self._accept(flight, stored.version)
+            return
+        if stored.version == self._version:
+            self._flight, self._doubt = None, False  # it never happened
+            return
+        self._lose(found, stored.version)
+
+    def _lose(self, found: Lease, version: int) -> None:
+        """Somebody took the lease: the leader by a revoke."""
+        self._shut()
+        self._lease, self._version = found, version
+        self._flight, self._doubt = None, False
+
+    def _send_renewal(self) -> None:
+        if self._lease.state is not LeaseState.HELD or self._flight is not None or self._lease.owner != self._owner:
+            return
+        timing = self._used.longest(self._wanted)
+        lease = replace(
+            self._lease, n=self._lease.n + 1, timing=timing, gate_open=self._lease.gate_open and self._gate_open
+        )
+        self._flight = self._write(lease, self._version)
+
+    def _write(self, lease: Lease, version: int, others: Sequence[Op] = ()) -> _Flight | None:
+        sent = self._clock.holder_now()  # before it is sent: the horizon counts from here
+        try:
+            pending = self._coordinator.submit((SetData(self._path, encode(lease), version), *others), self._wake.set)
+        except CoordinatorUnavailable:
+            return None
+        return _Flight(lease, sent, pending)
+
+    # commands
+
+    def _take(self, epoch: int, incarnation: str, others: Sequence[Op]) -> None:
+        self._know()
+        self._land()
+        lease = Lease(
+            LeaseState.HELD,
+            epoch,
+            self._owner,
+            self._lease.n + 1,
+            incarnation=incarnation,
+            timing=self._used.longest(self._wanted),
+        )
+        flight = self._written(lease, others)
+        self._sent = flight.sent
+        if self._gate_open:
+            self._renew_gate()  # adopted from an agent that ended: the element must not run out meanwhile
+
+    def _say_open(self) -> None:
+        self._land()
+        flight = self._written(replace(self._lease, n=self._lease.n + 1, gate_open=True))
+        self._sent = flight.sent
+
+    def _release_if_held(self, why: str, began: Instant) -> None:
+        if self._lease.state is not LeaseState.HELD:
+            return
+        try:
+            self._release(why, "", began)
+        except KembarError:
+            self._changed()  # the gate is shut, which is the fence; the tick tries the word again
+
+    def _release(self, why: str, executed: str, began: Instant | None) -> None:
+        self._shut()
+        self._know()
+        took_ms = 0.0 if began is None else (self._clock.holder_now() - began) * 1000
+        self._say_released(replace(self._lease, why=why, executed=executed, took_ms=round(took_ms, 2)))
+
+    def _say_released(self, lease: Lease) -> None:
+        lease = replace(lease, state=LeaseState.RELEASED, owner=self._owner, n=lease.n + 2, gate_open=False)
+        # A renewal in flight is not waited for: one session's writes are applied in order.
+        version = self._version + (1 if self._flight is not None else 0)
+        self._flight = None
+        try:
+            self._written(lease, version=version)
+        except StaleWrite:
+            self._version = -1
+            self._know()
+            self._written(replace(lease, n=lease.n + 1))
+
+    def _written(self, lease: Lease, others: Sequence[Op] = (), version: int | None = None) -> _Flight:
+        flight = self._write(lease, self._version if version is None else version, others)
+        if flight is None:
+            raise CoordinatorUnavailable(f"lease {lease.state} in epoch {lease.epoch}: not connected, nothing was sent")
+        try:
+            answer = flight.pending.result(ANSWER_S)
+        except (StaleWrite, UnknownOutcome):
+            self._version = -1  # read again before the next write
+            raise
+        self._lease, self._version = lease, int(answer[0])
+        return flight
+
+    def _land(self) -> None:
+        """Let a renewal in flight come down, for its version is needed next."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            try:
+                (version,) = flight.pending.result(ANSWER_S)
+            except KembarError:
+                self._version = -1
+                self._know()
+            else:
+                self._accept(flight, int(version))
+
+    def _know(self) -> None:
+        """Read our own lease record, unless we already know it. Raises CoordinatorUnavailable."""
+        if self._version >= 0:
+            return
+        stored = self._coordinator.read(self._path, ANSWER_S)
+        if stored is None:
+            raise StepFailed(f"{self._path} does not exist: the cluster is not provisioned")
+        self._lease, self._version = decode(Lease, stored.data), stored.version
+
+    # the gate
+
+    def _open(self) -> None:
+        ttl_s = self._used.gate_ttl_s
+        self._gate.arm(ttl_s)
+        if not self._used.may_act(self._clock.holder_now(), self._sent):
+            raise StepFailed("the gate may not open: no acknowledged renewal within the horizon")
+        self._gate.open(ttl_s)
+        self._gate_open, self._opened_at, self._announced = True, self._clock.holder_now(), 0
+
+    def _shut(self) -> None:
+        self._gate.shut()
+        self._gate_open, self._sent, self._opened_at = False, None, None
+
+    def _renew_gate(self) -> None:
+        if not self._gate_open:
+            self._refresh_address()
+            return
+        if not self._used.may_act(self._clock.holder_now(), self._sent):
+            if self._version >= 0:
+                self._shut_at_horizon()
+            return
+        try:
+            if not self._gate.intact():
+                self._set_up_again()
+                return
+            self._gate.renew(self._used.gate_ttl_s)
+        except GateRefused:
+            self._gate.shut()
+            self._gate_open = False
+            return
+        self._refresh_address()
+
+    def _shut_at_horizon(self) -> None:
+        """Too long without an acknowledged renewal. The lease may still be ours: a later renewal opens again."""
+        self._shut()
+
+    def _set_up_again(self) -> None:
+        """Somebody took our rules: nothing may answer on the address until they stand again."""
+        self._vip.reset_clients()
+        self._vip.drop()
+        self._gate.load()
+        self._gate_open, self._opened_at = False, None
+
+    def _refresh_address(self) -> None:
+        now = self._clock.holder_now()
+        if now - self._refreshed >= REFRESH_ADDRESS_S:
+            self._refreshed = now
+            if self._vip.present():
+                self._vip.add(self._address_lifetime_s)
+
+    def _repeat_announcement(self) -> None:
+        if not self._gate_open or self._opened_at is None:
+            return
+        age_s = self._clock.holder_now() - self._opened_at
+        if age_s >= _announcement_due_s(self._announced):
+            self._announced += 1
+            self._vip.announce()
+
+
+def _announcement_due_s(number: int) -> float:
+    """When the announcement of this number is due after the opening."""
+    if number < len(ANNOUNCE_AFTER_S):
+        return ANNOUNCE_AFTER_S[number]
+    return ANNOUNCE_AFTER_S[-1] + ANNOUNCE_EVERY_S * (number - len(ANNOUNCE_AFTER_S) + 1)
