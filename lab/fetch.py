@@ -244,3 +244,17 @@ def _relative_links(tree: Path) -> None:
                 if inside.exists() or inside.is_symlink():
                     path.unlink()
                     path.symlink_to(os.path.relpath(inside, path.parent))
+
+
+def main(packages: Sequence[str]) -> int:
+    """`python -m lab.fetch PACKAGE...`: fetch just these of the host's release, print the folder. For `make setup`."""
+    try:
+        sys.stdout.write(f"{fetch(packages, closure=False)}\n")
+    except Refused as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

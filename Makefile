@@ -1,0 +1,52 @@
+# Everything a person does with a work tree. `make help` lists the targets, from the text beside each.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+KEMBAR := $(VENV)/bin/kembar
+STAMP := $(VENV)/.kembar-setup
+STATE := $(if $(XDG_STATE_HOME),$(XDG_STATE_HOME),$(HOME)/.local/state)/kembar/lab
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BENCHES ?= mysqld-crash agent-kill host-loss link-loss
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo lab bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
+		printf 'make %-8s %s\n' "$$name" "$$does"; done
+
+setup: $(STAMP)  ## .venv with the `kembar` command and all that the targets below need
+
+# Fresh Debian has neither ensurepip nor pip: then pip comes from the distribution's wheel, fetched but not installed.
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Kembar needs Python 3.11 or later; name one: make setup PYTHON=/path/to/python3"; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && root=$$($(PY) -m lab.fetch python3-pip-whl) \
+			&& PYTHONPATH=$$(echo "$$root"/usr/share/python-wheels/pip-*.whl) $(PY) -m pip install --quiet pip; }
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[orchestrator,cli,lab,dev]'
+	@touch $(STAMP)
+
+check: setup  ## lint, format, types, unit tests; no root, under a minute
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest tests/unit $(wildcard tests/test_tidy.py)
+
+test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
+	$(PY) -m pytest tests/contract tests/lab
+
+demo: setup  ## a lab, its page, and a killed primary with its measured outage; leaves the lab running
+	$(KEMBAR) lab demo
+
+lab: setup  ## kembar lab up
+	$(KEMBAR) lab up
+
+bench: setup  ## the measured outages, each in a lab of its own: make bench BENCHES=mysqld-crash
+	@for name in $(BENCHES); do $(KEMBAR) lab bench $$name || exit 1; done
+
+clean:  ## every lab ended, nothing left behind but .venv and the package cache
+	@for lab in $(wildcard $(STATE)/*); do KEMBAR_LAB=$$(basename $$lab) $(KEMBAR) lab down || exit 1; done
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
