@@ -72,7 +72,7 @@ class ZooKeeper:
         self._spawn = spawn
         self._session_s = session_s
         self._stall_s = stall_s
-        self._ping_after_s = stall_s / 4
+        self._ping_after_s = stall_s / 3
         self._tls = tls
         self._listeners: tuple[Listener, ...] = ()
         self._closing = threading.Event()
@@ -138,18 +138,19 @@ class ZooKeeper:
 
     def read(self, path: str, timeout_s: float = 2.0) -> Stored | None:
         """See the port."""
-        reply = self._read(wire.GetData(path, None), timeout_s)
+        reply = self.fetch(wire.GetData(path, None), timeout_s)
         return None if reply is None else stored(*reply)
 
     def children(self, path: str, timeout_s: float = 2.0) -> tuple[str, ...]:
         """See the port."""
-        return tuple(sorted(self._read(wire.GetChildren(path, None), timeout_s) or ()))
+        return tuple(sorted(self.fetch(wire.GetChildren(path, None), timeout_s) or ()))
 
     def ask(self, request: Any, then: Callable[[Answer], None] | None = None) -> Answer:
         """For this folder: one request of kazoo's, see Connection.ask."""
         return self._kazoo.ask(request, then)
 
-    def _read(self, request: Any, timeout_s: float) -> Any:
+    def fetch(self, request: Any, timeout_s: float) -> Any:
+        """For this folder: kazoo's answer to one read, None if there is no such node. Raises CoordinatorUnavailable."""
         answer = self._kazoo.ask(request)
         if answer.refused:
             raise CoordinatorUnavailable("not connected to ZooKeeper: nothing was read")
