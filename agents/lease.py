@@ -1,7 +1,7 @@
 """The renewal thread: it alone writes this node's lease, and it alone arms, opens, renews and shuts the gate.
 
 With two threads, one could pause before ARM, wake after the other's release, and open beside the new primary.
-The loop opens no file and takes no lock over I/O; nothing in it waits longer than a renewal period while the gate is open.
+The loop opens no file and takes no lock over I/O. While the gate is open nothing in it waits longer than READ_BACK_S.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Power:
     sent: Instant | None  # holder's clock before the last acknowledged renewal; None after SHUT
     gate_open: bool
     known: bool  # whether our own lease record has been read
+    trouble: str = ""  # of the address or its announcement; the gate does not depend on either
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class _Flight:
     """A renewal whose answer is not in, or whose outcome is in doubt."""
 
     lease: Lease
-    sent: Instant
+    sent: Instant | None  # None: a SHUT came after the sending, so its answer authorises nothing
     pending: Pending
 
 
@@ -83,7 +84,8 @@ class LeaseKeeper:
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._stopping = False
-        self._power = Power(self._lease, None, self._gate_open, known=False)
+        self._trouble = ""
+        self._power = self._now()
 
     # --- any thread
 
@@ -149,8 +151,8 @@ class LeaseKeeper:
         self._hear_answer()
         self._send_renewal()
         self._renew_gate()
-        self._repeat_announcement()
-        self._power = Power(self._lease, self._sent, self._gate_open, known=self._version >= 0)
+        self._tend_address()
+        self._power = self._now()
         if (before.lease.state, before.gate_open) != (self._lease.state, self._gate_open):
             self._changed()
 
@@ -161,20 +163,24 @@ class LeaseKeeper:
             try:
                 command()
             except KembarError as error:
+                self._power = self._now()
                 answer.set_exception(error)
             else:
+                self._power = self._now()
                 answer.set_result(None)
 
         self._commands.append(run)
         self._wake.set()
         answer.result(3 * ANSWER_S)
-        self._power = Power(self._lease, self._sent, self._gate_open, known=self._version >= 0)
+
+    def _now(self) -> Power:
+        return Power(self._lease, self._sent, self._gate_open, known=self._version >= 0, trouble=self._trouble)
 
     # renewals
 
     def _hear_answer(self) -> None:
         flight = self._flight
-        if self._doubt:
+        if self._doubt or self._version < 0:
             self._read_back()
         elif flight is not None and flight.pending.done():
             self._settle(flight)
@@ -191,12 +197,13 @@ class LeaseKeeper:
             self._accept(flight, int(version))
 
     def _accept(self, flight: _Flight, version: int) -> None:
-        self._lease, self._version, self._sent = flight.lease, version, flight.sent
+        self._lease, self._version = flight.lease, version
+        self._sent = flight.sent or self._sent
         self._used = self._wanted
         self._flight, self._doubt = None, False
 
     def _read_back(self) -> None:
-        """After a doubt: our own word by its owner and number, somebody else's by anything else; an older read says nothing."""
+        """After a doubt: ours by owner and number, else somebody else's; a read older than what we know says nothing."""
         try:
             stored = self._coordinator.read(self._path, READ_BACK_S)
         except CoordinatorUnavailable:
@@ -207,30 +214,26 @@ class LeaseKeeper:
         if flight is not None and (found.owner, found.n, found.state) == (self._owner, flight.lease.n, LeaseState.HELD):
             self._accept(flight, stored.version)
             return
-        if stored.version == self._version:
-            self._flight, self._doubt = None, False  # it never happened
-            return
-        self._lose(found, stored.version)
-
-    def _lose(self, found: Lease, version: int) -> None:
-        """Somebody took the lease: the leader by a revoke."""
-        self._shut()
-        self._lease, self._version = found, version
+        if stored.version > self._version >= 0:
+            self._shut()  # somebody took the lease: the leader, by a revoke
+        self._lease, self._version = found, stored.version  # the same version: our write never happened
         self._flight, self._doubt = None, False
 
     def _send_renewal(self) -> None:
         if self._lease.state is not LeaseState.HELD or self._flight is not None or self._lease.owner != self._owner:
             return
-        timing = self._used.longest(self._wanted)
         lease = replace(
-            self._lease, n=self._lease.n + 1, timing=timing, gate_open=self._lease.gate_open and self._gate_open
+            self._lease,
+            n=self._lease.n + 1,
+            timing=self._used.longest(self._wanted),
+            gate_open=self._lease.gate_open and self._gate_open,
         )
         self._flight = self._write(lease, self._version)
 
     def _write(self, lease: Lease, version: int, others: Sequence[Op] = ()) -> _Flight | None:
         sent = self._clock.holder_now()  # before it is sent: the horizon counts from here
         try:
-            pending = self._coordinator.submit((SetData(self._path, encode(lease), version), *others), self._wake.set)
+            pending = self._coordinator.submit((SetData(self._path, encode(lease), version), *others))
         except CoordinatorUnavailable:
             return None
         return _Flight(lease, sent, pending)
@@ -320,6 +323,9 @@ class LeaseKeeper:
     # the gate
 
     def _open(self) -> None:
+        if not self._gate.intact():
+            self._set_up_again()
+            raise StepFailed("the gate's rules were gone and stand again: the address comes first")
         ttl_s = self._used.gate_ttl_s
         self._gate.arm(ttl_s)
         if not self._used.may_act(self._clock.holder_now(), self._sent):
@@ -328,53 +334,52 @@ class LeaseKeeper:
         self._gate_open, self._opened_at, self._announced = True, self._clock.holder_now(), 0
 
     def _shut(self) -> None:
-        self._gate.shut()
         self._gate_open, self._sent, self._opened_at = False, None, None
+        if self._flight is not None:
+            self._flight.sent = None
+        try:
+            self._gate.shut()
+        except StepFailed:
+            self._vip.drop()
+            raise
 
     def _renew_gate(self) -> None:
-        if not self._gate_open:
-            self._refresh_address()
-            return
+        if not self._gate_open or self._lease.owner != self._owner:
+            return  # a gate left open by an agent that ended closes by itself, unless we take its lease first
         if not self._used.may_act(self._clock.holder_now(), self._sent):
-            if self._version >= 0:
-                self._shut_at_horizon()
+            self._shut()  # the lease may still be ours: a later renewal lets it open again
             return
         try:
-            if not self._gate.intact():
+            if self._gate.intact():
+                self._gate.renew(self._used.gate_ttl_s)
+            else:
                 self._set_up_again()
-                return
-            self._gate.renew(self._used.gate_ttl_s)
         except GateRefused:
-            self._gate.shut()
+            self._gate.shut()  # one of the two families may still be alive
             self._gate_open = False
-            return
-        self._refresh_address()
-
-    def _shut_at_horizon(self) -> None:
-        """Too long without an acknowledged renewal. The lease may still be ours: a later renewal opens again."""
-        self._shut()
 
     def _set_up_again(self) -> None:
         """Somebody took our rules: nothing may answer on the address until they stand again."""
+        self._gate_open = False
         self._vip.reset_clients()
         self._vip.drop()
         self._gate.load()
-        self._gate_open, self._opened_at = False, None
 
-    def _refresh_address(self) -> None:
+    def _tend_address(self) -> None:
+        """Keep its lifetime from ending, right after an accepted renewal or while refusing; repeat announcements."""
         now = self._clock.holder_now()
-        if now - self._refreshed >= REFRESH_ADDRESS_S:
-            self._refreshed = now
-            if self._vip.present():
-                self._vip.add(self._address_lifetime_s)
-
-    def _repeat_announcement(self) -> None:
-        if not self._gate_open or self._opened_at is None:
-            return
-        age_s = self._clock.holder_now() - self._opened_at
-        if age_s >= _announcement_due_s(self._announced):
-            self._announced += 1
-            self._vip.announce()
+        try:
+            if now - self._refreshed >= REFRESH_ADDRESS_S:
+                self._refreshed = now
+                if self._vip.present():
+                    self._vip.add(self._address_lifetime_s)
+            if self._opened_at is not None and now - self._opened_at >= _announcement_due_s(self._announced):
+                self._announced += 1
+                self._vip.announce()
+        except StepFailed as error:
+            self._trouble = str(error)
+        else:
+            self._trouble = ""
 
 
 def _announcement_due_s(number: int) -> float:
