@@ -104,7 +104,7 @@ class ZooKeeper(Section):
     """The servers that agents and orchestrators meet in."""
 
     hosts: list[IpPort] = Field(min_length=1, description="an odd number of servers, each ADDRESS:PORT")
-    session_timeout_s: Seconds = 2.0
+    session_timeout_s: Seconds = 1.0
 
     @field_validator("hosts")
     @classmethod

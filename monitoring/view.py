@@ -1,0 +1,151 @@
+"""A snapshot in words: verdict, risk, next step, and the rows below them. What page, API and CLI show alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from monitoring.advice import next_step, risk
+from monitoring.node_view import fresh_lease, fresh_report, node_view
+from orchestrator.core.analysis import Finding
+from orchestrator.core.history import Incident
+from orchestrator.core.model import LeaseState, NodeName, Phase
+from orchestrator.core.requests import RequestState
+from orchestrator.core.snapshot import Snapshot
+from orchestrator.core.wire import plain
+
+# The states of a cluster, worst first, and the mark that stands beside the word.
+MARKS: Mapping[str, str] = {
+    "split_suspected": "!!",
+    "no_primary": "x",
+    "failing_over": ">>",
+    "blind": "?",
+    "unknown": "?",
+    "degraded": "!",
+    "healthy": "ok",
+}
+STATES = tuple(MARKS)
+OPEN_STATES = (RequestState.REQUESTED, RequestState.RUNNING)
+INCIDENTS_SHOWN, EVENTS_SHOWN = 20, 50
+
+
+def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
+    """The whole view as plain values, ready for JSON.
+
+    `elapsed_s`: since the snapshot was taken; `at`: UTC now, for people. A snapshot that is stale is never healthy.
+    """
+    nodes = [node_view(s, node, elapsed_s) for node in s.pair]
+    state, verdict = _verdict(s, elapsed_s)
+    cluster = s.cluster
+    return {
+        "cluster": s.name,
+        "at": at,
+        "state": state,
+        "mark": MARKS[state],
+        "verdict": verdict,
+        "writes": _writes(s, elapsed_s),
+        "primary": cluster.primary if cluster else None,
+        "standby": s.other(cluster.primary) if cluster else None,
+        "mode": str(cluster.mode) if cluster else None,
+        "phase": str(cluster.phase) if cluster else None,
+        "epoch": cluster.epoch if cluster else None,
+        "seq": cluster.seq if cluster else None,
+        "rule": cluster.rule if cluster else None,
+        "vip": _vip(s, elapsed_s),
+        "auto_failover": "paused" if s.paused else "hold-down" if s.hold_down else "on",
+        "pause": {**plain(s.pause), "active": s.paused, "left_s": s.pause_left_s} if s.paused else None,
+        "finding": {"name": s.finding, "text": s.finding_text},
+        "waiting": s.waiting,
+        "risk": risk(s, state, nodes),
+        "next": next_step(s, state, nodes),
+        "nodes": nodes,
+        "zookeeper": {"connected": s.connected},
+        "orchestrator": {"instance": s.instance, "leader": s.leader or None},
+        "data": {"age_s": round(s.age_s + elapsed_s, 3), "stale": blind(s, elapsed_s)},
+        "operations": [plain(request) for request in s.requests.values() if request.state in OPEN_STATES],
+        "last_incident": plain(s.incident) | {"text": incident_text(s.incident)} if s.incident else None,
+        "incidents": [plain(one) | {"text": incident_text(one)} for one in s.incidents[:INCIDENTS_SHOWN]],
+        "events": [{"id": n, **plain(s.events[n])} for n in sorted(s.events, reverse=True)[:EVENTS_SHOWN]],
+    }
+
+
+def blind(s: Snapshot, elapsed_s: float) -> bool:
+    """Whether what we hold may be long past: not connected, or the tick that takes snapshots has stopped."""
+    return not s.connected or s.stale(s.age_s + elapsed_s)
+
+
+def _writes(s: Snapshot, elapsed_s: float) -> str:
+    """Whether clients can write: ok, stalled, no, unknown."""
+    if s.cluster is None or blind(s, elapsed_s):
+        return "unknown"
+    primary = s.cluster.primary
+    lease, report = fresh_lease(s, primary, elapsed_s), fresh_report(s, primary, elapsed_s)
+    if lease is None or lease.state is not LeaseState.HELD or not lease.gate_open or lease.epoch != s.cluster.epoch:
+        return "no"
+    # The lease says that the gate is open, and moves faster than the report, which alone knows of writability.
+    if report is None:
+        return "unknown"
+    if s.finding == Finding.SYNC_STALLED:
+        return "stalled"
+    return "ok" if report.writable else "no"
+
+
+def _verdict(s: Snapshot, elapsed_s: float) -> tuple[str, str]:
+    """State and sentence, most alarming first."""
+    age_s = s.age_s + elapsed_s
+    if blind(s, elapsed_s):
+        why = "data is not refreshed" if s.connected else "no connection to ZooKeeper"
+        return "unknown", f"unknown for {age_s:.1f} s: {why}"
+    if s.cluster is None:
+        return "unknown", "no desired record yet: nobody has been made primary"
+    if s.finding == Finding.TWO_WRITERS:
+        return "split_suspected", f"{s.pair[0]} and {s.pair[1]} both report that they take writes"
+    if s.finding == Finding.BLIND:
+        return "blind", "no node is heard: nothing is changed until one is"
+    return _settled_verdict(s, s.cluster.primary, s.cluster.phase, elapsed_s)
+
+
+def _settled_verdict(s: Snapshot, primary: NodeName, phase: Phase, elapsed_s: float) -> tuple[str, str]:
+    standby, writes = s.other(primary), _writes(s, elapsed_s)
+    where = f"{primary} (VIP {s.vip})"
+    if phase in (Phase.FENCING, Phase.PROMOTING):
+        return "failing_over", f"failover from {standby} to {primary} is in progress, writes are stopped"
+    if phase is Phase.SWITCHING:
+        return "failing_over", f"switchover from {primary} to {standby} is in progress"
+    match writes:
+        case "no":
+            return "no_primary", f"no writes: {primary} does not serve"
+        case "unknown":
+            return "unknown", f"unknown: {primary} holds the lease, but its facts are old"
+        case "stalled":
+            return "degraded", f"commits on {where} wait for {standby}"
+    standby_row = node_view(s, standby, elapsed_s)
+    if standby_row["promotable"]:
+        return "healthy", f"writes OK on {where}, {standby} is ready to take over"
+    return "degraded", f"writes OK on {where}, no standby ({standby}: {standby_row['not_promotable_because']})"
+
+
+def _vip(s: Snapshot, elapsed_s: float) -> dict[str, Any]:
+    """Who holds the VIP, by the agents' reports and by ZooKeeper."""
+    reports = {node: fresh_report(s, node, elapsed_s) for node in s.pair}
+    holders = [node for node, report in reports.items() if report and report.has_address and report.gate_open]
+    leases = {node: fresh_lease(s, node, elapsed_s) for node in s.pair}
+    by_lease = [node for node, lease in leases.items() if lease and lease.state is LeaseState.HELD and lease.gate_open]
+    return {
+        "address": s.vip,
+        "holder": holders[0] if len(holders) == 1 else None,
+        "disputed": len(holders) > 1,
+        "agents": holders,
+        "zookeeper": by_lease[0] if by_lease else None,
+    }
+
+
+def incident_text(incident: Incident | None) -> str:
+    """One incident as one line."""
+    if incident is None:
+        return ""
+    end = f"{incident.total_ms:.0f} ms" if incident.outcome != "running" else "so far"
+    return (
+        f"{incident.kind} #{incident.id}  {incident.origin} -> {incident.target}  {incident.trigger} "
+        f"({incident.reason}, {incident.rule})  {incident.began}  {incident.outcome}  {end}"
+    )
