@@ -203,7 +203,7 @@ class LeaseKeeper:
         self._flight, self._doubt = None, False
 
     def _read_back(self) -> None:
-        """After a doubt: ours by owner and number, else somebody else's; a read older than what we know says nothing."""
+        """After a doubt: ours by owner and number, else another's; a read older than what we know says nothing."""
         try:
             stored = self._coordinator.read(self._path, READ_BACK_S)
         except CoordinatorUnavailable:

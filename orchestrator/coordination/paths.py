@@ -100,6 +100,11 @@ class Paths:
         return f"{self.events}/{number:010d}"
 
     @property
+    def recent(self) -> str:
+        """The newest events and incidents in one node: what page and CLI show first."""
+        return f"{self.root}/history/recent"
+
+    @property
     def incidents(self) -> str:
         return f"{self.root}/history/incidents"
 

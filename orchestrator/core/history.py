@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from orchestrator.core.model import NodeName
+from orchestrator.core.analysis import Finding, sentence
+from orchestrator.core.model import Cluster, NodeName, Report
+from orchestrator.core.requests import Request
+from orchestrator.core.rules import Decision
+from orchestrator.core.situation import Situation
+
+EVENTS_MAX = 100
+INCIDENTS_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,7 @@ class Incident:
     origin: NodeName  # the primary before
     target: NodeName  # the primary after
     began: str  # UTC, ISO 8601 with milliseconds, for people
+    at_ms: int = 0  # ZooKeeper's time of the record that began it: what the hold-down counts by
     outcome: str = "running"  # running, ok, aborted
     total_ms: float = 0.0
     steps: tuple[Step, ...] = ()
@@ -48,3 +56,112 @@ class Event:
     rule: str = ""
     node: str = ""
     incident: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The newest events and incidents, newest last; one node in ZooKeeper, bounded."""
+
+    events: tuple[Event, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+
+    def with_event(self, event: Event) -> Recent:
+        return replace(self, events=(*self.events, event)[-EVENTS_MAX:])
+
+    def with_incident(self, incident: Incident) -> Recent:
+        """Added, or put in the place of the one with its id."""
+        others = tuple(one for one in self.incidents if one.id != incident.id)
+        return replace(self, incidents=(*others, incident)[-INCIDENTS_MAX:])
+
+    def running(self) -> Incident | None:
+        """The newest incident that has not ended."""
+        return next((one for one in reversed(self.incidents) if one.outcome == "running"), None)
+
+    def automatic_failovers(self, now_ms: int, within_s: float) -> int:
+        """Completed unplanned failovers in the last `within_s`, by ZooKeeper's own times."""
+        return sum(
+            one.kind == "failover"
+            and one.trigger == "auto"
+            and one.outcome == "ok"
+            and one.at_ms > now_ms - within_s * 1000
+            for one in self.incidents
+        )
+
+
+OPENS = {"F1": "failover", "F5": "failover", "F6": "failover", "S1": "switchover"}
+ENDS = {"F3": "ok", "F4": "aborted", "S3": "aborted"}
+SEVERITY = {"F1": "critical", "F5": "critical", "F6": "critical", "F4": "critical", "U1": "warning", "U3": "warning"}
+EVENT_TYPES = {
+    "F1": "failover.started",
+    "F5": "failover.started",
+    "F6": "failover.started",
+    "F2": "failover.phase",
+    "F3": "failover.completed",
+    "F4": "failover.aborted",
+    "S1": "switchover.started",
+    "S2": "switchover.phase",
+    "S3": "switchover.failed",
+    "U1": "mode.async",
+    "U2": "mode.sync",
+    "U3": "standby.withdrawn",
+    "R1": "replication.restored",
+}
+
+
+def event_of(decision: Decision, s: Situation, at: str, incident: int) -> Event:
+    """The log line of one written decision."""
+    assert decision.rule is not None
+    rule, after = decision.rule, decision.cluster
+    detail = "" if decision.finding is Finding.HEALTHY else f" ({sentence(decision.finding, s)})"
+    return Event(
+        type=EVENT_TYPES[rule.id],
+        at=at,
+        severity=SEVERITY.get(rule.id, "info"),
+        text=f"{rule.why}{detail}; primary {after.primary}, {after.phase}, {after.mode}",
+        epoch=after.epoch,
+        seq=after.seq,
+        rule=rule.id,
+        node=after.primary,
+        incident=incident,
+    )
+
+
+def opened(decision: Decision, s: Situation, at: str) -> Incident | None:
+    """The incident that this decision begins, if it begins one."""
+    if decision.rule is None or decision.rule.id not in OPENS:
+        return None
+    request = _cause(decision.cluster, s)
+    return Incident(
+        id=decision.cluster.seq,
+        kind=OPENS[decision.rule.id],
+        trigger="manual" if request else "auto",
+        actor=request.actor if request else "orchestrator",
+        reason=request.reason if request else sentence(decision.finding, s),
+        rule=decision.rule.id,
+        epoch=decision.cluster.epoch,
+        origin=s.primary,
+        target=s.standby,
+        began=at,
+    )
+
+
+def steps(incident: Incident, *, detect_ms: float, fence_ms: float, report: Report | None) -> tuple[Step, ...]:
+    """The timeline in order, each phase with its offset: what the leader saw, then what the new primary measured."""
+    durations = [("detect", detect_ms), ("fence", fence_ms)]
+    if incident.rule == "F5":  # the agent shuts its gate by itself, before anybody is told
+        durations.reverse()
+    if report is not None and report.epoch >= incident.epoch:
+        durations += [(phase, report.timeline_ms[phase]) for phase in TIMELINE if phase in report.timeline_ms]
+    offset_ms, result = 0.0, []
+    for phase, duration_ms in durations:
+        result.append(Step(phase, round(offset_ms, 1), round(duration_ms, 1)))
+        offset_ms += duration_ms
+    return tuple(result)
+
+
+TIMELINE = ("drain", "promote", "vip", "verify")
+
+
+def _cause(cluster: Cluster, s: Situation) -> Request | None:
+    sighting = s.requests.get(cluster.cause)
+    return sighting.value if sighting else None
