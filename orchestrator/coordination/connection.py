@@ -88,7 +88,7 @@ class Connection(KazooClient):  # type: ignore[misc]
         on_change: Callable[[Connection, bool], None],
         tls: Tls | None,
     ) -> None:
-        handler = Handler()
+        handler = Handler(tls is not None)
         super().__init__(
             hosts=",".join(hosts),
             timeout=session_s,

@@ -29,8 +29,11 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     an answer; hence no callback may block.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: bool) -> None:
         super().__init__()
+        self._tls = tls
+        self._polled: list[Socket] = []
+        self._poll = select.poll()
         self._socket: Socket | None = None
         self._opened = 0.0
 
@@ -66,22 +69,32 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     def select(
         self, readers: list[Socket], writers: list[Socket], _: list[Socket], timeout: float | None = None
     ) -> tuple[list[Socket], list[Socket], list[Socket]]:
-        """`select` by poll(2): kazoo's own makes and closes an epoll descriptor each time, several times a request."""
-        # Bytes that TLS has already decrypted are invisible to the kernel.
-        pending = [s for s in readers if hasattr(s, "pending") and s.pending() > 0]
-        if pending:
-            return pending, [], []
-        poll = select.poll()
-        by_fd: dict[int, Socket] = {}
-        for sockets, mask in ((readers, select.POLLIN), (writers, select.POLLOUT)):
-            for each in sockets:
-                poll.register(each, mask)
-                by_fd[each.fileno()] = each
+        """`select` by poll(2), kept while kazoo asks for the same two sockets, as its loop does a dozen times a second.
+
+        kazoo's own makes and closes an epoll descriptor each time, several times a request. Used by one thread only.
+        """
+        if self._tls:
+            # Bytes that TLS has already decrypted are invisible to the kernel.
+            pending = [s for s in readers if hasattr(s, "pending") and s.pending() > 0]
+            if pending:
+                return pending, [], []
         # Rounded up: a wait that ends early would make kazoo's loop spin.
-        ready = [by_fd[fd] for fd, _ in poll.poll(None if timeout is None else math.ceil(timeout * 1000))]
-        return [s for s in ready if s in readers], [s for s in ready if s in writers], []
+        timeout_ms = None if timeout is None else math.ceil(timeout * 1000)
+        if writers:
+            return [], writers if _poll(writers, select.POLLOUT).poll(timeout_ms) else [], []
+        if readers != self._polled:
+            self._polled, self._poll = list(readers), _poll(readers, select.POLLIN)
+        ready = [fd for fd, _ in self._poll.poll(timeout_ms)]
+        return [s for s in readers if s.fileno() in ready] if ready else [], [], []
 
     def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
         thread = threading.Thread(target=func, args=args, kwargs=kwargs, name="zookeeper", daemon=True)
         thread.start()
         return thread
+
+
+def _poll(sockets: list[Socket], mask: int) -> select.poll:
+    poll = select.poll()
+    for each in sockets:
+        poll.register(each, mask)
+    return poll

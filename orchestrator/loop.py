@@ -1,0 +1,142 @@
+"""Orchestrator.tick(): look, decide, write, publish. It moves values; nothing comes before the write of a decision."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.coordination.paths import Paths
+from orchestrator.coordination.records import Writer
+from orchestrator.core.errors import KembarError
+from orchestrator.core.invariants import check_step
+from orchestrator.core.model import Instant, NodeName
+from orchestrator.core.ports import Clock, Coordinator, Mirror, Seen
+from orchestrator.core.rules import Decision, decide
+from orchestrator.core.situation import Situation
+from orchestrator.watching import Watching
+
+log = logging.getLogger("kembar.orchestrator")
+
+TICK_S = 0.1  # without news; changes wake the loop at once
+WRITE_S = 1.0
+RESIGN_AFTER_S = 10.0
+
+
+class Leadership(Protocol):
+    """What the loop needs of an election."""
+
+    @property
+    def term(self) -> int | None: ...
+
+    @property
+    def term_version(self) -> int | None: ...
+
+    def resign(self) -> None: ...
+
+    def recheck(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One tick's view, for whoever shows or records it. `decision` is what was written in it, if anything was."""
+
+    seen: Mapping[str, Seen]
+    now: Instant
+    leading: bool
+    situation: Situation | None = None
+    desired_version: int = -1
+    decided: Decision | None = None  # the outcome of decide(), written or not
+    written: bool = False
+
+
+class Orchestrator:
+    """The loop of one pair. `show` takes each tick's look; it must not block."""
+
+    def __init__(
+        self,
+        name: str,
+        paths: Paths,
+        pair: tuple[NodeName, NodeName],
+        clock: Clock,
+        coordinator: Coordinator,
+        mirror: Mirror,
+        leadership: Leadership,
+        watching: Watching,
+        show: Callable[[Look], None],
+    ) -> None:
+        self._name, self._paths, self._pair = name, paths, pair
+        self._clock, self._coordinator, self._mirror = clock, coordinator, mirror
+        self._leadership, self._watching, self._show = leadership, watching, show
+        self._writer = Writer(coordinator, paths)
+        self._written_version = -1
+        self._rival_since: Instant | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Tick soon: something changed."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    def run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+            self.tick()
+
+    def tick(self) -> None:
+        """One pass. Trouble with ZooKeeper ends the pass; the next one reads and decides again."""
+        seen, now = self._mirror.snapshot(), self._clock.waiter_now()
+        term, term_version = self._leadership.term, self._leadership.term_version
+        leading = term is not None and term_version is not None
+        found = self._watching.situation(seen, now, self._hearing_since(seen), term or 0)
+        if found is None:
+            self._show(Look(seen, now, leading))
+            return
+        situation, version = found
+        decision = decide(situation)
+        written = False
+        if term_version is not None and decision.rule is not None and version >= self._written_version:
+            written = self._write(situation, decision, version, term_version)
+        self._show(Look(seen, now, leading, situation, version, decision, written))
+        if leading and not written:
+            self._leave_the_primary_host(situation, seen)
+
+    def _hearing_since(self, seen: Mapping[str, Seen]) -> Instant:
+        return self._coordinator.hearing_since() if seen else math.inf
+
+    def _write(self, situation: Situation, decision: Decision, version: int, term_version: int) -> bool:
+        check_step(situation.cluster, decision.cluster)
+        try:
+            self._written_version = self._writer.decide(decision, version, term_version, WRITE_S)
+        except KembarError as error:
+            log.warning("%s not written: %s", decision.rule.id if decision.rule else "", error)
+            self._leadership.recheck()
+            return False
+        assert decision.rule is not None
+        log.info(
+            "%s: %s",
+            decision.rule.id,
+            decision.rule.why,
+            extra={"epoch": decision.cluster.epoch, "seq": decision.cluster.seq, "rule": decision.rule.id},
+        )
+        return True
+
+    def _leave_the_primary_host(self, situation: Situation, seen: Mapping[str, Seen]) -> None:
+        """A leader on the primary's own host dies with it: it resigns once another candidate has stood for a while."""
+        mine = self._paths.candidate_prefix(self._name)
+        rivals = any(path.startswith(f"{self._paths.election}/") and not path.startswith(mine) for path in seen)
+        if self._name != situation.primary or not rivals:
+            self._rival_since = None
+        elif self._rival_since is None:
+            self._rival_since = situation.now
+        elif situation.now - self._rival_since >= RESIGN_AFTER_S:
+            self._rival_since = None
+            self._leadership.resign()
