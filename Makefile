@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml
 		|| $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 \
 		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && root=$$($(PY) -m lab.fetch python3-pip-whl) \
 			&& PYTHONPATH=$$(echo "$$root"/usr/share/python-wheels/pip-*.whl) $(PY) -m pip install --quiet pip; }
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[orchestrator,cli,lab,dev]'
+	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[orchestrator,cli,lab,dev]'
 	@touch $(STAMP)
 
 check: setup  ## lint, format, types, unit tests; no root, under a minute

@@ -35,12 +35,17 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """The living process of that pid; None if there is none. A zombie has ended."""
+        """The living process of that pid; None if there is none.
+
+        A zombie has ended, but only if it has no other thread: after a kill -9 the main thread of a mysqld is one while
+        others still exit, and its sockets answer until the last is gone (measured).
+        """
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return None
-        return None if fields[0] in "ZX" else cls(pid, int(fields[19]), _boot())
+        ended = fields[0] in "ZX" and int(fields[17]) <= 1
+        return None if ended else cls(pid, int(fields[19]), _boot())
 
     def lives(self) -> bool:
         """Whether this very process, not a later one of the same pid, has not ended."""
