@@ -69,7 +69,8 @@ class Local:
     applying: bool = False
     follows_peer: bool = False
     drained: bool = True
-    source_on: bool = False
+    source_on: bool = False  # the source side of semi-sync, whatever its timeout
+    requires_ack: bool = False  # commits wait for the standby
     commits_waiting: bool = False
     # records and memory
     relaxed: bool = False  # the relaxed record of this epoch is written
@@ -173,9 +174,9 @@ def _open(goal: Goal, local: Local) -> tuple[Action, ...]:
     if goal.mode is Mode.ASYNC and not local.certifying:
         if not local.relaxed:
             actions.append(Action.RECORD_RELAXED)
-        if local.source_on:
+        if local.requires_ack:
             actions.append(Action.RELAX)
-    if goal.mode is Mode.SYNC and not local.source_on:
+    if goal.mode is Mode.SYNC and not local.requires_ack:
         actions.append(Action.REQUIRE_ACK)
     if local.read_only or local.offline:
         actions.append(Action.SET_WRITABLE)

@@ -215,7 +215,7 @@ class LeaseKeeper:
             self._accept(flight, stored.version)
             return
         if stored.version > self._version >= 0:
-            self._shut()  # somebody took the lease: the leader, by a revoke
+            self._shut_for_clients()  # somebody took the lease: the leader, by a revoke
         self._lease, self._version = found, stored.version  # the same version: our write never happened
         self._flight, self._doubt = None, False
 
@@ -262,41 +262,54 @@ class LeaseKeeper:
         self._sent = flight.sent
 
     def _release_if_held(self, why: str, began: Instant) -> None:
-        if self._lease.state is not LeaseState.HELD:
+        if self._lease.state is not LeaseState.HELD or self._lease.owner != self._owner:
             return
         try:
             self._release(why, "", began)
-        except KembarError:
-            self._changed()  # the gate is shut, which is the fence; the tick tries the word again
+        except KembarError as error:
+            self._trouble = str(error)  # the gate is shut, which is the fence; the tick tries the word again
+        self._changed()
 
     def _release(self, why: str, executed: str, began: Instant | None) -> None:
+        was_open = self._gate_open
         self._shut()
         self._know()
-        took_ms = 0.0 if began is None else (self._clock.holder_now() - began) * 1000
-        self._say_released(replace(self._lease, why=why, executed=executed, took_ms=round(took_ms, 2)))
-
-    def _say_released(self, lease: Lease) -> None:
-        lease = replace(lease, state=LeaseState.RELEASED, owner=self._owner, n=lease.n + 2, gate_open=False)
+        took_ms = 0.0 if began is None else round((self._clock.holder_now() - began) * 1000, 2)
+        released = replace(
+            self._lease,
+            state=LeaseState.RELEASED,
+            owner=self._owner,
+            n=self._lease.n + 2,  # beyond a renewal in flight
+            gate_open=False,
+            why=why,
+            executed=executed,
+            took_ms=took_ms,
+        )
         # A renewal in flight is not waited for: one session's writes are applied in order.
         version = self._version + (1 if self._flight is not None else 0)
         self._flight = None
+        flight = self._write(released, version)
+        if was_open:
+            self._vip.reset_clients()  # beside the write: whoever waits for an answer must not wait for ever
         try:
-            self._written(lease, version=version)
+            self._land_written(flight, released)
         except StaleWrite:
-            self._version = -1
             self._know()
-            self._written(replace(lease, n=lease.n + 1))
+            self._land_written(self._write(replace(released, n=self._lease.n + 1), self._version), released)
 
-    def _written(self, lease: Lease, others: Sequence[Op] = (), version: int | None = None) -> _Flight:
-        flight = self._write(lease, self._version if version is None else version, others)
+    def _written(self, lease: Lease, others: Sequence[Op] = ()) -> _Flight:
+        return self._land_written(self._write(lease, self._version, others), lease)
+
+    def _land_written(self, flight: _Flight | None, lease: Lease) -> _Flight:
+        """Wait for a write of ours. Raises as take(); after a doubt the record is read again before the next write."""
         if flight is None:
             raise CoordinatorUnavailable(f"lease {lease.state} in epoch {lease.epoch}: not connected, nothing was sent")
         try:
             answer = flight.pending.result(ANSWER_S)
         except (StaleWrite, UnknownOutcome):
-            self._version = -1  # read again before the next write
+            self._version = -1
             raise
-        self._lease, self._version = lease, int(answer[0])
+        self._lease, self._version = flight.lease, int(answer[0])
         return flight
 
     def _land(self) -> None:
@@ -343,11 +356,16 @@ class LeaseKeeper:
             self._vip.drop()
             raise
 
+    def _shut_for_clients(self) -> None:
+        """A client that waits for an answer sends nothing that could be refused: its socket is destroyed."""
+        self._shut()
+        self._vip.reset_clients()
+
     def _renew_gate(self) -> None:
         if not self._gate_open or self._lease.owner != self._owner:
             return  # a gate left open by an agent that ended closes by itself, unless we take its lease first
         if not self._used.may_act(self._clock.holder_now(), self._sent):
-            self._shut()  # the lease may still be ours: a later renewal lets it open again
+            self._shut_for_clients()  # the lease may still be ours: a later renewal lets it open again
             return
         try:
             if self._gate.intact():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Protocol
 
 from orchestrator.core.model import Instant
@@ -212,5 +211,8 @@ class Memory(Protocol):
 
     def write_opened(self, epoch: int, incarnation: str) -> None: ...
 
+    def relay_counter(self) -> int:
+        """How often this host's relay logs may have been thrown away without a restart; part of the incarnation."""
 
-Vip = IPv4Address
+    def draw_relay_counter(self) -> int:
+        """The next counter, on disk before it returns."""

@@ -1,0 +1,169 @@
+"""One look at this host: what the server, the kernel, the records and the memory say, as the Local that converge takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.converge import Local
+from agents.lease import Power
+from agents.replication import ServerFacts
+from orchestrator.core.gtid import GtidSet, errant
+from orchestrator.core.model import (
+    Cluster,
+    Goal,
+    Instant,
+    LeaseState,
+    Mode,
+    Mysqld,
+    NodeName,
+    Phase,
+    Policy,
+    Report,
+    Role,
+    Sync,
+    SyncState,
+)
+from orchestrator.core.ports import Memory
+
+CERTIFICATE_WAIT_S = 5.0  # from an armed record until U2, else the certification is undone
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other node as its last report tells, and how old that is; `report` None: nothing heard."""
+
+    report: Report | None = None
+    age_s: float = float("inf")
+    released_with: str = ""  # everything it committed, once it has handed over
+
+    def fresh(self, policy: Policy) -> bool:
+        return self.report is not None and self.age_s <= policy.silent_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything one tick saw, before it is put together."""
+
+    node: NodeName
+    cluster: Cluster
+    goal: Goal
+    policy: Policy
+    now: Instant
+    mysqld: Mysqld
+    incarnation: str
+    facts: ServerFacts | None
+    power: Power
+    may_act: bool
+    has_address: bool
+    sync: Sync
+    armed_since: Instant
+    peer: Peer
+    peer_address: str
+    peer_errant: GtidSet
+    stalled_s: float
+    released_since: Instant | None  # since when our lease of this epoch is released
+    certify_after: Instant  # not before: earlier tries have failed
+    refused: bool
+    told_handover: str  # the executed set that our last report carried
+
+
+def local(s: Sight, memory: Memory) -> Local:
+    """The facts of this host in the words of converge."""
+    facts = s.facts
+    opened = memory.opened()
+    promotion = memory.promotion() or {}
+    lease = s.power.lease
+    armed = _armed(s)
+    return Local(
+        mysqld=s.mysqld,
+        incarnation=s.incarnation,
+        lease_held=lease.state is LeaseState.HELD and lease.epoch == s.goal.epoch and s.may_act,
+        lease_open=s.power.known and lease.state in (LeaseState.HELD, LeaseState.REVOKED),
+        gate_open=s.power.gate_open,
+        said_open=lease.gate_open,
+        has_address=s.has_address,
+        offline=facts is None or facts.offline,
+        read_only=facts is None or facts.super_read_only or facts.read_only,
+        receiving=facts is not None and facts.receiver_running,
+        applying=facts is not None and facts.applier_running,
+        follows_peer=facts is not None
+        and facts.channel_source is not None
+        and facts.channel_source[0] == s.peer_address,
+        drained=facts is None or not facts.backlog,
+        source_on=facts is not None and facts.source_on,
+        requires_ack=facts is not None and facts.requires_ack,
+        commits_waiting=facts is not None and facts.wait_sessions > 0,
+        relaxed=s.sync.state is SyncState.RELAXED and s.sync.epoch == s.goal.epoch,
+        armed=armed,
+        certifying=armed and s.now - s.armed_since < CERTIFICATE_WAIT_S and s.stalled_s < s.policy.stall_s,
+        degraded=facts is not None and (facts.no_tx != s.sync.no_tx or not facts.source_status_on),
+        promoted=promotion.get("epoch") == s.goal.epoch and promotion.get("incarnation") == s.incarnation,
+        opened=opened == (s.goal.epoch, s.incarnation),
+        was_primary=opened is not None and opened[0] == s.goal.epoch,
+        restart_due=_restart_due(s),
+        standby_ready=_standby_ready(s),
+        errant=_is_errant(s),
+        refused=s.refused,
+        awaited=_awaited(s),
+    )
+
+
+def own_errant(s: Sight) -> GtidSet | None:
+    """What this node has and the primary never saw; None while the primary's set of this epoch is not known.
+
+    Meaningful only while nothing is applied here: a running applier may be ahead of the primary's last report.
+    """
+    report = s.peer.report
+    if s.facts is None or report is None or not s.peer.fresh(s.policy):
+        return None
+    if report.epoch != s.goal.epoch or report.role is not Role.PRIMARY or not report.writable:
+        return None
+    return errant(GtidSet.parse(s.facts.executed), GtidSet.parse(report.executed))
+
+
+def _is_errant(s: Sight) -> bool | None:
+    found = own_errant(s)
+    return None if found is None else bool(found)
+
+
+def _armed(s: Sight) -> bool:
+    peer = s.peer.report
+    return (
+        s.sync.state is SyncState.ARMED
+        and s.sync.epoch == s.goal.epoch
+        and s.sync.incarnation == s.incarnation
+        and (peer is None or not peer.incarnation or s.sync.standby == peer.incarnation)
+    )
+
+
+def _restart_due(s: Sight) -> bool:
+    """Nobody is promotable; or we have released for long enough without being replaced: paused, held down, no leader."""
+    if s.goal.mode is Mode.ASYNC or s.goal.promotable is None:
+        return True
+    return s.released_since is not None and s.now - s.released_since >= s.policy.restart_wait_s
+
+
+def _standby_ready(s: Sight) -> bool:
+    peer = s.peer.report
+    return (
+        peer is not None
+        and s.peer.fresh(s.policy)
+        and s.now >= s.certify_after
+        and s.goal.role is Role.PRIMARY
+        and peer.epoch == s.goal.epoch
+        and peer.mysqld is Mysqld.RUNNING
+        and peer.receiver_connected
+        and peer.applier_running
+        and peer.durable
+        and not (peer.applier_error or peer.errant or peer.refusals or s.peer_errant)
+        and peer.node not in s.policy.maintenance
+        and peer.backlog_transactions <= s.policy.backlog_transactions_max
+    )
+
+
+def _awaited(s: Sight) -> bool:
+    """A handover waits for our word: it is in the record that the primary released, and not yet in our last report."""
+    wanted = s.peer.released_with
+    if s.cluster.phase is not Phase.SWITCHING or not wanted:
+        return False
+    return not GtidSet.parse(wanted) <= GtidSet.parse(s.told_handover)

@@ -1,0 +1,214 @@
+"""Each action of converge carried out, with its post-condition checked. Decides nothing; raises when one fails."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from agents.converge import Action
+from agents.dialect import ChannelTls
+from agents.lease import LeaseKeeper
+from agents.mysql import Database
+from orchestrator.coordination.paths import Paths
+from orchestrator.core.errors import KembarError, StepFailed
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.model import Goal, Mode, NodeName, Sync, SyncState
+from orchestrator.core.ports import Check, Coordinator, Memory, SetData, Supervisor, VirtualIp
+from orchestrator.core.wire import encode
+
+RECORD_S = 1.0
+DRAIN_ROUND_S = 0.5  # one tick's share; a longer backlog is drained over several, each reported
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How this host's mysqld replicates from its peer."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    tls: ChannelTls | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one run of actions rests on: the goal, the record's version, and what was seen with it."""
+
+    goal: Goal
+    desired_version: int
+    incarnation: str
+    no_tx: int = 0
+    standby: str = ""  # the peer's incarnation
+    handover: str = ""  # what a standby must have executed
+    why: str = "superseded"  # of a release
+
+
+class Steps:
+    """The hands of one agent. Used by the tick thread alone."""
+
+    def __init__(
+        self,
+        node: NodeName,
+        paths: Paths,
+        coordinator: Coordinator,
+        keeper: LeaseKeeper,
+        vip: VirtualIp,
+        supervisor: Supervisor,
+        database: Database,
+        memory: Memory,
+        source: Source,
+        address_lifetime_s: int,
+    ) -> None:
+        self._node, self._paths, self._coordinator = node, paths, coordinator
+        self._keeper, self._vip, self._supervisor = keeper, vip, supervisor
+        self._database, self._memory, self._source = database, memory, source
+        self._address_lifetime_s = address_lifetime_s
+        self._sync, self._sync_version = Sync(), -1
+        self._heartbeats = 0
+        self._do: Mapping[Action, Callable[[Order], None]] = {
+            Action.SHUT_GATE: lambda order: self._keeper.shut(),
+            Action.RESET_CLIENTS: lambda order: self._vip.reset_clients(),
+            Action.SET_OFFLINE: lambda order: self._database.set_offline(True),
+            Action.FORCE_READ_ONLY: self._force_read_only,
+            Action.SET_READ_ONLY: lambda order: self._database.set_read_only(kill_blockers=False),
+            Action.KILL_MYSQLD: lambda order: self._supervisor.kill(),
+            Action.RELEASE: lambda order: self._keeper.release(order.why),
+            Action.HAND_OVER: lambda order: self._keeper.release("handover", self._database.executed()),
+            Action.DROP_ADDRESS: lambda order: self._vip.drop(),
+            Action.SOURCE_OFF: lambda order: self._database.semisync.source_off(),
+            Action.STOP_RECEIVER: self._stop_receiver,
+            Action.DRAIN: self._drain,
+            Action.STOP_APPLIER: lambda order: self._database.channel.stop(),
+            Action.WRITE_PROMOTION: self._write_promotion,
+            Action.TAKE_LEASE: self._take_lease,
+            Action.RECORD_RELAXED: self._record_relaxed,
+            Action.RELAX: lambda order: self._database.semisync.relax(),
+            Action.REQUIRE_ACK: lambda order: self._database.semisync.require_ack(),
+            Action.CERTIFY: self._certify,
+            Action.RECORD_DEGRADED: lambda order: self._record(self._sync_as(SyncState.DEGRADED, order)),
+            Action.WITHDRAW: lambda order: self._record(self._sync_as(SyncState.NONE, order)),
+            Action.SET_WRITABLE: self._set_writable,
+            Action.ADD_ADDRESS: lambda order: self._vip.add(self._address_lifetime_s),
+            Action.OPEN_GATE: lambda order: self._keeper.open(),
+            Action.ANNOUNCE: lambda order: self._vip.announce(),
+            Action.PROBE_WRITE: lambda order: self.heartbeat(),
+            Action.SAY_OPEN: lambda order: self._keeper.say_open(),
+            Action.START_MYSQLD: lambda order: self._supervisor.start(),
+            Action.CONFIGURE_CHANNEL: self._configure_channel,
+            Action.START_REPLICA: lambda order: self._database.channel.start(),
+            Action.SET_ONLINE: lambda order: self._database.set_offline(False),
+            Action.AWAIT_HANDOVER: self._await_handover,
+        }
+
+    def run(self, action: Action, order: Order) -> None:
+        """Carry it out. Raises KembarError."""
+        self._do[action](order)
+
+    def see_sync(self, sync: Sync, version: int) -> Sync:
+        """Take what the mirror shows of our sync record, unless our own last write is newer; the newer of the two."""
+        if version > self._sync_version:
+            self._sync, self._sync_version = sync, version
+        return self._sync
+
+    def heartbeat(self, within_s: float = 1.0) -> None:
+        """Commit one row: the write probe. Raises DatabaseUnavailable."""
+        self._heartbeats += 1
+        self._database.heartbeat(self._node, self._heartbeats, within_s)
+
+    # power away
+
+    def _force_read_only(self, order: Order) -> None:
+        """A server that will not become read-only in its budget, or says nothing, is killed: the fence may not wait."""
+        try:
+            self._database.set_read_only(kill_blockers=True)
+        except KembarError:
+            self._supervisor.kill()
+
+    # take over
+
+    def _stop_receiver(self, order: Order) -> None:
+        self._database.channel.stop_receiver()
+
+    def _drain(self, order: Order) -> None:
+        facts = self._database.facts()
+        if facts.applier_error:
+            raise StepFailed(f"the applier has stopped, nothing is skipped: {facts.applier_error}")
+        if facts.backlog and not facts.applier_running:
+            self._database.channel.start_applier()
+        if facts.backlog and not self._database.await_executed(str(facts.held), DRAIN_ROUND_S):
+            raise StepFailed(f"{len(facts.backlog)} received transactions are still to be applied")
+
+    def _write_promotion(self, order: Order) -> None:
+        """Received is read again after both threads have ended: only then is executed everything there will be."""
+        facts = self._database.facts()
+        if facts.backlog:
+            raise StepFailed(f"{len(facts.backlog)} received transactions came while the receiver stopped")
+        self._memory.write_promotion(
+            {
+                "epoch": order.goal.epoch,
+                "incarnation": order.incarnation,
+                "gtid": facts.executed,
+                "peer_uuid": order.standby.split("/")[0],
+            }
+        )
+
+    def _take_lease(self, order: Order) -> None:
+        """In ASYNC the relaxed record goes with it, in the same write."""
+        check = Check(self._paths.desired, order.desired_version)
+        if order.goal.mode is Mode.SYNC or self._is_relaxed(order):
+            self._keeper.take(order.goal.epoch, order.incarnation, (check,))
+            return
+        relaxed = self._sync_as(SyncState.RELAXED, order)
+        write = SetData(self._paths.sync(self._node), encode(relaxed), self._sync_version)
+        self._keeper.take(order.goal.epoch, order.incarnation, (check, write))
+        self._sync, self._sync_version = relaxed, self._sync_version + 1
+
+    # semi-sync
+
+    def _record_relaxed(self, order: Order) -> None:
+        if not self._is_relaxed(order):
+            check = Check(self._paths.desired, order.desired_version)
+            self._record(self._sync_as(SyncState.RELAXED, order), check)
+
+    def _is_relaxed(self, order: Order) -> bool:
+        return self._sync.state is SyncState.RELAXED and self._sync.epoch == order.goal.epoch
+
+    def _certify(self, order: Order) -> None:
+        """The set is read after semi-sync is ON, and a commit must have returned after that."""
+        self._database.semisync.require_ack()
+        executed = self._database.executed()
+        self.heartbeat()
+        armed = replace(
+            self._sync_as(SyncState.ARMED, order),
+            token=secrets.token_hex(8),
+            standby=order.standby,
+            executed=executed,
+            no_tx=self._database.facts().no_tx,
+        )
+        self._record(armed)
+
+    def _sync_as(self, state: SyncState, order: Order) -> Sync:
+        return Sync(state=state, epoch=order.goal.epoch, incarnation=order.incarnation)
+
+    def _record(self, sync: Sync, *checks: Check) -> None:
+        write = SetData(self._paths.sync(self._node), encode(sync), self._sync_version)
+        answer = self._coordinator.submit((write, *checks)).result(RECORD_S)
+        self._sync, self._sync_version = sync, int(answer[0])
+
+    # serve and follow
+
+    def _set_writable(self, order: Order) -> None:
+        self._database.set_writable()
+        self._memory.write_opened(order.goal.epoch, order.incarnation)
+
+    def _configure_channel(self, order: Order) -> None:
+        """Deletes relay logs, acknowledged ones too, hence the new incarnation before it."""
+        self._memory.draw_relay_counter()
+        source = self._source
+        self._database.channel.stop()
+        self._database.channel.configure(source.host, source.port, source.user, source.password, source.tls)
+
+    def _await_handover(self, order: Order) -> None:
+        self._database.await_executed(str(GtidSet.parse(order.handover)), 1.0)
