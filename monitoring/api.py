@@ -1,0 +1,147 @@
+"""API v1: the read side from the last snapshots. Owns paths and headers; changing calls are in `operations`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp import web
+
+from monitoring import operations
+from monitoring.auth import BACKEND, caller, seen
+from monitoring.problems import Handler, Problem
+from monitoring.view import STATES, incident_text
+from orchestrator.core.access import AccessRole
+from orchestrator.core.history import Event
+from orchestrator.core.snapshot import Snapshot
+from orchestrator.core.wire import plain
+
+BASE = "/api/v1"
+EVENTS_MAX = 1000
+SEVERITIES = ("info", "warning", "critical")
+
+
+def routes() -> list[web.RouteDef]:
+    """Every path of the API."""
+    cluster = f"{BASE}/clusters/{{cluster}}"
+    return [
+        web.get("/healthz", healthz),
+        web.get("/readyz", readyz),
+        web.get(f"{BASE}/clusters", clusters),
+        web.get(cluster, one_cluster),
+        web.get(f"{cluster}/incidents", incidents),
+        web.get(f"{cluster}/incidents/{{id}}", one_incident),
+        web.get(f"{cluster}/events", events),
+        web.post(f"{cluster}/operations", operations.begin),
+        web.get(f"{cluster}/operations/{{id}}", operations.follow),
+        web.put(f"{cluster}/pause", operations.pause),
+        web.delete(f"{cluster}/pause", operations.resume),
+    ]
+
+
+@web.middleware
+async def describe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """On every response: who answers, how old the data is, which epoch it is of."""
+    response = await handler(request)
+    backend = request.app[BACKEND]
+    response.headers["X-Kembar-Instance"] = backend.instance
+    response.headers["Cache-Control"] = "no-store"
+    snapshot = backend.snapshots().get(request.match_info.get("cluster", ""))
+    if snapshot is not None:
+        response.headers["X-Kembar-Age"] = f"{snapshot.aged(backend.now()):.3f}"
+        if snapshot.cluster is not None:
+            response.headers["X-Kembar-Epoch"] = str(snapshot.cluster.epoch)
+    return response
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """The process is alive."""
+    return web.json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """The data is fresh; needs no leadership."""
+    ready = request.app[BACKEND].ready()
+    return web.json_response({"status": "ready" if ready else "stale"}, status=200 if ready else 503)
+
+
+async def clusters(request: web.Request) -> web.Response:
+    """Every cluster that the caller may see, worst first."""
+    backend = request.app[BACKEND]
+    who = caller(request, AccessRole.VIEWER)
+    views = [backend.view(one) for name, one in backend.snapshots().items() if who.reaches(name)]
+    keys = ("cluster", "state", "mark", "verdict", "primary", "mode", "epoch", "data")
+    rows = [{key: one[key] for key in keys} for one in worst_first(views)]
+    return web.json_response({"clusters": rows})
+
+
+async def one_cluster(request: web.Request) -> web.Response:
+    """The full view; its ETag is "<epoch>.<seq>"."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    response = web.json_response(request.app[BACKEND].view(snapshot))
+    if snapshot.cluster is not None:
+        response.etag = f"{snapshot.cluster.epoch}.{snapshot.cluster.seq}"
+    return response
+
+
+async def incidents(request: web.Request) -> web.Response:
+    """The history, newest first."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    rows = [plain(one) | {"text": incident_text(one)} for one in snapshot.incidents]
+    return web.json_response({"incidents": rows})
+
+
+async def one_incident(request: web.Request) -> web.Response:
+    """One failover or switchover with its timeline and events."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    wanted = request.match_info["id"]
+    found = next((one for one in snapshot.incidents if str(one.id) == wanted), None)
+    if found is None:
+        raise Problem("not-found", f"{snapshot.name} has no incident {wanted}", "see kembar history")
+    of_it = [envelope(snapshot, n, event) for n, event in snapshot.events.items() if event.incident == found.id]
+    return web.json_response(plain(found) | {"text": incident_text(found), "events": of_it})
+
+
+async def events(request: web.Request) -> web.Response:
+    """Event envelopes, oldest first: `after` a number, at most `limit`, of at least `severity`."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    after, limit = _number(request, "after", -1), _number(request, "limit", 100)
+    severity = request.query.get("severity", "info")
+    if severity not in SEVERITIES:
+        raise Problem("invalid-request", f"severity={severity}: one of {', '.join(SEVERITIES)}")
+    wanted = SEVERITIES[SEVERITIES.index(severity) :]
+    found = [(n, event) for n, event in sorted(snapshot.events.items()) if n > after and event.severity in wanted]
+    # With `after` a reader goes on where it was; without it the latest are meant.
+    shown = found[: min(limit, EVENTS_MAX)] if "after" in request.query else found[-min(limit, EVENTS_MAX) :]
+    return web.json_response({"events": [envelope(snapshot, n, event) for n, event in shown]})
+
+
+def envelope(snapshot: Snapshot, number: int, event: Event) -> dict[str, Any]:
+    """An event as CloudEvents 1.0 JSON."""
+    data = {key: value for key, value in plain(event).items() if key not in ("type", "at", "incident")}
+    return {
+        "specversion": "1.0",
+        "id": f"{number:06d}",
+        "source": f"/kembar/{snapshot.name}",
+        "type": f"kembar.{event.type}",
+        **({"subject": f"incident/{event.incident}"} if event.incident else {}),
+        "time": event.at,
+        "datacontenttype": "application/json",
+        "data": {"cluster": snapshot.name, **data},
+    }
+
+
+def worst_first(views: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Views in the order in which they need a person."""
+    return sorted(views, key=lambda one: (STATES.index(str(one["state"])), str(one["cluster"])))
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    try:
+        number = int(text)
+    except ValueError:
+        number = -2
+    if number < min(default, 0):
+        raise Problem("invalid-request", f"{name}={text}: a whole number is needed")
+    return number

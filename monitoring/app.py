@@ -1,0 +1,112 @@
+"""The web server of an orchestrator: page and API on one socket, in one thread with an event loop. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from monitoring import api, page
+from monitoring.auth import BACKEND
+from monitoring.backend import Backend
+from monitoring.problems import Handler, problems
+
+BODY_MAX_BYTES = 64 * 1024
+SHUTDOWN_S = 0.5  # what a long poll gets when we end
+FIRST_INHERITED_FD = 3  # of LISTEN_FDS, man sd_listen_fds
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@web.middleware
+async def secure(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The same strict headers on every response."""
+    response = await handler(request)
+    response.headers.update(HEADERS)
+    return response
+
+
+def application(backend: Backend) -> web.Application:
+    """Page and API on one backend."""
+    app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[secure, api.describe, problems])
+    app[BACKEND] = backend
+    app.add_routes([*api.routes(), *page.routes()])
+    app.router.add_static("/static", Path(__file__).parent / "static")
+    return app
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A listening socket of our own; port 0 takes a free one. Raises OSError."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(128)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def inherited_socket(environ: Mapping[str, str]) -> socket.socket | None:
+    """The socket that systemd or the lab opened for us, None if nobody did. Several processes may share it."""
+    for_us = environ.get("LISTEN_PID", str(os.getpid())) == str(os.getpid())
+    if not for_us or environ.get("LISTEN_FDS", "0") in ("", "0"):
+        return None
+    return socket.socket(fileno=FIRST_INHERITED_FD)
+
+
+class Web:
+    """Serves until told to stop. `run` blocks: the composition root gives it a thread."""
+
+    def __init__(self, backend: Backend, sock: socket.socket) -> None:
+        self._backend = backend
+        self._sock = sock
+        self._serving = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._stopped_early = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._sock.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def run(self) -> None:
+        """Serve until `stop`. Closes the socket at its end."""
+        asyncio.run(self._serve())
+
+    def wait_serving(self, timeout_s: float) -> bool:
+        """Whether it accepts connections within `timeout_s`."""
+        return self._serving.wait(timeout_s)
+
+    def stop(self) -> None:
+        """End `run`; from any thread, at any time, more than once."""
+        self._stopped_early.set()
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        runner = web.AppRunner(application(self._backend), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self._sock).start()
+            self._serving.set()
+            if not self._stopped_early.is_set():
+                await self._stop.wait()
+        finally:
+            await runner.cleanup()

@@ -1,0 +1,50 @@
+"""What page and API need of the orchestrator that carries them; the composition root gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from monitoring.view import blind, view
+from orchestrator.core.access import Token
+from orchestrator.core.model import Instant
+from orchestrator.core.requests import Admission, Pause, Request
+from orchestrator.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The read side is the last snapshots, never a wait; the write side may block and runs in worker threads."""
+
+    instance: str  # this orchestrator's name
+    snapshots: Callable[[], Mapping[str, Snapshot]]  # the last of every cluster; never blocks
+    now: Callable[[], Instant]  # the clock of `Snapshot.taken`
+    wall_s: Callable[[], float]
+    dry_run: Callable[[str, Request], Admission]  # cluster, request: every pre-check; never blocks
+    # Puts the request if the desired record is still in its epoch and the id is new. Raises StaleWrite,
+    # CoordinatorUnavailable, UnknownOutcome.
+    submit: Callable[[str, Request], None]
+    read_request: Callable[[str, str], Request | None]  # cluster, id. Raises CoordinatorUnavailable
+    put_pause: Callable[[str, Pause], None]  # raises like submit
+    tokens: tuple[Token, ...] = ()
+    anonymous_viewers: bool = False
+
+    def elapsed_s(self, snapshot: Snapshot) -> float:
+        """How long ago the snapshot was taken."""
+        return max(self.now() - snapshot.taken, 0.0)
+
+    def ready(self) -> bool:
+        """Whether every cluster's data is fresh."""
+        snapshots = self.snapshots().values()
+        return bool(snapshots) and not any(blind(one, self.elapsed_s(one)) for one in snapshots)
+
+    def view(self, snapshot: Snapshot) -> dict[str, Any]:
+        """The snapshot in words, as of now."""
+        return view(snapshot, self.elapsed_s(snapshot), utc(self.wall_s()))
+
+
+def utc(wall_s: float) -> str:
+    """As people read it: 2026-11-21T18:55:00.412Z."""
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,233 @@
+"""Changing calls of the API: each only puts a record, which the leader's tick obeys. Owns If-Match and idempotency."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from typing import Any, Literal, TypeVar
+from uuid import uuid4
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from monitoring.auth import BACKEND, Caller, seen
+from monitoring.backend import Backend
+from monitoring.problems import Problem, invalid
+from monitoring.view import OPEN_STATES
+from orchestrator.core.access import AccessRole
+from orchestrator.core.errors import StaleWrite, UnknownOutcome
+from orchestrator.core.model import NodeName
+from orchestrator.core.requests import Kind, Pause, Request
+from orchestrator.core.snapshot import Snapshot
+from orchestrator.core.wire import plain
+
+DAY_S = 86400.0
+WAIT_MAX_S = 60.0
+LOOK_EVERY_S = 0.02  # at the snapshot in memory, which costs nobody anything
+READ_EVERY_S = 0.5  # in ZooKeeper, for an operation that the snapshot does not hold
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class OperationBody(BaseModel):
+    """What `POST operations` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: Literal["switchover"]
+    to: str = Field(default="", max_length=64)  # empty: the other node
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+    dry_run: bool = False
+
+
+class PauseBody(BaseModel):
+    """What `PUT pause` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    for_: str = Field(default="1h", alias="for", pattern=r"^\d{1,6}[smhd]?$")  # 0: until resumed
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+
+
+async def begin(request: web.Request) -> web.Response:
+    """Put a request, or with `dry_run` answer its pre-checks and change nothing."""
+    snapshot, who = seen(request, AccessRole.VIEWER)
+    body = await _body(request, OperationBody)
+    backend = request.app[BACKEND]
+    if body.dry_run:
+        return _dry_run(backend, snapshot, _request(snapshot, body, who, "dry-run"))
+    snapshot, who = seen(request, AccessRole.OPERATOR)
+    seen_epoch = _if_match(request)
+    wanted = _request(snapshot, body, who, request.headers.get("Idempotency-Key") or uuid4().hex)
+    earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
+    if earlier is not None:
+        return _replay(snapshot, wanted, earlier)
+    _same_epoch(backend, snapshot, seen_epoch)
+    _nothing_running(snapshot)
+    admission = backend.dry_run(snapshot.name, wanted)
+    if not admission.admitted:
+        raise Problem(
+            "precheck-failed",
+            "; ".join(admission.failed),
+            "resolve what failed, then ask again",
+            failed_checks=list(admission.failed),
+            checks=plain(admission.checks),
+        )
+    return await _submit(backend, snapshot, wanted)
+
+
+async def follow(request: web.Request) -> web.Response:
+    """One operation. `?wait=30s` answers when it has ended, or, given If-None-Match, when it has changed."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    backend, name, wanted = request.app[BACKEND], snapshot.name, request.match_info["id"]
+    deadline = backend.now() + min(_seconds(request.query.get("wait", "0")), WAIT_MAX_S)
+    known = {tag.value for tag in request.if_none_match or ()}
+    while True:
+        snapshot = backend.snapshots().get(name, snapshot)
+        found = snapshot.requests.get(wanted)
+        in_memory = found is not None
+        if found is None:
+            found = await asyncio.to_thread(backend.read_request, name, wanted)
+        if found is None:
+            raise Problem("not-found", f"{name} has no operation {wanted}")
+        resource = operation(snapshot, found)
+        tag = f"{found.state}.{len(resource['phases'])}"
+        ended = found.state not in OPEN_STATES
+        if ended or (known and tag not in known) or backend.now() >= deadline:
+            response = web.json_response(resource)
+            response.etag = tag
+            return response
+        await asyncio.sleep(LOOK_EVERY_S if in_memory else READ_EVERY_S)
+
+
+async def pause(request: web.Request) -> web.Response:
+    """No automatic failover begins from now on. Up to a day for an operator; without an end for an admin."""
+    snapshot, who = seen(request, AccessRole.OPERATOR)
+    body = await _body(request, PauseBody)
+    for_s = _seconds(body.for_)
+    if (for_s == 0 or for_s > DAY_S) and not who.role.covers(AccessRole.ADMIN):
+        raise Problem("forbidden", f"for={body.for_}: an operator pauses for 24h at most", "role admin may do more")
+    return await _put_pause(request, snapshot, Pause(True, for_s, body.reason, who.name))
+
+
+async def resume(request: web.Request) -> web.Response:
+    """Automatic failover may begin again."""
+    snapshot, who = seen(request, AccessRole.OPERATOR)
+    return await _put_pause(request, snapshot, Pause(active=False, for_s=0.0, actor=who.name))
+
+
+def operation(snapshot: Snapshot, request: Request) -> dict[str, Any]:
+    """A request being carried out: the record, and the phases of the incident that it led to."""
+    incident = next((one for one in snapshot.incidents if one.id == request.incident), None)
+    phases = plain(incident.steps) if incident else []
+    total = {"total_ms": incident.total_ms, "outcome": incident.outcome} if incident else {}
+    return {**plain(request), "ended": request.state not in OPEN_STATES, "phases": phases, **total}
+
+
+async def _submit(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Response:
+    try:
+        await asyncio.to_thread(backend.submit, snapshot.name, wanted)
+    except (StaleWrite, UnknownOutcome) as error:
+        # Another may have been first with the same key, or our own write went through after all: read it back.
+        earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
+        if earlier is not None:
+            return _replay(snapshot, wanted, earlier)
+        if isinstance(error, UnknownOutcome):
+            raise
+        present = backend.snapshots().get(snapshot.name, snapshot)
+        _nothing_running(present)
+        raise _stale(backend, present, "the pair changed while this was asked") from None
+    return _accepted(snapshot, wanted)
+
+
+def _accepted(snapshot: Snapshot, request: Request) -> web.Response:
+    location = f"/api/v1/clusters/{snapshot.name}/operations/{request.id}"
+    return web.json_response(operation(snapshot, request), status=202, headers={"Location": location})
+
+
+def _replay(snapshot: Snapshot, wanted: Request, earlier: Request) -> web.Response:
+    if (wanted.kind, wanted.to, wanted.reason) != (earlier.kind, earlier.to, earlier.reason):
+        raise Problem(
+            "idempotency-mismatch",
+            "this Idempotency-Key was used for another request",
+            "use a new key for a new request",
+        )
+    response = _accepted(snapshot, earlier)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _dry_run(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Response:
+    admission = backend.dry_run(snapshot.name, wanted)
+    recent = [one.total_ms for one in snapshot.incidents if one.kind == wanted.kind and one.outcome == "ok"]
+    answer = {"dry_run": True, "kind": wanted.kind, "to": wanted.to, "epoch": wanted.epoch}
+    return web.json_response(
+        {**answer, "admitted": admission.admitted, "checks": plain(admission.checks), "last_three_ms": recent[:3]}
+    )
+
+
+def _request(snapshot: Snapshot, body: OperationBody, who: Caller, key: str) -> Request:
+    """The record to put; its id is the same for the same actor and key."""
+    if snapshot.cluster is None:
+        raise Problem("coordinator-unavailable", f"{snapshot.name} has no desired record yet")
+    return Request(
+        id=hashlib.sha256(f"{who.name}\0{key}".encode()).hexdigest()[:32],
+        kind=Kind(body.kind),
+        to=NodeName(body.to or snapshot.other(snapshot.cluster.primary)),
+        reason=body.reason.strip(),
+        actor=who.name,
+        epoch=snapshot.cluster.epoch,
+    )
+
+
+async def _put_pause(request: web.Request, snapshot: Snapshot, wanted: Pause) -> web.Response:
+    backend = request.app[BACKEND]
+    _same_epoch(backend, snapshot, _if_match(request))
+    try:
+        await asyncio.to_thread(backend.put_pause, snapshot.name, wanted)
+    except StaleWrite:
+        raise _stale(backend, snapshot, "the pause was changed meanwhile") from None
+    return web.json_response(plain(wanted))
+
+
+def _if_match(request: web.Request) -> int:
+    """The epoch that the caller saw, from `"7"` or the whole ETag `"7.41"`."""
+    match = re.fullmatch(r'"?(\d{1,18})(\.\d+)?"?', request.headers.get("If-Match", ""))
+    if match is None:
+        raise Problem("if-match-required", 'If-Match: "<epoch>" is needed', "read the cluster, send its epoch")
+    return int(match[1])
+
+
+def _same_epoch(backend: Backend, snapshot: Snapshot, seen_epoch: int) -> None:
+    present = snapshot.cluster.epoch if snapshot.cluster else -1
+    if seen_epoch != present:
+        raise _stale(backend, snapshot, f"you saw epoch {seen_epoch}, it is {present} now")
+
+
+def _stale(backend: Backend, snapshot: Snapshot, detail: str) -> Problem:
+    epoch = snapshot.cluster.epoch if snapshot.cluster else None
+    hint = "look again, then ask again"
+    return Problem("stale-epoch", detail, hint, epoch=epoch, present=backend.view(snapshot))
+
+
+def _nothing_running(snapshot: Snapshot) -> None:
+    for other in snapshot.requests.values():
+        if other.state in OPEN_STATES:
+            detail = f"{other.kind} to {other.to} by {other.actor} is {other.state}"
+            raise Problem("operation-running", detail, "wait until it has ended", operation=other.id)
+
+
+async def _body(request: web.Request, model: type[Body]) -> Body:
+    if request.content_type != "application/json":
+        raise Problem("media-type", f"{request.content_type} is not application/json")
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise invalid([("/" + "/".join(map(str, one["loc"])), one["msg"]) for one in found]) from None
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d{1,6})([smhd]?)", text)
+    if match is None:
+        raise Problem("invalid-request", f"{text!r} is no duration", "for example 30s, 15m, 2h")
+    return int(match[1]) * UNITS_S[match[2]]

@@ -1,0 +1,84 @@
+"""Errors of the API as problem+json (RFC 9457). Owns how every failure looks to a caller."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+from orchestrator.core.errors import CoordinatorUnavailable, KembarError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+STATUS = {
+    "invalid-request": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not-found": 404,
+    "method-not-allowed": 405,
+    "operation-running": 409,
+    "stale-epoch": 412,
+    "too-large": 413,
+    "media-type": 415,
+    "precheck-failed": 422,
+    "idempotency-mismatch": 422,
+    "if-match-required": 428,
+    "coordinator-unavailable": 503,
+}
+NAMES = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "media-type"}
+
+
+class Problem(Exception):  # noqa: N818 - the RFC's word
+    """One failed call: what, why, and what to do next."""
+
+    def __init__(self, name: str, detail: str, hint: str = "", **members: object) -> None:
+        super().__init__(detail)
+        self.name, self.detail, self.hint, self.members = name, detail, hint, members
+
+    def response(self, path: str) -> web.Response:
+        """As a response; `path` is the call it answers."""
+        status = STATUS[self.name]
+        body = {
+            "type": f"/problems/{self.name}",
+            "title": self.name.replace("-", " "),
+            "status": status,
+            "detail": self.detail,
+            "instance": path,
+            **({"hint": self.hint} if self.hint else {}),
+            **self.members,
+        }
+        response = web.Response(status=status, text=json.dumps(body), content_type="application/problem+json")
+        if status == 401:
+            # Basic is what a browser can ask for; the name is free, the password is the token.
+            response.headers.extend([("WWW-Authenticate", "Bearer"), ("WWW-Authenticate", 'Basic realm="kembar"')])
+        if status == 503:
+            response.headers["Retry-After"] = "1"
+        return response
+
+
+def invalid(fields: Sequence[tuple[str, str]]) -> Problem:
+    """A body that does not fit: a JSON pointer and a message a field."""
+    detail = "; ".join(f"{pointer}: {message}" for pointer, message in fields)
+    return Problem("invalid-request", detail, errors=[{"pointer": p, "detail": m} for p, m in fields])
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every expected failure below becomes a problem; a bug of ours stays a 500 in the log."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.response(request.path)
+    except CoordinatorUnavailable as error:
+        return Problem("coordinator-unavailable", str(error), "ask again, or ask another orchestrator").response(
+            request.path
+        )
+    except KembarError as error:
+        return Problem("coordinator-unavailable", str(error), "ask again with the same Idempotency-Key").response(
+            request.path
+        )
+    except web.HTTPException as error:
+        if error.status not in NAMES:
+            raise
+        return Problem(NAMES[error.status], error.reason).response(request.path)

@@ -1,0 +1,1 @@
+"""Templates and annotated examples, as data: a package only so that an installed wheel finds them."""
