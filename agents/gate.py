@@ -91,9 +91,10 @@ Essence = tuple[tuple[bytes | None, ...], ...]
 
 
 class NftGate:
-    """Port Gate on nf_tables, in the network namespace of the thread that made it; for one thread.
+    """Port Gate on nf_tables, in the network namespace of the thread that made it.
 
-    Raises ConfigWrong if libnftables cannot be loaded. The lasting cost is two sockets; no method opens another.
+    For one thread: two that use one would take each other's answers. Keeps two sockets and
+    opens no other. Raises ConfigWrong if libnftables cannot be loaded.
     """
 
     def __init__(self, vip: IPv4Address) -> None:

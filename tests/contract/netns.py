@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from agents.arp import Probe
+from agents.arp import ArpSocket
 
 VIP = IPv4Address("192.0.2.100")
 INTERFACE = "eth0"
@@ -127,8 +127,13 @@ def eventually(fact: Callable[[], bool], within_s: float) -> float:
 
 def answering(asker: Host, address: IPv4Address, wait_s: float = 0.3) -> str | None:
     """The MAC that answers an ARP request of `asker`'s, by a frame that leaves its neighbour table alone."""
-    with asker.entered(), Probe(INTERFACE, bytes.fromhex(asker.mac.replace(":", "")), address) as probe:
-        return probe.foreign_mac(wait_s)
+    with asker.entered():
+        asking = ArpSocket(INTERFACE, address)
+    try:
+        asking.probe(bytes.fromhex(asker.mac.replace(":", "")))
+        return asking.foreign_mac(wait_s)
+    finally:
+        asking.close()
 
 
 def refused(connect: Callable[[], socket.socket]) -> bool:

@@ -165,13 +165,19 @@ def test_what_others_do_to_the_rules_is_noticed(gate: NftGate, third_party: Call
     assert gate.intact()
 
 
-def test_a_flush_between_two_renewals_is_noticed(gate: NftGate, third_party: Callable[[str], None]) -> None:
+@pytest.mark.parametrize(("before", "after"), [(0, 1), (1, 0), (1, 1), (2, 0), (2, 3)])
+def test_a_flush_among_renewals_is_noticed(
+    gate: NftGate, third_party: Callable[[str], None], before: int, after: int
+) -> None:
     """Our own changes are counted, not looked at: another's among them must not hide."""
     opened(gate)
-    assert gate.intact()
-    gate.renew(LONG_S)
+    for _ in range(2):  # the first makes the reference, which changes rules itself: counting begins with the second
+        assert gate.intact()
+    for _ in range(before):
+        gate.renew(LONG_S)
     third_party("flush table inet kembar")
-    gate.renew(LONG_S)
+    for _ in range(after):
+        gate.renew(LONG_S)
     assert not gate.intact()
 
 
