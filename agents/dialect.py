@@ -77,6 +77,7 @@ THREADS = (
     " JOIN performance_schema.replication_applier_status a USING (CHANNEL_NAME) WHERE c.CHANNEL_NAME = ''"
 )
 AWAIT_EXECUTED = "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s) AS late"
+PERSISTED = "SELECT VARIABLE_NAME AS name FROM performance_schema.persisted_variables"
 VARIABLES_NAMED = "SHOW GLOBAL VARIABLES WHERE Variable_name IN %s"
 STATUS_NAMED = "SHOW GLOBAL STATUS WHERE Variable_name IN %s"
 

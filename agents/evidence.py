@@ -1,4 +1,4 @@
-"""Text of /proc, error numbers and outcomes of probes -> what is wrong with our mysqld. Rows 1 to 7 of safety.md 4.9."""
+"""Text of /proc, error numbers, outcomes of probes -> what is wrong with our mysqld. Rows 1 to 7 of safety.md 4.9."""
 
 from __future__ import annotations
 
@@ -152,6 +152,9 @@ def _refusal(e: Evidence, name: str, probe: Probe, otherwise: Trouble) -> tuple[
         return Trouble.UNKNOWN, f"{name} probe: the server refuses the agent: {probe.text}"
     if probe.errno is not None:
         return otherwise, f"{name} probe: {probe.text}"
+    if e.commit is None and _unanswered(e, probe, 1.0):
+        # One kind of evidence is no proof of a hang: a node that does not write has no other.
+        return Trouble.UNKNOWN, f"{name} probe: no answer for {probe.waiting_s(e.now, e.awake_since):.1f} s"
     if probe.logging_in is not None and e.now - max(probe.logging_in, e.awake_since) >= 1.0:
         # Another session that still answers shows that only logins hang; without one we cannot know.
         others = [p for p in (e.select, e.commit) if p is not None and p is not probe]

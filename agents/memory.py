@@ -116,7 +116,7 @@ def _locked(path: Path) -> int:
 
 def _unreadable(path: Path, why: str) -> str:
     hint = (
-        "take the highest epoch and seq from `kembar status` and from the other node's file, write both into it, start again"
+        "write the higher epoch and seq of `kembar status` and of the other node's file into it, then start again"
         if path.name == EPOCH
         else "move it away only if this node is not the primary: without it mysqld is fenced, not opened"
     )

@@ -49,6 +49,10 @@ class Database:
         rows = self._facts.ask(dialect.VARIABLES_NAMED, (names,), within_s=within_s)
         return {row["Variable_name"]: row["Value"] for row in rows}
 
+    def persisted(self, within_s: float = STATEMENT_S) -> frozenset[str]:
+        """Names of the variables that SET PERSIST keeps over a restart, whatever the option file says."""
+        return frozenset(row["name"] for row in self._facts.ask(dialect.PERSISTED, within_s=within_s))
+
     def await_executed(self, gtid_set: str, within_s: float) -> bool:
         """Whether everything in the set was executed before `within_s` had passed; waits in the server."""
         rows = self._facts.ask(dialect.AWAIT_EXECUTED, (gtid_set, within_s), within_s=within_s + STATEMENT_S)

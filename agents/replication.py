@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agents.preflight import durable
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Instant
 
@@ -49,7 +50,7 @@ class ServerFacts:
 
     @property
     def requires_ack(self) -> bool:
-        """Whether a commit would wait for the standby; with a timeout of 0 the source side is ON and waits for nobody."""
+        """Whether commits wait for the standby; with a timeout of 0 the source side is ON and waits for nobody."""
         return self.source_on and self.source_timeout_ms > 0
 
     @property
@@ -114,7 +115,7 @@ def facts_from(
         no_tx=_number(status, "Rpl_semi_sync_source_no_tx"),
         replica_side_on=_on(variables, "rpl_semi_sync_replica_enabled"),
         replica_status_on=_on(status, "Rpl_semi_sync_replica_status"),
-        durable=variables["sync_binlog"] == "1" and variables["innodb_flush_log_at_trx_commit"] == "1",
+        durable=durable(variables),
         connections=_number(status, "Threads_connected"),
         commits=sum(_number(status, name) for name in ("Com_commit", "Com_insert", "Com_update", "Com_delete")),
     )
