@@ -60,7 +60,8 @@ class Passwords:
 class Instance:
     """The mysqld of one node: where it lives and how it is numbered.
 
-    `auto_increment_offset` is 1 on one node and 2 on the other; `server_id` differs too.
+    `auto_increment_offset` is 1 on one node and 2 on the other; `server_id` differs too. mysqld appends `.err` to a
+    `log_error` without an extension.
     """
 
     datadir: Path
@@ -208,6 +209,7 @@ INNODB = {
     # Small pool and short log: freed quickly after a kill -9, little to apply at the next start.
     "innodb_buffer_pool_size": "128M",
     "innodb_redo_log_capacity": "64M",
+    "innodb_log_buffer_size": "8M",
     "innodb_buffer_pool_load_at_startup": "OFF",
     "innodb_buffer_pool_dump_at_shutdown": "OFF",
     "disabled_storage_engines": '"MyISAM,BLACKHOLE,FEDERATED,ARCHIVE"',
@@ -222,6 +224,9 @@ SMALL = {
     "performance_schema_max_table_instances": 400,
     "performance_schema_max_digest_length": 1024,
     "performance_schema_digests_size": 200,
+    "performance_schema_accounts_size": 20,
+    "performance_schema_hosts_size": 20,
+    "performance_schema_users_size": 20,
     "performance_schema_events_statements_history_long_size": 0,
 }
 

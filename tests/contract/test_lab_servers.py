@@ -266,7 +266,7 @@ def server(made: tuple[mysqld.MysqldBinary, Path, mysqld.Passwords], plan: Topol
     node = plan.node("db-a")
     at = folder / "a"
     instance = mysqld.Instance(
-        at / "data", at / "sock", at / "pid", at / "log", str(node.address), node.number, auto_increment_offset=1
+        at / "data", at / "sock", at / "pid", at / "mysqld.log", str(node.address), node.number, auto_increment_offset=1
     )
     (at / "my.cnf").write_text(mysqld.my_cnf(binary, instance))
     argv = mysqld.command(binary, at / "my.cnf")
@@ -284,7 +284,7 @@ def server(made: tuple[mysqld.MysqldBinary, Path, mysqld.Passwords], plan: Topol
 
 def listening(at: Path) -> bool | None:
     """Whether mysqld's socket takes connections. Asked without PyMySQL, which leaks a socket that it cannot connect."""
-    assert processes.alive(at, "mysqld"), (at / "log").read_text()
+    assert processes.alive(at, "mysqld"), (at / "mysqld.log").read_text()
     with socket.socket(socket.AF_UNIX) as probe:
         return True if probe.connect_ex(str(at / "sock")) == 0 else None
 
