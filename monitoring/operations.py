@@ -70,7 +70,7 @@ async def begin(request: web.Request) -> web.Response:
             "; ".join(admission.failed),
             "resolve what failed, then ask again",
             failed_checks=list(admission.failed),
-            checks=plain(admission.checks),
+            checks=plain(admission)["checks"],
         )
     return await _submit(backend, snapshot, wanted)
 
@@ -118,7 +118,7 @@ async def resume(request: web.Request) -> web.Response:
 def operation(snapshot: Snapshot, request: Request) -> dict[str, Any]:
     """A request being carried out: the record, and the phases of the incident that it led to."""
     incident = next((one for one in snapshot.incidents if one.id == request.incident), None)
-    phases = plain(incident.steps) if incident else []
+    phases = plain(incident)["steps"] if incident else []
     total = {"total_ms": incident.total_ms, "outcome": incident.outcome} if incident else {}
     return {**plain(request), "ended": request.state not in OPEN_STATES, "phases": phases, **total}
 
@@ -161,7 +161,7 @@ def _dry_run(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Respo
     recent = [one.total_ms for one in snapshot.incidents if one.kind == wanted.kind and one.outcome == "ok"]
     answer = {"dry_run": True, "kind": wanted.kind, "to": wanted.to, "epoch": wanted.epoch}
     return web.json_response(
-        {**answer, "admitted": admission.admitted, "checks": plain(admission.checks), "last_three_ms": recent[:3]}
+        {**answer, "admitted": admission.admitted, "checks": plain(admission)["checks"], "last_three_ms": recent[:3]}
     )
 
 

@@ -1,0 +1,110 @@
+"""An orchestrator in memory: what carries page and API in the tests of both and of the command line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from pairs import DB_A, DB_B, STEADY, healthy
+
+from monitoring.backend import Backend
+from orchestrator.core.access import AccessRole, Token
+from orchestrator.core.errors import CoordinatorUnavailable, StaleWrite
+from orchestrator.core.history import Incident, Step
+from orchestrator.core.requests import Admission, Pause, PreCheck, Request, RequestState
+from orchestrator.core.snapshot import Snapshot
+
+WALL_S = 1795546744.120  # 2026-11-24T18:59:04.120Z
+
+
+def token(name: str, role: AccessRole, **more: object) -> Token:
+    """A token whose secret is `<name>-secret`."""
+    return Token(name, role, hashlib.sha256(f"{name}-secret".encode()).hexdigest(), **more)
+
+
+TOKENS = (
+    token("vera", AccessRole.VIEWER),
+    token("olga", AccessRole.OPERATOR),
+    token("adam", AccessRole.ADMIN),
+    token("other", AccessRole.ADMIN, clusters=("other",)),
+    token("gone", AccessRole.ADMIN, expires_s=WALL_S - 1),
+)
+
+
+@dataclass
+class Carrier:
+    """One cluster whose leader, when asked to, carries a switchover out at once."""
+
+    snapshot: Snapshot = field(default_factory=healthy)
+    now_s: float = 100.0
+    tick_s: float = 0.0  # how far the clock moves with each reading
+    obedient: bool = False
+    reachable: bool = True
+    refusals: tuple[PreCheck, ...] = ()
+    anonymous: bool = False
+    lose_answer: type[Exception] | None = None  # the write happens, its answer is this
+    before_submit: Callable[[], None] = lambda: None
+    submitted: list[Request] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
+
+    def backend(self) -> Backend:
+        return Backend(
+            instance="witness",
+            snapshots=lambda: {self.snapshot.name: self.snapshot},
+            now=self.now,
+            wall_s=lambda: WALL_S,
+            dry_run=self.dry_run,
+            submit=self.submit,
+            read_request=lambda _, key: self.snapshot.requests.get(key),
+            put_pause=self.put_pause,
+            tokens=TOKENS,
+            anonymous_viewers=self.anonymous,
+        )
+
+    def now(self) -> float:
+        self.now_s += self.tick_s
+        return self.now_s
+
+    def dry_run(self, cluster: str, request: Request) -> Admission:
+        target = PreCheck("target", request.to == DB_B, f"{request.to!r} is not the standby, which is db-b")
+        return Admission((target, *self.refusals))
+
+    def submit(self, cluster: str, request: Request) -> None:
+        self._reach()
+        self.before_submit()
+        if request.id in self.snapshot.requests or request.epoch != self.snapshot.cluster.epoch:
+            raise StaleWrite("another was first")
+        self.submitted.append(request)
+        self.put(request)
+        if self.obedient:
+            self.carry_out(request)
+        if self.lose_answer:
+            raise self.lose_answer("the answer never came")
+
+    def put(self, request: Request) -> None:
+        """As its record stands now."""
+        self.snapshot = replace(self.snapshot, requests={**self.snapshot.requests, request.id: request})
+
+    def carry_out(self, request: Request, state: RequestState = RequestState.DONE) -> None:
+        """What the leader leaves behind: the answered request, the incident, the next epoch."""
+        steps = (Step("fence", 0.0, 9.0), Step("drain", 9.0, 22.0), Step("promote", 31.0, 21.0), Step("vip", 52.0, 8.0))
+        incident = Incident(
+            8, "switchover", "manual", request.actor, request.reason, "S2", 8, DB_A, DB_B, "2026-11-24T18:59:04.130Z",
+            "ok", 71.0, steps,
+        )  # fmt: skip
+        self.put(replace(request, state=state, answer="db-b serves", incident=8))
+        self.snapshot = replace(
+            self.snapshot,
+            cluster=replace(STEADY, epoch=8, seq=43, primary=DB_B, promotable=None),
+            incidents=(incident, *self.snapshot.incidents),
+        )
+
+    def put_pause(self, cluster: str, pause: Pause) -> None:
+        self._reach()
+        self.pauses.append(pause)
+        self.snapshot = replace(self.snapshot, paused=pause.active, pause=pause, pause_left_s=pause.for_s or None)
+
+    def _reach(self) -> None:
+        if not self.reachable:
+            raise CoordinatorUnavailable("not connected to ZooKeeper: nothing was sent")
