@@ -114,6 +114,11 @@ class ZooKeeper:
         return self._kazoo.session_id
 
     @property
+    def server(self) -> str | None:
+        """`IP:port` of the server in use, None while not connected."""
+        return self._kazoo.server
+
+    @property
     def session_timeout_s(self) -> float | None:
         """As granted by the server, which clamps what we asked for to its own limits without a word."""
         return self._kazoo.granted_s

@@ -131,6 +131,11 @@ class Connection(KazooClient):  # type: ignore[misc]
         return self._session_id if self._accepting else None
 
     @property
+    def server(self) -> str | None:
+        """`IP:port` of the server in use."""
+        return self.handler.peer() if self._accepting else None
+
+    @property
     def granted_s(self) -> float | None:
         """The session timeout that the server granted, None before the first connection."""
         return self._connection.granted_s

@@ -60,6 +60,14 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         """Seconds since the last TCP connection was made; for the deadline of the handshake only."""
         return time.monotonic() - self._opened if self._socket is not None else 0.0
 
+    def peer(self) -> str | None:
+        """`IP:port` of the server at the other end, None if there is no connection."""
+        with contextlib.suppress(OSError):
+            if self._socket is not None:
+                address, port = self._socket.getpeername()[:2]
+                return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return None
+
     def cut(self) -> None:
         """Shut the connection down, so that kazoo's loop sees its end at once and goes to the next server."""
         if self._socket is not None:
@@ -88,7 +96,14 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         return [s for s in readers if s.fileno() in ready] if ready else [], [], []
 
     def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
-        thread = threading.Thread(target=func, args=args, kwargs=kwargs, name="zookeeper", daemon=True)
+        """The thread of kazoo's loop."""
+
+        def run() -> None:
+            # kazoo has logged it with its traceback and called itself closed; the owner builds a new client.
+            with contextlib.suppress(Exception):
+                func(*args, **kwargs)
+
+        thread = threading.Thread(target=run, name="zookeeper", daemon=True)
         thread.start()
         return thread
 

@@ -1,0 +1,148 @@
+"""Real ZooKeeper servers on loopback, and a link to one of them that can fail. For the contract tests.
+
+Each server has its own 127.x.y.z, so that ports never collide.
+"""
+
+from __future__ import annotations
+
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from lab.zookeeper import CLIENT_PORT, Ensemble, command, find_zookeeper, four_letters, mode, prepare
+from orchestrator.core.errors import CoordinatorUnavailable
+
+START_S = 40.0
+
+
+def eventually(fact: Callable[[], bool], within_s: float = 10.0) -> float:
+    """Seconds until `fact` holds. Raises AssertionError after `within_s`."""
+    began = time.monotonic()
+    while not fact():
+        assert time.monotonic() - began < within_s, f"not within {within_s} s"
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
+class Servers:
+    """An ensemble of three real servers."""
+
+    def __init__(self, folder: Path) -> None:
+        net = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}"
+        ensemble = Ensemble({number: f"{net}.{number}" for number in (1, 2, 3)})
+        program = find_zookeeper()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        for number, address in ensemble.servers.items():
+            config = prepare(ensemble, number, folder / str(number))
+            with (folder / f"{number}.log").open("wb") as log:
+                self._processes[address] = subprocess.Popen(command(program, config), stdout=log, stderr=log)
+        eventually(lambda: all(map(self.mode, self._processes)), START_S)
+
+    @property
+    def hosts(self) -> list[str]:
+        return [f"{address}:{CLIENT_PORT}" for address in self._processes]
+
+    def followers(self) -> list[str]:
+        return [f"{address}:{CLIENT_PORT}" for address in self._processes if self.mode(address) == "follower"]
+
+    def mode(self, address: str) -> str | None:
+        with suppress(CoordinatorUnavailable):
+            return mode(four_letters(address, "srvr"))
+        return None
+
+    def freeze(self, host: str) -> None:
+        self._processes[host.rpartition(":")[0]].send_signal(signal.SIGSTOP)
+
+    def thaw(self, host: str) -> None:
+        self._processes[host.rpartition(":")[0]].send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait(10)
+
+
+class Link:
+    """A TCP relay to one server. Deaf: what the server says is swallowed. Down: no connection is kept or made."""
+
+    def __init__(self, host: str) -> None:
+        address, _, port = host.rpartition(":")
+        self._target = (address, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._lock = threading.Lock()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []  # client's side, server's side
+        self._deaf = self._down = self._ending = False
+        self._thread = threading.Thread(target=self._relay, daemon=True)
+        self._thread.start()
+
+    def deaf(self) -> None:
+        self._deaf = True
+
+    def down(self) -> None:
+        with self._lock:
+            self._down = True
+            self._drop()
+
+    def up(self) -> None:
+        self._deaf = self._down = False
+
+    def say(self, frame: bytes) -> None:
+        """Put words into the server's mouth."""
+        with self._lock:
+            for client, _ in self._pairs:
+                client.sendall(frame)
+
+    def close(self) -> None:
+        self._ending = True
+        self._thread.join()
+        with self._lock:
+            self._drop()
+        self._listener.close()
+
+    def _drop(self) -> None:
+        for pair in self._pairs:
+            for end in pair:
+                end.close()
+        self._pairs.clear()
+
+    def _relay(self) -> None:
+        while not self._ending:
+            with self._lock:
+                ends = {end: other for pair in self._pairs for end, other in (pair, pair[::-1])}
+                clients = {pair[0] for pair in self._pairs}
+            with suppress(OSError, ValueError):  # closed by down() meanwhile
+                for ready in select.select([self._listener, *ends], [], [], 0.01)[0]:
+                    if ready is self._listener:
+                        self._accept()
+                    else:
+                        self._pass(ready, ends[ready], ready in clients)
+
+    def _accept(self) -> None:
+        client = self._listener.accept()[0]
+        with self._lock:
+            if self._down:
+                client.close()
+                return
+            self._pairs.append((client, socket.create_connection(self._target, 5)))
+
+    def _pass(self, ready: socket.socket, other: socket.socket, from_client: bool) -> None:
+        data = b""
+        with suppress(OSError):
+            data = ready.recv(65536)
+        with self._lock:
+            if data and (from_client or not self._deaf):
+                other.sendall(data)
+            elif not data:
+                gone = [pair for pair in self._pairs if ready in pair]
+                self._pairs = [pair for pair in self._pairs if ready not in pair]
+                for end in (end for pair in gone for end in pair):
+                    end.close()
