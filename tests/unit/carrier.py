@@ -90,9 +90,20 @@ class Carrier:
         """What the leader leaves behind: the answered request, the incident, the next epoch."""
         steps = (Step("fence", 0.0, 9.0), Step("drain", 9.0, 22.0), Step("promote", 31.0, 21.0), Step("vip", 52.0, 8.0))
         incident = Incident(
-            8, "switchover", "manual", request.actor, request.reason, "S2", 8, DB_A, DB_B, "2026-11-24T18:59:04.130Z",
-            "ok", 71.0, steps,
-        )  # fmt: skip
+            id=8,
+            kind="switchover",
+            trigger="manual",
+            actor=request.actor,
+            reason=request.reason,
+            rule="S2",
+            epoch=8,
+            origin=DB_A,
+            target=DB_B,
+            began="2026-11-24T18:59:04.130Z",
+            outcome="ok",
+            total_ms=71.0,
+            steps=steps,
+        )
         self.put(replace(request, state=state, answer="db-b serves", incident=8))
         self.snapshot = replace(
             self.snapshot,
