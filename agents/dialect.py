@@ -105,18 +105,20 @@ WRITE_BLOCKERS = (
     " WHERE m.OBJECT_TYPE = 'GLOBAL' AND m.LOCK_TYPE IN ('INTENTION_EXCLUSIVE', 'EXCLUSIVE')"
     " AND m.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID <> CONNECTION_ID()"
 )
-# Who holds a lock that the session %s waits for; only the kinds by which a client can stop every commit.
+# Who holds a lock that the session %s waits for; only the kinds by which a client can stop every commit. Writers hold
+# INTENTION_EXCLUSIVE, which stops nobody.
 LOCK_HOLDERS = (
     "SELECT DISTINCT h.PROCESSLIST_ID, h.PROCESSLIST_USER, h.PROCESSLIST_HOST, g.OBJECT_TYPE"
     " FROM performance_schema.threads w"
     " JOIN performance_schema.metadata_locks p ON p.OWNER_THREAD_ID = w.THREAD_ID AND p.LOCK_STATUS = 'PENDING'"
     " JOIN performance_schema.metadata_locks g ON g.OBJECT_TYPE = p.OBJECT_TYPE AND g.LOCK_STATUS = 'GRANTED'"
-    " AND g.OWNER_THREAD_ID <> w.THREAD_ID"
+    " AND g.LOCK_TYPE IN ('SHARED', 'EXCLUSIVE') AND g.OWNER_THREAD_ID <> w.THREAD_ID"
     " JOIN performance_schema.threads h ON h.THREAD_ID = g.OWNER_THREAD_ID"
     " WHERE w.PROCESSLIST_ID = %s AND p.OBJECT_TYPE IN ('GLOBAL', 'COMMIT', 'BACKUP LOCK') LIMIT 5"
 )
 SEMISYNC_WAITERS = (
-    "SELECT COUNT(*) FROM performance_schema.threads WHERE PROCESSLIST_STATE = 'Waiting for semi-sync ACK from replica'"
+    "SELECT COUNT(*) AS waiting FROM performance_schema.threads"
+    " WHERE PROCESSLIST_STATE = 'Waiting for semi-sync ACK from replica'"
 )
 
 

@@ -46,7 +46,8 @@ class Probe:
 
     asked: Instant | None = None  # since when a statement is unanswered
     logging_in: Instant | None = None  # since when a login is: never a sign of death
-    answered: Instant | None = None  # when the last statement succeeded
+    answered: Instant | None = None  # when the last one that succeeded was answered
+    began: Instant | None = None  # and when that one was sent
     errno: int | None = None  # of the last answer, if it was a refusal
     text: str = ""
     reserve: bool = False  # came in through the admin port, since the socket said 1040
@@ -125,6 +126,8 @@ def _troubles(e: Evidence, *, storage_s: float, notice_s: float) -> Iterator[tup
             yield Trouble.SYNC_STALLED, f"{waited} for the standby, like {e.waits.semisync} sessions in all"
         elif e.waits.holders:
             yield Trouble.CLIENT_LOCK, f"{waited} for a lock held by {', '.join(e.waits.holders)}"
+        elif _unanswered(e, e.commit, 2 * notice_s):
+            yield Trouble.UNKNOWN, f"{waited}, and neither for the standby nor for a lock that stops every commit"
     refused = e.commit.errno in STORAGE
     if (stuck or refused) and not (e.waits.semisync or e.waits.holders) and e.disk.bad_since is not None:
         bad_s = e.now - max(e.disk.bad_since, e.awake_since)

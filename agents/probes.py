@@ -1,0 +1,216 @@
+"""Threads that look whether mysqld lives: SELECT 1, the heartbeat commit, what it waits for, and the disks.
+
+Each has at most one statement in flight on a kept session and never gives up on it: how long it waits is the evidence,
+and a second commit behind a stalled one would only fill the server. What it means is said by `agents.evidence`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from agents import dialect
+from agents.disk import DiskProbe
+from agents.evidence import Evidence, Probe, Process, Waits
+from agents.session import Access, Row, Session, StatementRefused
+from orchestrator.core.errors import DatabaseUnavailable
+from orchestrator.core.model import Instant
+from orchestrator.core.ports import Clock
+from orchestrator.process import threads
+
+LOGIN_S = 2.0
+ASK_S = 1.0
+GAP_S = 0.5  # looks that lie further apart: we were paused or starved, and old silence proves nothing
+RESERVE_S = 5.0
+LATE_S = 0.4  # a commit that takes longer is looked into
+
+
+class StatementProbe:
+    """One statement again and again on one session, by one thread, while it is wanted."""
+
+    def __init__(
+        self, session: Session, clock: Clock, every_s: float, statement: Callable[[], tuple[str, Sequence[object]]]
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._every_s = every_s
+        self._statement = statement
+        self._stopped = threading.Event()
+        self._wanted = threading.Event()
+        self._state = Probe()
+        self._reserve_since: Instant | None = None
+
+    @property
+    def state(self) -> Probe:
+        """Replaced whole, so that a reader needs no lock."""
+        return self._state
+
+    @property
+    def connection_id(self) -> int | None:
+        return self._session.connection_id
+
+    def want(self, on: bool) -> None:
+        """Send it, or stop sending. One in flight is left to its end: it may be stalled, and must not be repeated."""
+        if on:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
+
+    @property
+    def wanted(self) -> bool:
+        return self._wanted.is_set()
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopped.is_set():
+            if self._wanted.wait(0.2) and not self._stopped.is_set():
+                self._once()
+                self._stopped.wait(self._every_s)
+        self._session.close()
+
+    def stop(self) -> None:
+        """End the thread, also in the middle of a statement."""
+        self._stopped.set()
+        self._session.cut()
+
+    def _once(self) -> None:
+        begun = self._clock.waiter_now()
+        try:
+            if not self._session.open:
+                if self._state.logging_in is None:
+                    self._state = replace(self._state, logging_in=begun)
+                self._session.login(LOGIN_S)
+            asked = self._clock.waiter_now()
+            self._state = replace(self._state, asked=asked, logging_in=None, reserve=self._session.reserve)
+            sql, arguments = self._statement()
+            self._session.ask(sql, arguments, within_s=None)
+        except (DatabaseUnavailable, StatementRefused) as error:
+            # A login that hung keeps its begin: the next try is the same wait. A refused one has ended.
+            hung = not self._session.open and self._clock.waiter_now() - begun >= LOGIN_S
+            since = self._state.logging_in if hung else None
+            self._state = replace(self._state, asked=None, logging_in=since, errno=error.errno, text=str(error))
+        else:
+            answered = self._clock.waiter_now()
+            self._state = Probe(answered=answered, began=asked, reserve=self._session.reserve)
+            self._leave_reserve(answered)
+
+    def _leave_reserve(self, now: Instant) -> None:
+        """Try the socket again from time to time: else an overload that is over would be reported for ever."""
+        if not self._session.reserve:
+            self._reserve_since = None
+        elif self._reserve_since is None:
+            self._reserve_since = now
+        elif now - self._reserve_since > RESERVE_S:
+            self._reserve_since = None
+            self._session.close()
+
+
+class Probes:
+    """All probes of one server. Started once; `evidence` is asked by the tick."""
+
+    def __init__(self, access: Access, clock: Clock, node: str, every_s: float, directories: Sequence[Path]) -> None:
+        """`every_s` between the end of a probe and the next; `directories` of data and binary log."""
+        self._clock = clock
+        self._node = node
+        self._n = 0
+        self._select = StatementProbe(Session(access, "kembar_select"), clock, every_s, lambda: ("SELECT 1", ()))
+        self._commit = StatementProbe(Session(access, "kembar_commit"), clock, every_s, self._next_commit)
+        self._waits = WaitsProbe(Session(access, "kembar_waits"), self._commit, clock)
+        self._disk = DiskProbe(directories, clock)
+        self._looked = self._awake_since = self._alive_since = clock.waiter_now()
+        self._incarnation: str | None = None
+
+    def start(self) -> None:
+        """Begin with SELECT; commits begin with `write`."""
+        self._select.want(True)
+        for name, run in (
+            ("probe-select", self._select.run),
+            ("probe-commit", self._commit.run),
+            ("probe-waits", self._waits.run),
+            ("probe-disk", self._disk.run),
+        ):
+            threads.start(name, run)
+
+    def stop(self) -> None:
+        for probe in (self._select, self._commit, self._waits, self._disk):
+            probe.stop()
+
+    def write(self, on: bool) -> None:
+        """Send heartbeat commits: on a primary that is writable, and nowhere else."""
+        self._commit.want(on)
+
+    def evidence(self, process: Process, incarnation: str | None) -> Evidence:
+        """What is known now. To be asked at least twice a second: a longer gap means that we were not running."""
+        now = self._clock.waiter_now()
+        if now - self._looked > GAP_S:
+            self._awake_since = now
+        self._looked = now
+        if incarnation != self._incarnation:
+            self._incarnation, self._alive_since = incarnation, now
+        commit = self._commit.state if self._commit.wanted or self._commit.state.asked is not None else None
+        self._disk.suspect(commit is not None and (commit.errno is not None or commit.waiting_s(now, 0.0) > LATE_S))
+        return Evidence(
+            process=process,
+            alive_since=self._alive_since,
+            select=self._select.state,
+            commit=commit,
+            waits=self._waits.state,
+            disk=self._disk.state(now),
+            now=now,
+            awake_since=self._awake_since,
+        )
+
+    def committed_after(self, instant: Instant) -> bool:
+        """Whether a heartbeat commit that was sent later (waiter's clock) has returned."""
+        began = self._commit.state.began
+        return began is not None and began > instant
+
+    def stalled_s(self) -> float:
+        """How long the heartbeat commit has been unanswered, 0 if none is."""
+        return self._commit.state.waiting_s(self._clock.waiter_now(), self._awake_since)
+
+    def _next_commit(self) -> tuple[str, Sequence[object]]:
+        self._n += 1
+        return dialect.HEARTBEAT, (self._node, self._n)
+
+
+class WaitsProbe:
+    """What a late commit waits for, asked on a session of its own: its questions take locks too."""
+
+    def __init__(self, session: Session, commit: StatementProbe, clock: Clock) -> None:
+        self._session = session
+        self._commit = commit
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._state = Waits()
+
+    @property
+    def state(self) -> Waits:
+        return self._state
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopped.wait(0.1):
+            late = self._commit.state.waiting_s(self._clock.waiter_now(), 0.0) > LATE_S
+            self._state = self._look() if late else Waits()
+        self._session.close()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._session.cut()
+
+    def _look(self) -> Waits:
+        try:
+            waiting = self._session.ask(dialect.SEMISYNC_WAITERS, within_s=ASK_S)[0]["waiting"]
+            holders = self._session.ask(dialect.LOCK_HOLDERS, (self._commit.connection_id,), within_s=ASK_S)
+        except (DatabaseUnavailable, StatementRefused):
+            return self._state  # it is no probe: silence here says nothing
+        return Waits(int(waiting), tuple(_holder(row) for row in holders))
+
+
+def _holder(row: Row) -> str:
+    return (
+        f"{row['PROCESSLIST_USER']}@{row['PROCESSLIST_HOST']} (session {row['PROCESSLIST_ID']}, {row['OBJECT_TYPE']})"
+    )
