@@ -54,6 +54,7 @@ class Mysql(Section):
     )
     command: list[str] = Field(default=[], description="program and arguments", validate_default=True)
     unit: str = Field(default="", description="for example mysql.service", validate_default=True)
+    datadir: AbsolutePath = Field(default=Path("/var/lib/mysql"), description="its data directory")
     pid_file: AbsolutePath = Field(description="its pid_file, for example /run/mysqld/mysqld.pid")
     user: str = Field(default="kembar_agent", min_length=1, max_length=32, description="the agent's account")
     password_file: SecretFile = Field(description="file with the account's password, mode 0600")

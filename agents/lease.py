@@ -345,6 +345,7 @@ class LeaseKeeper:
             raise StepFailed("the gate may not open: no acknowledged renewal within the horizon")
         self._gate.open(ttl_s)
         self._gate_open, self._opened_at, self._announced = True, self._clock.holder_now(), 0
+        self._trouble = ""
 
     def _shut(self) -> None:
         self._gate_open, self._sent, self._opened_at = False, None, None
@@ -372,9 +373,9 @@ class LeaseKeeper:
                 self._gate.renew(self._used.gate_ttl_s)
             else:
                 self._set_up_again()
-        except GateRefused:
-            self._gate.shut()  # one of the two families may still be alive
-            self._gate_open = False
+        except (GateRefused, StepFailed) as error:
+            self._trouble = str(error)
+            self._shut_for_clients()  # one of the two families may still be alive
 
     def _set_up_again(self) -> None:
         """Somebody took our rules: nothing may answer on the address until they stand again."""
@@ -396,8 +397,6 @@ class LeaseKeeper:
                 self._vip.announce()
         except StepFailed as error:
             self._trouble = str(error)
-        else:
-            self._trouble = ""
 
 
 def _announcement_due_s(number: int) -> float:

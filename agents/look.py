@@ -1,4 +1,4 @@
-"""One look at this host: what the server, the kernel, the records and the memory say, as the Local that converge takes."""
+"""One look at this host: what server, kernel, records and memory say, put together as the Local that converge takes."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _armed(s: Sight) -> bool:
 
 
 def _restart_due(s: Sight) -> bool:
-    """Nobody is promotable; or we have released for long enough without being replaced: paused, held down, no leader."""
+    """Nobody is promotable, or we released long ago without being replaced: paused, held down, no leader."""
     if s.goal.mode is Mode.ASYNC or s.goal.promotable is None:
         return True
     return s.released_since is not None and s.now - s.released_since >= s.policy.restart_wait_s

@@ -18,6 +18,7 @@ from orchestrator.core.ports import Check, Coordinator, Memory, SetData, Supervi
 from orchestrator.core.wire import encode
 
 RECORD_S = 1.0
+CLAIM_S = 0.1  # a second look at a VIP that somebody else has claimed
 DRAIN_ROUND_S = 0.5  # one tick's share; a longer backlog is drained over several, each reported
 
 
@@ -67,6 +68,7 @@ class Steps:
         self._address_lifetime_s = address_lifetime_s
         self._sync, self._sync_version = Sync(), -1
         self._heartbeats = 0
+        self._claimed: str | None = None
         self._do: Mapping[Action, Callable[[Order], None]] = {
             Action.SHUT_GATE: lambda order: self._keeper.shut(),
             Action.RESET_CLIENTS: lambda order: self._vip.reset_clients(),
@@ -90,7 +92,7 @@ class Steps:
             Action.RECORD_DEGRADED: lambda order: self._record(self._sync_as(SyncState.DEGRADED, order)),
             Action.WITHDRAW: lambda order: self._record(self._sync_as(SyncState.NONE, order)),
             Action.SET_WRITABLE: self._set_writable,
-            Action.ADD_ADDRESS: lambda order: self._vip.add(self._address_lifetime_s),
+            Action.ADD_ADDRESS: self._add_address,
             Action.OPEN_GATE: lambda order: self._keeper.open(),
             Action.ANNOUNCE: lambda order: self._vip.announce(),
             Action.PROBE_WRITE: lambda order: self.heartbeat(),
@@ -155,7 +157,8 @@ class Steps:
         )
 
     def _take_lease(self, order: Order) -> None:
-        """In ASYNC the relaxed record goes with it, in the same write."""
+        """In ASYNC the relaxed record goes with it, in the same write. Meanwhile the network is asked for the VIP."""
+        self._vip.probe()
         check = Check(self._paths.desired, order.desired_version)
         if order.goal.mode is Mode.SYNC or self._is_relaxed(order):
             self._keeper.take(order.goal.epoch, order.incarnation, (check,))
@@ -202,6 +205,14 @@ class Steps:
     def _set_writable(self, order: Order) -> None:
         self._database.set_writable()
         self._memory.write_opened(order.goal.epoch, order.incarnation)
+
+    def _add_address(self, order: Order) -> None:
+        """Nobody else may hold it: the old primary is silent to ARP by now, so a claim is a stranger's."""
+        claimed = self._vip.claimed_by(CLAIM_S) if self._claimed else self._vip.foreign_mac()
+        self._claimed = claimed
+        if claimed:
+            raise StepFailed(f"the VIP is held by {claimed} on this network: remove it there")
+        self._vip.add(self._address_lifetime_s)
 
     def _configure_channel(self, order: Order) -> None:
         """Deletes relay logs, acknowledged ones too, hence the new incarnation before it."""

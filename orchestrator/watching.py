@@ -22,7 +22,7 @@ class Watching:
     """One cluster's records over time, in one orchestrator. Everything here survives a lost connection."""
 
     def __init__(self, paths: Paths, pair: tuple[NodeName, NodeName]) -> None:
-        self._paths, self._pair = paths, pair
+        self._paths, self.pair = paths, pair
         self._reader = Reader()
         self._lease_seen: dict[NodeName, dict[int, Instant]] = {node: {} for node in pair}
         self._phase: tuple[int, Phase] | None = None
@@ -62,7 +62,7 @@ class Watching:
         failovers = recent.value.automatic_failovers(zookeeper_ms(seen), HOUR_S) if recent else 0
         situation = Situation(
             cluster=desired.value,
-            pair=self._pair,
+            pair=self.pair,
             policy=chosen,
             now=now,
             phase_since=self._phase_since,
@@ -82,7 +82,7 @@ class Watching:
         self, kind: type[Record], seen: Mapping[str, Seen], path_of: object
     ) -> dict[NodeName, Sighting[Record]]:
         assert callable(path_of)
-        found = {node: self._reader.sighting(kind, seen, path_of(node)) for node in self._pair}
+        found = {node: self._reader.sighting(kind, seen, path_of(node)) for node in self.pair}
         return {node: sighting for node, sighting in found.items() if sighting is not None}
 
     def _requests(self, seen: Mapping[str, Seen]) -> dict[str, Sighting[Request]]:

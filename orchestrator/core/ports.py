@@ -158,6 +158,12 @@ class VirtualIp(Protocol):
 
     def present(self) -> bool: ...
 
+    def probe(self) -> None:
+        """Ask the network who has the VIP (RFC 5227); returns at once."""
+
+    def foreign_mac(self) -> str | None:
+        """Who else has claimed the VIP since `probe`, told once; does not wait."""
+
     def add(self, lifetime_s: int) -> None:
         """Add the /32 with a lifetime, or refresh the lifetime of one that is there. Idempotent."""
 

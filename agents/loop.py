@@ -1,0 +1,416 @@
+"""Agent.tick(): goal, look, converge, act, report. It moves values; what it may do is decided in converge."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from agents.converge import Action, Local, converge, unable
+from agents.lease import LeaseKeeper
+from agents.look import Peer, Sight, local, own_errant
+from agents.replication import Arrival, ServerFacts, arrival
+from agents.reporter import Reporter
+from agents.steps import Order, Steps
+from orchestrator.coordination.paths import Paths
+from orchestrator.coordination.records import Reader
+from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.model import (
+    Cluster,
+    HostFacts,
+    Instant,
+    Lease,
+    LeaseState,
+    Mysqld,
+    NodeName,
+    Phase,
+    Policy,
+    Report,
+    Role,
+    Sync,
+    SyncState,
+    goal_for,
+)
+from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, Supervisor, VirtualIp
+from orchestrator.core.situation import Sighting
+from orchestrator.core.wire import decode
+
+log = logging.getLogger("kembar.agent")
+
+ROUNDS_MAX = 8  # of look and act in one tick; a goal is at most four rounds away
+SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
+CERTIFY_BACKOFF_MAX_S = 60.0
+PHASES: Mapping[Action, str] = {
+    Action.STOP_RECEIVER: "drain",
+    Action.DRAIN: "drain",
+    Action.STOP_APPLIER: "drain",
+    Action.WRITE_PROMOTION: "drain",
+    Action.TAKE_LEASE: "promote",
+    Action.RECORD_RELAXED: "promote",
+    Action.SET_WRITABLE: "promote",
+    Action.ADD_ADDRESS: "vip",
+    Action.OPEN_GATE: "vip",
+    Action.ANNOUNCE: "vip",
+    Action.PROBE_WRITE: "verify",
+    Action.SAY_OPEN: "verify",
+}
+
+
+class Health(Protocol):
+    """What the probes of this host say of mysqld."""
+
+    def mysqld(self) -> Mysqld: ...
+
+    def troubles(self) -> tuple[str, ...]: ...
+
+    def stalled_s(self) -> float:
+        """How long the heartbeat commit has been waiting for the standby's acknowledgement; 0 if it is not."""
+
+    def committed_after(self, instant: Instant) -> bool:
+        """Whether a heartbeat commit that was begun later has returned."""
+
+    def write(self, allowed: bool) -> None:
+        """Whether heartbeat commits are to be made: only on a writable primary."""
+
+
+class Server(Protocol):
+    """What the loop itself asks of the database; the rest is for the steps."""
+
+    def facts(self) -> ServerFacts: ...
+
+
+class Agent:
+    """The tick of one node. Everything outside comes in as a port; the tick thread alone calls it."""
+
+    def __init__(
+        self,
+        node: NodeName,
+        peer: NodeName,
+        peer_address: str,
+        paths: Paths,
+        clock: Clock,
+        coordinator: Coordinator,
+        mirror: Mirror,
+        keeper: LeaseKeeper,
+        vip: VirtualIp,
+        supervisor: Supervisor,
+        server: Server,
+        health: Health,
+        memory: Memory,
+        steps: Steps,
+        preflight: Callable[[], tuple[str, ...]],
+        host_facts: Callable[[ServerFacts | None], HostFacts],
+        news: threading.Event,
+    ) -> None:
+        """`news` is set by whoever learns something: the next tick then comes at once."""
+        self._node, self._peer, self._peer_address = node, peer, peer_address
+        self._paths, self._clock = paths, clock
+        self._coordinator, self._mirror, self._keeper, self._vip = coordinator, mirror, keeper, vip
+        self._supervisor, self._server, self._health = supervisor, server, health
+        self._memory, self._steps, self._preflight, self._host_facts = memory, steps, preflight, host_facts
+        self._reader = Reader()
+        self._reporter = Reporter(paths.report(node), coordinator, clock)
+        self._facts: ServerFacts | None = None
+        self._facts_fresh = False
+        self._checked: str | None = None  # the incarnation that preflight looked at
+        self._refusals: tuple[str, ...] = ()
+        self._arrival: Arrival | None = None
+        self._peer_errant = GtidSet()
+        self._armed_since: tuple[str, Instant] = ("", 0.0)
+        self._certify_after: Instant = 0.0
+        self._certify_tries = 0
+        self._released: tuple[int, Instant] | None = None
+        self._unheard_since: Instant | None = None
+        self._timeline: tuple[int, dict[str, float]] = (0, {})
+        self._failure = ""
+        self._news = news
+        self._tick_s = 0.1
+        self._stopping = False
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._news.set()
+
+    def run(self) -> None:
+        while not self._stopping:
+            self._news.wait(self._tick_s)
+            self._news.clear()
+            try:
+                self.tick()
+            except KembarError as error:  # the one place: the next tick looks again
+                log.warning("tick: %s", error)
+
+    def tick(self) -> None:
+        """One pass: rounds of look and act until nothing is left to do, then a report. Raises KembarError."""
+        seen = self._mirror.snapshot()
+        desired = self._reader.sighting(Cluster, seen, self._paths.desired)
+        if desired is None:
+            return  # not connected: the keeper shuts the gate at its horizon, mysqld is left as it is
+        if not self._follow(desired.value):
+            return
+        policy = self._policy(seen)
+        acted = False
+        for _ in range(ROUNDS_MAX):
+            sight = self._look(seen, desired, policy)
+            found = local(sight, self._memory)
+            actions = () if self._blind(sight) else converge(sight.goal, found)
+            if not actions or not self._act(actions, desired, sight):
+                break
+            acted = True
+        self._report(sight, found, at_once=acted)
+
+    # the record
+
+    def _follow(self, cluster: Cluster) -> bool:
+        """Remember the record before anything is done for it; refuse one that is older than what was followed."""
+        remembered = self._memory.epoch()
+        if (cluster.epoch, cluster.seq) < remembered:
+            log.error(
+                "record %s.%s is older than %s.%s that was followed: kembar adopt",
+                cluster.epoch,
+                cluster.seq,
+                *remembered,
+            )
+            return False
+        if (cluster.epoch, cluster.seq) > remembered:
+            self._memory.remember(cluster.epoch, cluster.seq)
+        return True
+
+    def _policy(self, seen: Mapping[str, Seen]) -> Policy:
+        sighting = self._reader.sighting(Policy, seen, self._paths.policy)
+        policy = sighting.value if sighting else Policy()
+        self._keeper.follow(policy.timing)
+        return policy
+
+    # look
+
+    def _look(self, seen: Mapping[str, Seen], desired: Sighting[Cluster], policy: Policy) -> Sight:
+        cluster, goal, now = desired.value, goal_for(self._node, desired.value), self._clock.waiter_now()
+        mysqld = self._health.mysqld()
+        self._ask_server(mysqld)
+        peer = self._peer_seen(seen, cluster, now)
+        sync = self._sync(seen, now)
+        power = self._keeper.power()
+        self._note_release(power.lease, cluster, now)
+        if mysqld is Mysqld.RUNNING and self._facts_fresh:
+            self._check_settings()
+        self._judge_peer(goal.role, seen)
+        return Sight(
+            node=self._node,
+            cluster=cluster,
+            goal=goal,
+            policy=policy,
+            now=now,
+            mysqld=mysqld,
+            incarnation=self._incarnation(),
+            facts=self._facts,
+            power=power,
+            may_act=self._keeper.may_act(),
+            has_address=self._vip.present(),
+            sync=sync,
+            armed_since=self._armed_since[1],
+            peer=peer,
+            peer_address=self._peer_address,
+            peer_errant=self._peer_errant,
+            stalled_s=self._health.stalled_s(),
+            released_since=self._released[1] if self._released else None,
+            certify_after=self._certify_after,
+            refused=bool(self._refusals),
+            told_handover=self._reporter.told_executed,
+        )
+
+    def _ask_server(self, mysqld: Mysqld) -> None:
+        """Keep the last facts of a server that does not answer: taking power away must not wait for it."""
+        if mysqld in (Mysqld.DEAD, Mysqld.EXITING):
+            self._facts, self._facts_fresh = None, False
+            return
+        try:
+            self._facts, self._facts_fresh = self._server.facts(), True
+        except (DatabaseUnavailable, StepFailed) as error:
+            self._facts_fresh = False
+            self._failure = str(error)
+            return
+        self._arrival = arrival(self._arrival, self._facts, self._clock.holder_now())
+
+    def _incarnation(self) -> str:
+        life = self._supervisor.incarnation()
+        if life is None or self._facts is None:
+            return ""
+        return f"{self._facts.server_uuid}/{life}/{self._memory.relay_counter()}"
+
+    def _blind(self, sight: Sight) -> bool:
+        """A server whose facts are old is not led to anything; only power is taken from it."""
+        if sight.mysqld is not Mysqld.RUNNING or self._facts_fresh:
+            return False
+        return sight.facts is None or sight.goal.role is Role.PRIMARY
+
+    def _peer_seen(self, seen: Mapping[str, Seen], cluster: Cluster, now: Instant) -> Peer:
+        sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))
+        switching = cluster.phase is Phase.SWITCHING and cluster.primary == self._peer
+        self._tick_s = SWITCHING_TICK_S if switching else 0.1
+        released_with = self._handover(cluster) if switching else ""
+        if sighting is None:
+            return Peer(released_with=released_with)
+        return Peer(sighting.value, now - sighting.first_seen, released_with)
+
+    def _handover(self, cluster: Cluster) -> str:
+        """What the primary had committed when it handed over. Its lease is not mirrored: it moves all the time."""
+        stored = self._coordinator.read(self._paths.lease(self._peer))
+        lease = decode(Lease, stored.data) if stored and stored.data else Lease()
+        given = lease.state is LeaseState.RELEASED and lease.why == "handover" and lease.epoch == cluster.epoch
+        return lease.executed if given else ""
+
+    def _sync(self, seen: Mapping[str, Seen], now: Instant) -> Sync:
+        sighting = self._reader.sighting(Sync, seen, self._paths.sync(self._node))
+        sync = self._steps.see_sync(sighting.value, sighting.version) if sighting else Sync()
+        if sync.state is SyncState.ARMED and sync.token != self._armed_since[0]:
+            self._armed_since = (sync.token, now)
+        return sync
+
+    def _note_release(self, lease: Lease, cluster: Cluster, now: Instant) -> None:
+        released = lease.state is LeaseState.RELEASED and lease.epoch == cluster.epoch
+        if not released:
+            self._released = None
+        elif self._released is None:
+            self._released = (lease.epoch, now)
+
+    def _check_settings(self) -> None:
+        """Once for each mysqld: what it lacks is refused by name."""
+        life = self._supervisor.incarnation()
+        if life is not None and life != self._checked:
+            self._refusals = self._preflight()
+            self._checked = life
+
+    def _judge_peer(self, role: Role, seen: Mapping[str, Seen]) -> None:
+        """What the standby has and we have not. Its sample comes first, ours after a commit that began later.
+
+        The standby may apply a transaction before our engine commits it, so samples of one moment show false errants.
+        """
+        sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))
+        if role is not Role.PRIMARY or sighting is None or self._facts is None or not self._facts_fresh:
+            return
+        if self._health.committed_after(sighting.first_seen):
+            self._peer_errant = GtidSet.parse(sighting.value.executed) - GtidSet.parse(self._facts.executed)
+
+    # act
+
+    def _act(self, actions: tuple[Action, ...], desired: Sighting[Cluster], sight: Sight) -> bool:
+        """All of them in order, up to the first that fails; whether all went through."""
+        order = Order(
+            goal=sight.goal,
+            desired_version=desired.version,
+            incarnation=sight.incarnation,
+            standby=sight.peer.report.incarnation if sight.peer.report else "",
+            handover=sight.peer.released_with,
+            why="hung"
+            if sight.mysqld is Mysqld.HUNG
+            else "exited"
+            if sight.mysqld is not Mysqld.RUNNING
+            else "superseded",
+        )
+        for action in actions:
+            began = self._clock.holder_now()
+            try:
+                self._steps.run(action, order)
+            except KembarError as error:
+                self._failed(action, error)
+                return False
+            self._measured(action, sight.goal.epoch, (self._clock.holder_now() - began) * 1000)
+        self._failure = ""
+        return True
+
+    def _failed(self, action: Action, error: KembarError) -> None:
+        self._failure = f"{action}: {error}"
+        log.warning("%s failed: %s", action, error)
+        if action is Action.CERTIFY:
+            self._certify_tries += 1
+            wait_s = min(CERTIFY_BACKOFF_MAX_S, 2.0 ** (self._certify_tries - 1))
+            self._certify_after = self._clock.waiter_now() + wait_s
+
+    def _measured(self, action: Action, epoch: int, took_ms: float) -> None:
+        if action is Action.CERTIFY:
+            self._certify_tries = 0
+        phase = PHASES.get(action)
+        if phase is None:
+            return
+        if self._timeline[0] != epoch:
+            self._timeline = (epoch, {})
+        durations = self._timeline[1]
+        durations[phase] = round(durations.get(phase, 0.0) + took_ms, 2)
+
+    # report
+
+    def _report(self, sight: Sight, found: Local, *, at_once: bool) -> None:
+        self._health.write(found.opened and not found.read_only and sight.goal.role is Role.PRIMARY)
+        facts = sight.facts
+        report = Report(
+            node=self._node,
+            epoch=sight.goal.epoch,
+            seq=sight.goal.seq,
+            role=sight.goal.role,
+            mysqld=sight.mysqld,
+            incarnation=sight.incarnation,
+            gate_open=sight.power.gate_open,
+            has_address=sight.has_address,
+            stalled_s=round(sight.stalled_s, 3),
+            unheard_s=self._unheard_s(sight),
+            token=self._token(sight),
+            errant=self._errant(sight, found),
+            peer_errant=str(self._peer_errant) if sight.goal.role is Role.PRIMARY else "",
+            unable=unable(sight.goal, found) or self._failed_step(sight),
+            troubles=(*self._health.troubles(), *((sight.power.trouble,) if sight.power.trouble else ())),
+            refusals=self._refusals,
+            timeline_ms=dict(self._timeline[1]),
+            host=self._host_facts(facts),
+        )
+        if facts is not None:
+            report = _with_server(report, facts, self._arrival, self._clock.holder_now())
+        self._reporter.tell(report, every_s=sight.policy.report_every_s, at_once=at_once)
+
+    def _unheard_s(self, sight: Sight) -> float:
+        """How long no semi-sync replica has been connected, on a primary whose commits wait for one."""
+        facts = sight.facts
+        if sight.goal.role is not Role.PRIMARY or facts is None or not facts.requires_ack or facts.semisync_clients:
+            self._unheard_since = None
+            return 0.0
+        if self._unheard_since is None:
+            self._unheard_since = sight.now
+        return round(sight.now - self._unheard_since, 3)
+
+    def _token(self, sight: Sight) -> str:
+        """The primary's certification whose set this node holds, received or executed."""
+        if sight.goal.role not in (Role.STANDBY, Role.RETURNING) or sight.facts is None:
+            return ""
+        sync = self._reader.sighting(Sync, self._mirror.snapshot(), self._paths.sync(self._peer))
+        if sync is None or sync.value.state is not SyncState.ARMED or sync.value.standby != sight.incarnation:
+            return ""
+        return sync.value.token if GtidSet.parse(sync.value.executed) <= sight.facts.held else ""
+
+    def _errant(self, sight: Sight, found: Local) -> str:
+        replicating = found.receiving and found.applying
+        if sight.goal.role not in (Role.STANDBY, Role.RETURNING) or replicating:
+            return ""
+        return str(own_errant(sight) or "")
+
+    def _failed_step(self, sight: Sight) -> str:
+        """A planned handover that does not go through is withdrawn by its reason."""
+        return self._failure if sight.goal.role is Role.HANDOVER else ""
+
+
+def _with_server(report: Report, facts: ServerFacts, last: Arrival | None, now: Instant) -> Report:
+    return replace(
+        report,
+        executed=facts.executed,
+        received=facts.received,
+        receiver_running=facts.receiver_running,
+        receiver_connected=facts.receiver_connected,
+        received_age_s=round(last.age_s(now), 3) if last else 0.0,
+        applier_running=facts.applier_running,
+        applier_error=facts.applier_error,
+        backlog_transactions=len(facts.backlog),
+        writable=facts.writable,
+        durable=facts.durable,
+    )

@@ -1,0 +1,72 @@
+"""Writes this node's report: each period, and at once when something that matters has changed. One in flight."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from orchestrator.core.errors import CoordinatorUnavailable, KembarError
+from orchestrator.core.model import HostFacts, Instant, Report
+from orchestrator.core.ports import Clock, Coordinator, Pending, SetData
+from orchestrator.core.wire import encode
+
+log = logging.getLogger("kembar.agent")
+
+
+class Reporter:
+    """The report node of this agent. Used by the tick thread; a write that is lost is made good by the next."""
+
+    def __init__(self, path: str, coordinator: Coordinator, clock: Clock) -> None:
+        self._path, self._coordinator, self._clock = path, coordinator, clock
+        self._version = -1
+        self._told: Report | None = None
+        self._told_at: Instant = float("-inf")
+        self._pending: Pending | None = None
+
+    @property
+    def told_executed(self) -> str:
+        """The executed set of the last report that was sent."""
+        return self._told.executed if self._told else ""
+
+    def tell(self, report: Report, *, every_s: float, at_once: bool) -> None:
+        """Send it if its period has come, if it says something new, or `at_once`. Raises CoordinatorUnavailable."""
+        now = self._clock.holder_now()
+        news = self._told is None or _matter(report) != _matter(self._told)
+        if not (at_once or news or now - self._told_at >= every_s):
+            return
+        self._land()
+        if self._version < 0:
+            stored = self._coordinator.read(self._path)
+            self._version = stored.version if stored else 0
+        self._pending = self._coordinator.submit((SetData(self._path, encode(report), self._version),))
+        self._version += 1
+        self._told, self._told_at = report, now
+
+    def _land(self) -> None:
+        """The answer to the report before: its failure only means that the version must be read again."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            pending.result(1.0)
+        except CoordinatorUnavailable:
+            self._version = -1
+            raise
+        except KembarError as error:
+            log.warning("report: %s", error)
+            self._version = -1
+
+
+def _matter(report: Report) -> Report:
+    """The report without what changes all the time."""
+    return replace(
+        report,
+        executed="",
+        received="",
+        received_age_s=0.0,
+        stalled_s=0.0,
+        unheard_s=0.0,
+        backlog_transactions=0,
+        oldest_transaction_s=0.0,
+        host=HostFacts(),
+    )

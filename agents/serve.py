@@ -1,0 +1,173 @@
+"""Composition root of `kembar agent`: makes every adapter, ties the threads together, and ends them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+from functools import partial
+from pathlib import Path
+
+from agents import preflight
+from agents.config import AgentConfig
+from agents.gate import NftGate
+from agents.health import HostHealth
+from agents.host import host_facts
+from agents.lease import LeaseKeeper
+from agents.loop import Agent
+from agents.memory import FileMemory
+from agents.mysql import Database
+from agents.mysqld import DirectChild, Systemd
+from agents.probes import Probes
+from agents.session import Access
+from agents.steps import Source, Steps
+from agents.vip import LinuxVirtualIp
+from agents.watch import ProcessWatch
+from orchestrator.config.shared import read_secret
+from orchestrator.coordination.client import ZooKeeper
+from orchestrator.coordination.mirror import WatchedMirror
+from orchestrator.coordination.paths import Paths
+from orchestrator.core.model import NodeName
+from orchestrator.core.ports import Supervisor
+from orchestrator.process import logs, threads
+from orchestrator.process.clock import HostClock
+from orchestrator.process.logs import LogFormat
+
+log = logging.getLogger("kembar.agent")
+
+START_PERMISSION = Path("/run/kembar/mysqld-start")
+
+
+def serve(config: AgentConfig) -> int:
+    """Run the agent until SIGTERM; the exit status. The gate closes by itself, unless a successor adopts it first."""
+    name = NodeName(config.node.name)
+    logged = logs.start(LogFormat(config.log.format), _level(config.log.level), cluster=config.cluster, node=name)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    memory = FileMemory(config.state_dir)
+    try:
+        _run(config, name, memory, stopping)
+    finally:
+        memory.close()
+        logged.close()
+    return 0
+
+
+def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: threading.Event) -> None:
+    clock, paths, policy = HostClock(), Paths(config.cluster), config.policy
+    peer = NodeName(config.peer.name)
+    access = Access(
+        config.mysql.socket, config.mysql.user, read_secret(config.mysql.password_file), config.mysql.admin_port
+    )
+    supervisor = _supervisor(config, clock)
+    gate = NftGate(config.vip.address)
+    keeper_vip = LinuxVirtualIp(config.vip.address, config.vip.interface)
+    tick_vip = LinuxVirtualIp(config.vip.address, config.vip.interface)  # one for each thread
+    if not gate.intact():
+        keeper_vip.drop()
+        gate.load()
+    zookeeper = ZooKeeper(
+        [str(host) for host in config.zookeeper.hosts],
+        clock,
+        threads.start,
+        session_s=config.zookeeper.session_timeout_s,
+        stall_s=min(0.5, policy.timing.authorised_s / 2),
+    )
+    news = threading.Event()
+    mirror = WatchedMirror(
+        zookeeper,
+        clock,
+        [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer)],
+        wake=news.set,
+    )
+    database = Database(access, clock)
+    probes = Probes(access, clock, name, config.probes.select_every_s, [config.mysql.datadir])
+    keeper = LeaseKeeper(
+        paths.lease(name),
+        f"{name}/{secrets.token_hex(4)}",
+        zookeeper,
+        gate,
+        keeper_vip,
+        clock,
+        policy.timing,
+        address_lifetime_s=policy.address_lifetime_s,
+        changed=news.set,
+    )
+    steps = Steps(
+        name,
+        paths,
+        zookeeper,
+        keeper,
+        tick_vip,
+        supervisor,
+        database,
+        memory,
+        _source(config),
+        policy.address_lifetime_s,
+    )
+    agent = Agent(
+        name,
+        peer,
+        str(config.peer.address),
+        paths,
+        clock,
+        zookeeper,
+        mirror,
+        keeper,
+        tick_vip,
+        supervisor,
+        database,
+        HostHealth(supervisor, probes, hang_s=policy.hang_s),
+        memory,
+        steps,
+        partial(_refusals, database),
+        partial(host_facts, config.mysql.datadir),
+        news,
+    )
+    watch = ProcessWatch(supervisor, clock, config.probes.process_every_s, keeper.exited)
+    zookeeper.start()
+    probes.start()
+    running = [
+        threads.start("keeper", keeper.run),
+        threads.start("process-watch", watch.run),
+        threads.start("tick", agent.run),
+    ]
+    log.info("agent of %s in cluster %s, VIP %s", name, config.cluster, config.vip.address)
+    stopping.wait()
+    watch.stop()
+    agent.stop()
+    keeper.stop()
+    for thread in running:
+        thread.join()
+    probes.stop()
+    zookeeper.close()
+    database.close()
+
+
+def _supervisor(config: AgentConfig, clock: HostClock) -> Supervisor:
+    if config.mysql.supervisor == "direct":
+        return DirectChild(config.mysql.command, config.mysql.pid_file)
+    return Systemd(config.mysql.unit, START_PERMISSION, clock)
+
+
+def _source(config: AgentConfig) -> Source:
+    replication = config.mysql.replication
+    return Source(
+        str(config.peer.address),
+        replication.port,
+        replication.user,
+        read_secret(replication.password_file),
+        tls=None,
+    )
+
+
+def _refusals(database: Database) -> tuple[str, ...]:
+    """What the server lacks; asked once for each mysqld."""
+    variables = database.variables(preflight.NAMES)
+    return preflight.refusals(variables, at_start=False, persisted=database.persisted())
+
+
+def _level(name: str) -> int:
+    return int(getattr(logging, name.upper()))

@@ -1,0 +1,45 @@
+"""Exit codes of the `kembar` command, and the errors that carry them. A promise: numbers never change."""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+from typing import IO, Any, NoReturn
+
+import click
+
+
+class Exit(IntEnum):
+    """What a script may rely on."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    DEGRADED = 3
+    NO_PRIMARY = 4
+    REFUSED = 5
+    ABORTED = 6
+    RUNNING = 7
+    UNREACHABLE = 8
+    UNAUTHORISED = 9
+    PERSON = 10
+
+
+class Failed(click.ClickException):
+    """Ends the command with a message on stderr, a hint under it, and its exit code."""
+
+    def __init__(self, code: Exit, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.exit_code = int(code)
+        self.hint = hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """On stderr, whatever the output format."""
+        click.echo(self.format_message(), err=True, file=file)
+        if self.hint:
+            click.echo(f"hint: {self.hint}", err=True, file=file)
+
+
+def leave(code: Exit) -> NoReturn:
+    """End the command with `code` and no message."""
+    sys.exit(int(code))

@@ -1,0 +1,63 @@
+"""A parent that holds nothing and forks a warm worker again when it dies.
+
+The new worker has everything imported, so it works again within milliseconds; a fresh interpreter needs some hundreds.
+Only a worker that dies by a signal or a bug is replaced; one that returns ends the parent with its status.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+YOUNG_S = 1.0  # a worker that ended sooner is replaced later and later
+PAUSE_MAX_S = 2.0
+BUG_STATUS = 70  # of process.threads: a thread died
+
+
+def respawn(work: Callable[[], int]) -> int:
+    """Run `work` in a forked child until it returns; its status. Call it before any thread exists."""
+    gc.freeze()  # the pages stay shared
+    pause_s = 0.0
+    while True:
+        began = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            _work(work)
+        status = _await(pid)
+        if status >= 0 and status != BUG_STATUS:
+            return status
+        sys.stderr.write(f"worker {pid} ended with {status}, another one takes over\n")
+        pause_s = min(PAUSE_MAX_S, 2 * pause_s + 0.05) if time.monotonic() - began < YOUNG_S else 0.0
+        time.sleep(pause_s)
+
+
+def _work(work: Callable[[], int]) -> None:
+    status = BUG_STATUS
+    try:
+        status = work()
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else 1
+    except BaseException:  # noqa: BLE001 - this is the end of the process, whatever it was
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _await(pid: int) -> int:
+    """The child's exit status, negative for a signal. Signals to end us are passed on to it."""
+
+    def forward(number: int, frame: object) -> None:
+        os.kill(pid, number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,201 @@
+"""Composition root of `kembar orchestrator`: one client, a loop and a recorder a pair, one web server for all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from monitoring.app import Web, bound_socket, inherited_socket
+from monitoring.backend import Backend
+from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig, load_tokens
+from orchestrator.coordination.client import ZooKeeper
+from orchestrator.coordination.election import Election
+from orchestrator.coordination.mirror import WatchedMirror
+from orchestrator.coordination.paths import Paths
+from orchestrator.core.admission import admit
+from orchestrator.core.errors import CoordinatorUnavailable, Refused
+from orchestrator.core.ports import Check, Create, SetData
+from orchestrator.core.requests import Admission, Pause, PreCheck, Request
+from orchestrator.core.snapshot import Snapshot
+from orchestrator.core.wire import decode, encode
+from orchestrator.loop import Look, Orchestrator
+from orchestrator.process import logs, threads
+from orchestrator.process.clock import HostClock
+from orchestrator.process.logs import LogFormat
+from orchestrator.recorder import Recorder
+from orchestrator.showing import snapshot_of
+from orchestrator.watching import Watching
+
+log = logging.getLogger("kembar.orchestrator")
+
+WRITE_S = 2.0
+
+
+@dataclass(slots=True)
+class Pair:
+    """The parts of one cluster in this process."""
+
+    section: ClusterSection
+    paths: Paths
+    watching: Watching
+    election: Election
+    loop: Orchestrator
+    recorder: Recorder
+    look: Look | None = None
+
+
+class Fleet:
+    """Every pair of this orchestrator, and what page and API may ask of them."""
+
+    def __init__(self, config: OrchestratorConfig, clock: HostClock, zookeeper: ZooKeeper) -> None:
+        self._name, self._clock, self._zookeeper = config.name, clock, zookeeper
+        self._pairs = {section.name: self._pair(section) for section in config.clusters}
+
+    def start(self) -> None:
+        for pair in self._pairs.values():
+            pair.election.start(threads.start)
+            threads.start(f"history-{pair.section.name}", pair.recorder.run)
+            threads.start(f"tick-{pair.section.name}", pair.loop.run)
+
+    def stop(self) -> None:
+        for pair in self._pairs.values():
+            pair.loop.stop()
+            pair.recorder.stop()
+            pair.election.close()
+
+    def snapshots(self) -> Mapping[str, Snapshot]:
+        """The last tick of every pair."""
+        return {
+            name: snapshot_of(
+                pair.look, pair.watching, pair.paths, self._clock, self._name, str(pair.section.vip.address)
+            )
+            for name, pair in self._pairs.items()
+            if pair.look is not None
+        }
+
+    def dry_run(self, cluster: str, request: Request) -> Admission:
+        look = self._pairs[cluster].look
+        if look is None or look.situation is None:
+            return Admission(
+                (PreCheck("record", False, "no desired record has been read yet: is ZooKeeper reachable?"),)
+            )
+        return admit(request, look.situation)
+
+    def submit(self, cluster: str, request: Request) -> None:
+        """Put the request if the record it was made for is still the present one."""
+        pair = self._pairs[cluster]
+        look = pair.look
+        if look is None or look.situation is None:
+            raise CoordinatorUnavailable("no desired record has been read yet")
+        check = Check(pair.paths.desired, look.desired_version)
+        create = Create(pair.paths.request(request.id), encode(request))
+        self._zookeeper.submit((check, create)).result(WRITE_S)
+
+    def read_request(self, cluster: str, request_id: str) -> Request | None:
+        stored = self._zookeeper.read(self._pairs[cluster].paths.request(request_id))
+        return decode(Request, stored.data) if stored else None
+
+    def put_pause(self, cluster: str, pause: Pause) -> None:
+        path = self._pairs[cluster].paths.pause
+        stored = self._zookeeper.read(path)
+        if stored is None:
+            raise Refused(f"{path} does not exist: the cluster is not provisioned")
+        self._zookeeper.submit((SetData(path, encode(pause), stored.version),)).result(WRITE_S)
+
+    def _pair(self, section: ClusterSection) -> Pair:
+        paths = Paths(section.name)
+        watching = Watching(paths, section.pair)
+        mirror = WatchedMirror(
+            self._zookeeper,
+            self._clock,
+            [
+                paths.desired,
+                paths.leader,
+                paths.policy,
+                paths.pause,
+                paths.recent,
+                *(path(node) for node in section.pair for path in (paths.lease, paths.sync, paths.report)),
+            ],
+            folders=[paths.requests, paths.election],
+            wake=lambda: loop.wake(),
+        )
+        election = Election(self._zookeeper, self._clock, paths, self._name, changed=lambda: loop.wake())
+        recorder = Recorder(
+            paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version, _utc
+        )
+
+        def show(look: Look) -> None:
+            pair.look = look
+            recorder.take(look)
+
+        loop = Orchestrator(
+            self._name, paths, section.pair, self._clock, self._zookeeper, mirror, election, watching, show
+        )
+        pair = Pair(section, paths, watching, election, loop, recorder)
+        return pair
+
+
+def serve(config: OrchestratorConfig) -> int:
+    """Run until SIGTERM; the exit status."""
+    logged = logs.start(LogFormat(config.log.format), int(getattr(logging, config.log.level.upper())), node=config.name)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    clock = HostClock()
+    zookeeper = ZooKeeper(
+        [str(host) for host in config.zookeeper.hosts],
+        clock,
+        threads.start,
+        session_s=config.zookeeper.session_timeout_s,
+        stall_s=0.5,
+    )
+    fleet = Fleet(config, clock, zookeeper)
+    web = Web(_backend(config, clock, fleet), _socket(config))
+    zookeeper.start()
+    fleet.start()
+    serving = threads.start("web", web.run)
+    log.info("orchestrator %s of %d clusters, page on %s", config.name, len(config.clusters), web.url)
+    stopping.wait()
+    web.stop()
+    serving.join()
+    fleet.stop()
+    zookeeper.close()
+    logged.close()
+    return 0
+
+
+def _backend(config: OrchestratorConfig, clock: HostClock, fleet: Fleet) -> Backend:
+    return Backend(
+        instance=config.name,
+        snapshots=fleet.snapshots,
+        now=clock.waiter_now,
+        wall_s=clock.wall_s,
+        dry_run=fleet.dry_run,
+        submit=fleet.submit,
+        read_request=fleet.read_request,
+        put_pause=fleet.put_pause,
+        tokens=load_tokens(config.tokens_file) if config.tokens_file else (),
+        anonymous_viewers=config.anonymous_viewers,
+    )
+
+
+def _socket(config: OrchestratorConfig) -> socket.socket:
+    inherited = inherited_socket(os.environ)
+    if inherited is not None:
+        return inherited
+    if config.listen is None:
+        raise Refused(
+            "listen: inherited, but no socket was passed (LISTEN_FDS is not set): start it by its socket unit"
+        )
+    return bound_socket(config.listen.host, config.listen.port)
+
+
+def _utc(wall_s: float) -> str:
+    at = datetime.fromtimestamp(wall_s, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"

@@ -1,0 +1,68 @@
+"""From a tick's look to the snapshot that page, API and CLI show: the same values that were decided on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from orchestrator.coordination.paths import Paths
+from orchestrator.core.analysis import sentence
+from orchestrator.core.model import Instant, NodeName
+from orchestrator.core.ports import Clock
+from orchestrator.core.rules import waiting
+from orchestrator.core.situation import Sighting, Situation
+from orchestrator.core.snapshot import Aged, Snapshot
+from orchestrator.loop import Look
+from orchestrator.watching import Watching
+
+Record = TypeVar("Record")
+
+
+def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, instance: str, vip: str) -> Snapshot:
+    """The snapshot of one look. Ages count back from the look, which a stopped tick lets grow old."""
+    shown = Snapshot(
+        name=paths.cluster,
+        pair=watching.pair,
+        vip=vip,
+        taken=look.now,
+        instance=instance,
+        connected=bool(look.seen),
+        leader=_leader(look, paths),
+    )
+    if look.situation is None or look.decided is None:
+        return shown
+    s, recent = look.situation, watching.recent(look.seen)
+    pause, left_s = watching.pause(look.seen)
+    return replace(
+        shown,
+        cluster=s.cluster,
+        policy=s.policy,
+        leases=_aged(s.leases, s.now),
+        syncs=_aged(s.syncs, s.now),
+        reports=_aged(s.reports, s.now),
+        requests={name: request.value for name, request in s.requests.items()},
+        pause=pause,
+        pause_left_s=left_s,
+        paused=s.paused,
+        hold_down=s.hold_down,
+        finding=look.decided.finding.value,
+        finding_text=sentence(look.decided.finding, s),
+        waiting=_waiting(s, look),
+        incidents=tuple(reversed(recent.value.incidents)) if recent else (),
+        events={event.seq: event for event in recent.value.events} if recent else {},
+    )
+
+
+def _waiting(s: Situation, look: Look) -> str:
+    return "" if look.decided is not None and look.decided.rule is not None else waiting(s)
+
+
+def _aged(records: Mapping[NodeName, Sighting[Record]], now: Instant) -> dict[NodeName, Aged[Record]]:
+    return {node: Aged(one.value, max(0.0, now - one.first_seen)) for node, one in records.items()}
+
+
+def _leader(look: Look, paths: Paths) -> str:
+    found = look.seen.get(paths.leader)
+    return str(json.loads(found.stored.data).get("owner", "")) if found and found.stored.data else ""
