@@ -17,6 +17,7 @@ from monitoring.problems import Problem, invalid
 from monitoring.view import OPEN_STATES
 from orchestrator.core.access import AccessRole
 from orchestrator.core.errors import StaleWrite, UnknownOutcome
+from orchestrator.core.history import Incident
 from orchestrator.core.model import NodeName
 from orchestrator.core.requests import Kind, Pause, Request
 from orchestrator.core.snapshot import Snapshot
@@ -117,10 +118,19 @@ async def resume(request: web.Request) -> web.Response:
 
 def operation(snapshot: Snapshot, request: Request) -> dict[str, Any]:
     """A request being carried out: the record, and the phases of the incident that it led to."""
-    incident = next((one for one in snapshot.incidents if one.id == request.incident), None)
+    incident = _incident_of(snapshot, request)
     phases = plain(incident)["steps"] if incident else []
     total = {"total_ms": incident.total_ms, "outcome": incident.outcome} if incident else {}
     return {**plain(request), "ended": request.state not in OPEN_STATES, "phases": phases, **total}
+
+
+def _incident_of(snapshot: Snapshot, request: Request) -> Incident | None:
+    """The newest incident that says it was begun by this request: an incident does not know a request's id."""
+    for one in snapshot.incidents:
+        same = (one.trigger, one.actor, one.reason) == ("manual", request.actor, request.reason)
+        if same and request.epoch <= one.epoch <= request.epoch + 1:
+            return one
+    return None
 
 
 async def _submit(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Response:

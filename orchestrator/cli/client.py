@@ -150,7 +150,8 @@ class Api:
             connection.request(method, url.path.rstrip("/") + path, content, self._headers(headers, content))
             response = connection.getresponse()
             text = response.read()
-            return Answer(response.status, response.headers, json.loads(text) if text else None)
+            known = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, known, json.loads(text) if text else None)
         finally:
             connection.close()
 

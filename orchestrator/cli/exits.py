@@ -30,7 +30,7 @@ class Failed(click.ClickException):
 
     def __init__(self, code: Exit, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.exit_code = int(code)
+        self.exit_code = int(code)  # type: ignore[misc]  # click reads it from the instance
         self.hint = hint
 
     def show(self, file: IO[Any] | None = None) -> None:

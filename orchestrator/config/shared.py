@@ -119,9 +119,9 @@ class ZooKeeper(Section):
         return hosts
 
     @property
-    def connect_string(self) -> str:
-        """As kazoo wants it: host:port, joined by commas."""
-        return ",".join(map(str, self.hosts))
+    def addresses(self) -> tuple[str, ...]:
+        """As the client wants them."""
+        return tuple(map(str, self.hosts))
 
 
 class Log(Section):

@@ -96,7 +96,7 @@ def test_the_annotated_examples_are_valid_and_agree(files: Path) -> None:
     assert differences(agent.membership, orchestrator.membership(orchestrator.clusters[0])) == ()
     assert agent.policy == DEFAULT
     assert read_secret(agent.mysql.password_file) == "s3cret"
-    assert agent.zookeeper.connect_string == "192.0.2.11:2181,192.0.2.12:2181,192.0.2.13:2181"
+    assert agent.zookeeper.addresses == ("192.0.2.11:2181", "192.0.2.12:2181", "192.0.2.13:2181")
 
 
 CASES = {

@@ -1,0 +1,80 @@
+"""The view of a pair read straight from ZooKeeper, for when no orchestrator answers. Reads only, decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from monitoring.view import view
+from orchestrator.cli.exits import Exit, Failed
+from orchestrator.coordination.client import ZooKeeper
+from orchestrator.coordination.paths import ROOT, Paths
+from orchestrator.core.errors import KembarError
+from orchestrator.core.model import NodeName
+from orchestrator.core.ports import Seen
+from orchestrator.process import threads
+from orchestrator.process.clock import HostClock
+from orchestrator.shown import Showing
+from orchestrator.watching import Watching, zookeeper_ms
+
+CONNECT_S = 5.0
+
+
+def read_view_directly(hosts: tuple[str, ...], cluster: str, vip: str) -> dict[str, Any]:
+    """One reading. Raises Failed: 8 if ZooKeeper does not answer either, 2 if the cluster is not clear."""
+    clock = HostClock()
+    try:
+        zookeeper = ZooKeeper(hosts, clock, threads.start)
+    except KembarError as error:
+        raise Failed(Exit.USAGE, f"client.yaml: zookeeper: {error}") from None
+    zookeeper.start()
+    try:
+        if not zookeeper.wait_connected(CONNECT_S):
+            raise Failed(Exit.UNREACHABLE, f"ZooKeeper does not answer either: {', '.join(hosts)}")
+        name = cluster or _only_cluster(zookeeper)
+        pair = _pair(zookeeper, Paths(name))
+        stored = _read(zookeeper, Paths(name), pair)
+    except KembarError as error:
+        raise Failed(Exit.UNREACHABLE, f"ZooKeeper: {error}") from None
+    finally:
+        zookeeper.close()
+    return _view_of(stored, name, pair, vip or "(address not in client.yaml)")
+
+
+def _only_cluster(zookeeper: ZooKeeper) -> str:
+    known = zookeeper.children(ROOT)
+    if len(known) != 1:
+        raise Failed(Exit.USAGE, f"which cluster? --cluster {'|'.join(known) or 'NAME'}")
+    return known[0]
+
+
+def _pair(zookeeper: ZooKeeper, paths: Paths) -> tuple[NodeName, NodeName]:
+    names = [NodeName(name) for name in zookeeper.children(paths.leases)]
+    if len(names) != 2:
+        raise Failed(Exit.USAGE, f"ZooKeeper knows no cluster {paths.cluster!r} with two nodes")
+    return names[0], names[1]
+
+
+def _read(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName]) -> Mapping[str, Seen]:
+    """Every record as if it had first been seen when ZooKeeper stored it, on a clock that reads 0 now.
+
+    Now is the later of this host's wall time and the newest time on any record: a host whose clock is ahead shows ages
+    that are too large, and one whose clock is behind none that are negative.
+    """
+    wanted = [paths.desired, paths.leader, paths.pause, paths.policy, paths.recent]
+    wanted += [path(node) for path in (paths.lease, paths.sync, paths.report) for node in pair]
+    wanted += [f"{folder}/{name}" for folder in (paths.requests, paths.election) for name in zookeeper.children(folder)]
+    found = {path: stored for path in wanted if (stored := zookeeper.read(path)) is not None}
+    seen = {path: Seen(stored, 0.0) for path, stored in found.items()}
+    now_ms = max(zookeeper_ms(seen), int(time.time() * 1000))
+    return {path: Seen(stored, (stored.modified_ms - now_ms) / 1000) for path, stored in found.items()}
+
+
+def _view_of(seen: Mapping[str, Seen], name: str, pair: tuple[NodeName, NodeName], vip: str) -> dict[str, Any]:
+    watching = Watching(Paths(name), pair)
+    # We did not listen before, yet ZooKeeper's own times say how long nothing has come.
+    found = watching.situation(seen, 0.0, hearing_since=float("-inf"), term=0)
+    showing = Showing(name, pair, vip, "kembar status", watching)
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return view(showing.snapshot(seen, 0.0, found[0] if found else None), 0.0, at)

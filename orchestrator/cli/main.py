@@ -1,0 +1,52 @@
+"""The `kembar` command. Each verb's module is imported only when that verb is run, so that a client starts at once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+# Where each verb lives, and its line in --help, which must not import it.
+VERBS = {
+    "status": ("orchestrator.cli.status:status", "Can clients write, where, and what if that node fails now?"),
+    "history": ("orchestrator.cli.history:history", "Failovers and switchovers; with an ID, its timeline."),
+    "switchover": ("orchestrator.cli.switchover:switchover", "Move the primary, planned and without loss."),
+    "pause": ("orchestrator.cli.pause:pause", "Let no automatic failover begin, for a while."),
+    "resume": ("orchestrator.cli.pause:resume", "End a pause."),
+    "config": ("orchestrator.cli.config:config", "Check configuration files."),
+    "agent": ("agents.cli:command", "Run the agent of a database host."),
+    "orchestrator": ("orchestrator.serve:command", "Run an orchestrator."),
+    "lab": ("lab.cli:command", "A whole cluster on this machine."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name, and loads one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        found = getattr(import_module(module), name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"kembar {version('kembar')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="And exit.")
+def main() -> None:
+    """Keeps two MySQL servers writable behind one virtual IP."""

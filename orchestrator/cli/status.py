@@ -1,0 +1,118 @@
+"""`kembar status`: one screen of one pair, from an orchestrator, or straight from ZooKeeper if none answers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from orchestrator.cli.client import path_of
+from orchestrator.cli.exits import Exit, Failed, leave
+from orchestrator.cli.options import Session, age, client_command, columns, yes_no
+
+COLOURS = {
+    "healthy": "green",
+    "degraded": "yellow",
+    "failing_over": "cyan",
+    "no_primary": "red",
+    "split_suspected": "red",
+}
+HEAD = ["NODE", "ROLE", "MYSQL", "RECEIVER", "LAG", "WRITABLE", "MISSING/ERRANT", "VIP", "GATE", "PROMOTABLE", "SEEN"]
+
+
+@click.command()
+@client_command
+@click.option(
+    "--watch", is_flag=False, flag_value=2.0, type=click.FloatRange(0.1), metavar="S", help="Again and again."
+)
+@click.option("--exit-code", is_flag=True, help="3 if the pair is degraded.")
+def status(session: Session, watch: float | None, exit_code: bool) -> None:
+    """Can clients write, where, and what if that node fails now?"""
+    while True:
+        shown = read_view(session)
+        if watch is not None and not session.as_json:
+            click.clear()
+        session.say("\n".join(screen(shown)))
+        session.give(shown)
+        if watch is None:
+            leave(code_of(shown, strict=exit_code))
+        time.sleep(watch)
+
+
+def read_view(session: Session) -> dict[str, Any]:
+    """The view from the API; from ZooKeeper if nobody answers and client.yaml names its servers."""
+    settings = session.api.settings
+    try:
+        found: dict[str, Any] = session.api.call("GET", path_of(session.cluster)).body
+    except Failed as failed:
+        if failed.exit_code != Exit.UNREACHABLE or not settings.zookeeper:
+            raise
+        click.echo(f"{failed.format_message()}\nread from ZooKeeper instead: no orchestrator was asked", err=True)
+        # Loads kazoo, which the usual way does not need.
+        from orchestrator.cli.direct import read_view_directly
+
+        return read_view_directly(settings.zookeeper, session.named or settings.cluster, settings.vip)
+    return found
+
+
+def code_of(shown: dict[str, Any], *, strict: bool) -> Exit:
+    """The exit code of a view."""
+    if shown["data"]["stale"]:
+        return Exit.UNREACHABLE
+    if shown["writes"] == "no" or shown["vip"]["disputed"] or shown["state"] == "split_suspected":
+        return Exit.NO_PRIMARY
+    return Exit.DEGRADED if strict and shown["state"] != "healthy" else Exit.DONE
+
+
+def screen(shown: dict[str, Any]) -> list[str]:
+    """The view as lines of text."""
+    state = click.style(shown["state"].replace("_", " ").upper(), fg=COLOURS.get(shown["state"]), bold=True)
+    stale = f"   stale {age(shown['data']['age_s'])}" if shown["data"]["stale"] else ""
+    epoch = "-" if shown["epoch"] is None else shown["epoch"]
+    first = [
+        f"{shown['cluster']}  {state}  {shown['verdict']}{stale}",
+        f"mode {shown['mode'] or '-'}   auto-failover {shown['auto_failover'].upper()}   "
+        f"phase {shown['phase'] or '-'}   epoch {epoch}   VIP {vip_text(shown['vip'])}   {shown['at']}",
+    ]
+    rows = [HEAD, *(_row(node) for node in shown["nodes"])]
+    zookeeper = "connected" if shown["zookeeper"]["connected"] else "not connected"
+    who = shown["orchestrator"]
+    last = [
+        ["zk", f"{zookeeper}   orchestrator {who['leader'] or 'nobody'} leads, {who['instance']} answers"],
+        ["risk", shown["risk"]["text"]],
+        ["last", shown["last_incident"]["text"] if shown["last_incident"] else "nothing yet"],
+        *([one["kind"], f"to {one['to']} is {one['state']}, asked by {one['actor']}"] for one in shown["operations"]),
+        *(["pause", f"by {p['actor']}: {p['reason']}, left {age(p['left_s'])}"] for p in [shown["pause"]] if p),
+        *(["open", f"{n['name']}: {text}"] for n in shown["nodes"] for text in (*n["refusals"], *n["troubles"])),
+    ]
+    if shown["next"]["text"]:
+        command = f"  ->  {shown['next']['command']}" if shown["next"]["command"] else ""
+        last.append(["next", shown["next"]["text"] + command])
+    return [*first, *columns(rows), *columns(last)]
+
+
+def vip_text(vip: dict[str, Any]) -> str:
+    """The address and who holds it."""
+    if vip["disputed"]:
+        return f"{vip['address']} DISPUTED by {', '.join(vip['agents'])}"
+    return f"{vip['address']} on {vip['holder'] or 'no node'}"
+
+
+def _row(node: dict[str, Any]) -> list[str]:
+    missing, errant = ("-" if n is None else str(n) for n in (node["missing"], node["errant"]))
+    because = f": {node['not_promotable_because']}" if node["not_promotable_because"] else ""
+    seen = age(node["seen_s"])
+    return [
+        node["name"],
+        node["role"],
+        node["mysql_version"] or node["mysqld"] or "-",
+        node["receiver"] or "-",
+        age(node["received_age_s"]),
+        yes_no(node["writable"]),
+        f"{missing} / {errant}",
+        yes_no(node["has_address"]),
+        yes_no(node["gate_open"], "open", "shut"),
+        yes_no(node["promotable"]) + because,
+        f"stale {seen}" if node["stale"] else seen,
+    ]
