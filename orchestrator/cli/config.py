@@ -61,11 +61,11 @@ def validate(files: tuple[Path, ...], output: str) -> None:
 def _checked(path: Path) -> list[Member]:
     """The clusters that a valid file speaks of. What a file is, its keys say."""
     document = read(path, os.environ)
-    keys = set(document.value) if isinstance(document.value, dict) else set()
-    if keys and keys <= set(KEYS):
+    found = set(document.value) if isinstance(document.value, dict) else set()
+    if found and found <= set(KEYS):
         read_settings(path)
         return []
-    if "clusters" in keys:
+    if "clusters" in found:
         whole = document.validated(OrchestratorConfig)
         if whole.tokens_file is not None:
             load_tokens(whole.tokens_file)
