@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from orchestrator.core.errors import CoordinatorUnavailable, KembarError
+from orchestrator.core.errors import CoordinatorUnavailable, KembarError, Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -74,6 +74,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return Problem("coordinator-unavailable", str(error), "ask again, or ask another orchestrator").response(
             request.path
         )
+    except Refused as error:
+        return Problem("precheck-failed", str(error)).response(request.path)
     except KembarError as error:
         return Problem("coordinator-unavailable", str(error), "ask again with the same Idempotency-Key").response(
             request.path

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from monitoring.backend import utc
 from monitoring.view import view
 from orchestrator.cli.exits import Exit, Failed
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.paths import ROOT, Paths
 from orchestrator.core.errors import KembarError
 from orchestrator.core.model import NodeName
-from orchestrator.core.ports import Seen
+from orchestrator.core.ports import Clock, Seen
+from orchestrator.core.rules import decide
+from orchestrator.loop import Look
 from orchestrator.process import threads
 from orchestrator.process.clock import HostClock
-from orchestrator.shown import Showing
+from orchestrator.showing import snapshot_of
 from orchestrator.watching import Watching, zookeeper_ms
 
 CONNECT_S = 5.0
@@ -32,14 +35,14 @@ def read_view_directly(hosts: tuple[str, ...], cluster: str, vip: str) -> dict[s
     try:
         if not zookeeper.wait_connected(CONNECT_S):
             raise Failed(Exit.UNREACHABLE, f"ZooKeeper does not answer either: {', '.join(hosts)}")
-        name = cluster or _only_cluster(zookeeper)
-        pair = _pair(zookeeper, Paths(name))
-        stored = _read(zookeeper, Paths(name), pair)
+        paths = Paths(cluster or _only_cluster(zookeeper))
+        pair = _pair(zookeeper, paths)
+        seen = _read(zookeeper, paths, pair, int(clock.wall_s() * 1000))
     except KembarError as error:
         raise Failed(Exit.UNREACHABLE, f"ZooKeeper: {error}") from None
     finally:
         zookeeper.close()
-    return _view_of(stored, name, pair, vip or "(address not in client.yaml)")
+    return _view_of(seen, paths, pair, vip or "(address not in client.yaml)", clock)
 
 
 def _only_cluster(zookeeper: ZooKeeper) -> str:
@@ -56,7 +59,7 @@ def _pair(zookeeper: ZooKeeper, paths: Paths) -> tuple[NodeName, NodeName]:
     return names[0], names[1]
 
 
-def _read(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName]) -> Mapping[str, Seen]:
+def _read(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName], wall_ms: int) -> Mapping[str, Seen]:
     """Every record as if it had first been seen when ZooKeeper stored it, on a clock that reads 0 now.
 
     Now is the later of this host's wall time and the newest time on any record: a host whose clock is ahead shows ages
@@ -67,14 +70,16 @@ def _read(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName]) -
     wanted += [f"{folder}/{name}" for folder in (paths.requests, paths.election) for name in zookeeper.children(folder)]
     found = {path: stored for path in wanted if (stored := zookeeper.read(path)) is not None}
     seen = {path: Seen(stored, 0.0) for path, stored in found.items()}
-    now_ms = max(zookeeper_ms(seen), int(time.time() * 1000))
+    now_ms = max(zookeeper_ms(seen), wall_ms)
     return {path: Seen(stored, (stored.modified_ms - now_ms) / 1000) for path, stored in found.items()}
 
 
-def _view_of(seen: Mapping[str, Seen], name: str, pair: tuple[NodeName, NodeName], vip: str) -> dict[str, Any]:
-    watching = Watching(Paths(name), pair)
+def _view_of(
+    seen: Mapping[str, Seen], paths: Paths, pair: tuple[NodeName, NodeName], vip: str, clock: Clock
+) -> dict[str, Any]:
+    watching = Watching(paths, pair)
     # We did not listen before, yet ZooKeeper's own times say how long nothing has come.
-    found = watching.situation(seen, 0.0, hearing_since=float("-inf"), term=0)
-    showing = Showing(name, pair, vip, "kembar status", watching)
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return view(showing.snapshot(seen, 0.0, found[0] if found else None), 0.0, at)
+    found = watching.situation(seen, 0.0, hearing_since=-math.inf, term=0)
+    situation, version = found or (None, -1)
+    look = Look(seen, 0.0, False, situation, version, decide(situation) if situation else None)
+    return view(snapshot_of(look, watching, paths, clock, "kembar status", vip), 0.0, utc(clock.wall_s()))
