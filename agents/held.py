@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from agents.evidence import dumping_core, exiting, fields_of, start_ticks
+from agents.evidence import dumping_core, exiting, start_ticks
 from orchestrator.core.errors import StepFailed
 
 STAT_BYTES, STATUS_BYTES = 1024, 8192
@@ -37,7 +37,7 @@ class HeldProcess:
             self.started_ticks = start_ticks(self._text(self._stat, STAT_BYTES))
         except FileNotFoundError as error:
             raise ProcessLookupError(f"process {pid} is gone") from error
-        if select.select([self._pidfd], [], [], 0)[0]:
+        if self.gone():
             # It ended while we looked: what we opened in /proc may belong to the next owner of the number.
             raise ProcessLookupError(f"process {pid} is gone")
 
@@ -60,11 +60,14 @@ class HeldProcess:
             return True
 
     def gone(self) -> bool:
-        """Whether nothing of it is left but a zombie at most."""
-        try:
-            return fields_of(self._text(self._stat, STAT_BYTES))[0] in "ZXx"
-        except ProcessLookupError:
-            return True
+        """Whether all its threads have ended.
+
+        Its main thread is a zombie earlier: the others still hold files and ports, and a mysqld that is started then
+        never comes up, since it fails on the lock of its own data (measured).
+        """
+        poll = select.poll()  # not select(): that refuses descriptors above 1023
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def kill(self, within_s: float) -> None:
         """SIGKILL, and wait until it is exiting. Raises StepFailed if that does not show."""

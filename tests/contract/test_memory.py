@@ -1,0 +1,140 @@
+"""What was remembered survives a kill at every step, and what cannot be read is never taken for nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agents.memory import FileMemory
+from orchestrator.core.errors import Refused
+
+PROMOTION = {"epoch": 7, "incarnation": "boot/1/2", "gtid": "uuid:1-5", "peer_uuid": "other"}
+
+
+@contextmanager
+def memory(directory: Path) -> Iterator[FileMemory]:
+    made = FileMemory(directory)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_new_host_remembers_nothing(tmp_path: Path) -> None:
+    with memory(tmp_path / "new" / "state") as m:
+        assert (m.epoch(), m.promotion(), m.opened(), m.relay_counter()) == ((0, 0), None, None, 0)
+
+
+def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    with memory(tmp_path) as m:
+        m.remember(7, 3)
+        m.write_promotion(PROMOTION)
+        m.write_opened(7, "boot/1/2")
+        assert m.draw_relay_counter() == 1
+    with memory(tmp_path) as m:
+        assert (m.epoch(), m.promotion(), m.opened()) == ((7, 3), PROMOTION, (7, "boot/1/2"))
+        assert m.draw_relay_counter() == 2
+
+
+def test_the_epoch_never_shrinks(tmp_path: Path) -> None:
+    with memory(tmp_path) as m:
+        m.remember(7, 3)
+        m.remember(7, 2)
+        m.remember(6, 9)
+        assert m.epoch() == (7, 3)
+        m.remember(8, 0)
+        assert m.epoch() == (8, 0)
+
+
+def test_two_agents_of_one_node_cannot_run(tmp_path: Path) -> None:
+    """Two renewers of one lease would each count on the other's renewals."""
+    with memory(tmp_path), pytest.raises(Refused, match="another agent"):
+        FileMemory(tmp_path)
+    with memory(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("epoch.json", b""),
+        ("epoch.json", b'{"epoch": 7'),
+        ("epoch.json", b'{"epoch": 7}'),
+        ("epoch.json", b'{"epoch": true, "seq": 1}'),
+        ("epoch.json", b"[]"),
+        ("promotion.json", b'{"epoch": 7, "incarnation": "x"}'),
+        ("opened.json", b"\xff\xfe"),
+        ("relay.json", b'{"counter": "1"}'),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Refused, match=name):
+        FileMemory(tmp_path)
+    (tmp_path / name).unlink()
+    with memory(tmp_path):
+        pass  # the lock was given back
+
+
+KILLED_AT = """
+import os, sys
+from pathlib import Path
+from agents.memory import FileMemory
+
+wanted, seen = int(sys.argv[2]), 0
+
+def watch(event, arguments):
+    # Audit events are raised before the call that they name.
+    global seen
+    if event in ("open", "os.rename", "os.replace") and sys.argv[1] in str(arguments[0]):
+        seen += 1
+        if seen == wanted:
+            os.kill(os.getpid(), 9)
+
+memory = FileMemory(Path(sys.argv[1]))
+sync = os.fsync
+
+def counted(handle):
+    watch("open", (sys.argv[1],))
+    sync(handle)
+    watch("open", (sys.argv[1],))
+
+os.fsync = counted
+sys.addaudithook(watch)
+memory.remember(8, 0)
+print("done")
+"""
+
+
+def test_a_kill_at_any_step_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    found = []
+    for step in range(1, 12):
+        directory = tmp_path / str(step)
+        with memory(directory) as m:
+            m.remember(7, 3)
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_AT, str(directory), str(step)], capture_output=True, text=True, timeout=20
+        )
+        with memory(directory) as m:
+            found.append(m.epoch())
+        if "done" in done.stdout:
+            break
+        assert done.returncode == -9, done.stderr
+    assert len(found) >= 6, "too few steps: the program no longer stops where it should"
+    assert found == sorted(found) and found[0] == (7, 3) and found[-1] == (8, 0)
+
+
+def test_what_the_disk_refuses_is_not_remembered(tmp_path: Path) -> None:
+    """An epoch that is not on disk must not be followed."""
+    with memory(tmp_path) as m:
+        m.remember(7, 3)
+        (tmp_path / "epoch.new").mkdir()
+        with pytest.raises(OSError):
+            m.remember(8, 0)
+        assert m.epoch() == (7, 3)
+        (tmp_path / "epoch.new").rmdir()

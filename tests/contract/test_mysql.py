@@ -1,0 +1,381 @@
+"""What the loops believe of the local mysqld, proven on a real pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from agents import preflight, roles
+from agents.evidence import Process, judge
+from agents.mysql import Database
+from agents.probes import Probes
+from agents.session import Session
+from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
+from orchestrator.core.model import Mysqld
+from tests.contract.mysqlpair import CLOCK, Background, Pair, Server, eventually, replicating, took_s
+
+pytestmark = pytest.mark.lab
+
+INSERT = "INSERT INTO shop.t (v) VALUES (1)"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Pair]:
+    with replicating() as pair:
+        yield pair
+
+
+@pytest.fixture
+def pair(running: Pair) -> Pair:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def app(pair: Pair) -> Iterator[Session]:
+    """A client of the primary."""
+    session = pair.primary.session("app")
+    session.login(2)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def stalled(pair: Pair, app: Session) -> Iterator[Background]:
+    """A client whose commit waits for a frozen standby."""
+    pair.primary.database.semisync.require_ack()
+    with pair.standby.frozen():
+        commit = Background(lambda: app.ask(INSERT, within_s=60))
+        eventually(lambda: pair.primary.database.facts().wait_sessions == 1, 5)
+        yield commit
+        pair.primary.database.semisync.relax()
+        assert commit.ends_within(5)
+
+
+# --- facts ------------------------------------------------------------------------------------
+
+
+def test_facts_of_both_sides(pair: Pair) -> None:
+    primary, standby = pair.primary.database.facts(), pair.standby.database.facts()
+    assert primary.writable and primary.durable and primary.channel_source is None
+    assert not primary.receiver_running and primary.semisync_clients == 1
+    assert not standby.writable and standby.channel_source == ("127.0.0.1", pair.primary.instance.port)
+    assert standby.receiver_connected and standby.applier_running and standby.replica_side_on
+    assert standby.server_uuid != primary.server_uuid
+
+
+def test_a_heartbeat_of_the_channel_shows_as_an_arrival(pair: Pair) -> None:
+    """The standby's age of the last arrival is one of the two signals of a failover."""
+    before = pair.standby.database.facts().arrivals
+    eventually(lambda: pair.standby.database.facts().arrivals != before, 3)
+
+
+def test_the_labs_settings_pass_preflight(pair: Pair) -> None:
+    database = pair.standby.database
+    variables = database.variables(preflight.NAMES)
+    assert preflight.refusals(variables, at_start=True, persisted=database.persisted()) == ()
+    assert preflight.shared_identity(variables, pair.primary.database.variables(preflight.NAMES)) == ()
+
+
+def test_a_persisted_setting_is_refused(pair: Pair) -> None:
+    """It would be read after the option file and the command line that keep a starting server shut."""
+    database = pair.standby.database
+    pair.standby.sql("SET PERSIST_ONLY super_read_only = OFF")
+    found = preflight.refusals(database.variables(preflight.NAMES), at_start=True, persisted=database.persisted())
+    pair.standby.sql("RESET PERSIST super_read_only")
+    assert found == ("super_read_only is persisted: RESET PERSIST super_read_only",)
+
+
+# --- deadlines --------------------------------------------------------------------------------
+
+
+def test_every_call_ends_by_its_deadline_when_the_server_is_frozen(pair: Pair) -> None:
+    database = pair.primary.database
+    calls = {
+        database.facts: 2.0,
+        database.executed: 1.5,
+        lambda: database.heartbeat("db-a", 1): 1.5,
+        lambda: database.set_offline(True): 1.5,
+        lambda: database.await_executed(f"{'0' * 8}-0000-0000-0000-{'0' * 12}:1", 0.2): 1.5,
+        lambda: database.set_read_only(kill_blockers=True): 2.0,
+        database.channel.stop_receiver: 1.5,
+        database.semisync.relax: 1.5,
+        database.set_writable: 1.5,
+    }
+    with pair.primary.frozen():
+        for call, limit_s in calls.items():
+            with pytest.raises((DatabaseUnavailable, StepFailed)):
+                call_took_s(call, limit_s)
+    eventually(pair.primary.answers, 5)
+
+
+def call_took_s(call: object, limit_s: float) -> None:
+    assert callable(call)
+    begun = CLOCK.holder_now()
+    try:
+        call()
+    finally:
+        assert CLOCK.holder_now() - begun < limit_s
+
+
+def test_waiting_for_a_set_ends_in_time(pair: Pair) -> None:
+    missing = f"{pair.primary.database.facts().server_uuid}:1-999999"
+    assert not pair.standby.database.await_executed(missing, 0.2)
+    assert pair.standby.database.await_executed(pair.primary.database.executed(), 2)
+
+
+def test_a_session_that_was_killed_is_opened_again(pair: Pair) -> None:
+    database = pair.primary.database
+    database.facts()
+    victim = pair.primary.sql(
+        "SELECT PROCESSLIST_ID FROM performance_schema.session_connect_attrs WHERE ATTR_VALUE = 'kembar_facts' LIMIT 1"
+    )
+    pair.primary.sql(f"KILL {victim}")
+    eventually(pair.primary.answers, 2)
+
+
+# --- power ------------------------------------------------------------------------------------
+
+
+def test_read_only_stops_writes_and_is_undone(pair: Pair, app: Session) -> None:
+    database = pair.primary.database
+    database.set_read_only(kill_blockers=False)
+    assert database.facts().super_read_only
+    with pytest.raises(StepFailed, match="1290"):
+        app.ask(INSERT, within_s=2)
+    database.undo_read_only()
+    app.ask(INSERT, within_s=2)
+
+
+def test_read_only_behind_a_client_that_may_not_be_killed_fails_and_changes_nothing(pair: Pair, app: Session) -> None:
+    """A switchover waits for clients; it does not end them."""
+    app.ask("LOCK TABLES shop.t WRITE", within_s=2)
+    database = pair.primary.database
+    begun = CLOCK.holder_now()
+    with pytest.raises(StepFailed):
+        database.set_read_only(kill_blockers=False, tries=1)
+    assert CLOCK.holder_now() - begun < 1.3
+    assert database.facts().writable
+    app.ask("UNLOCK TABLES", within_s=2)
+
+
+def test_a_demotion_kills_the_client_in_its_way(pair: Pair, app: Session) -> None:
+    app.ask("LOCK TABLES shop.t WRITE", within_s=2)
+    assert took_s(lambda: pair.primary.database.set_read_only(kill_blockers=True)) < 3.3
+    assert pair.primary.database.facts().super_read_only
+
+
+def test_read_only_behind_a_stalled_commit_fails_in_its_budget_and_changes_nothing(
+    pair: Pair, stalled: Background
+) -> None:
+    """Neither offline mode nor KILL frees a commit that waits for the standby: the caller ends the server instead."""
+    database = pair.primary.database
+    database.set_offline(True)
+    begun = CLOCK.holder_now()
+    with pytest.raises(StepFailed):
+        database.set_read_only(kill_blockers=True)
+    assert CLOCK.holder_now() - begun < 3.3
+    facts = database.facts()
+    assert (facts.read_only, facts.super_read_only, facts.wait_sessions) == (False, False, 1)
+    assert stalled.ends_within(1) and stalled.error is not None, "the client must not be told that it committed"
+
+
+def test_offline_mode_ends_clients_and_not_the_agent(pair: Pair, app: Session) -> None:
+    pair.primary.database.set_offline(True)
+    with pytest.raises(KembarError):
+        app.ask("SELECT 1", within_s=2)
+    with pytest.raises(DatabaseUnavailable) as refused:
+        pair.primary.session("app").login(2)
+    assert refused.value.errno == 3032
+    assert pair.primary.database.facts().offline
+
+
+# --- old statements ---------------------------------------------------------------------------
+
+
+def test_a_late_statement_of_an_earlier_agent_is_ended(pair: Pair, app: Session) -> None:
+    """An old super_read_only=ON that still waits would take effect after the new agent has opened the server."""
+    app.ask("LOCK TABLES shop.t WRITE", within_s=2)
+    old = Session(pair.primary.access, roles.MARK)
+    late = Background(lambda: old.ask("SET GLOBAL super_read_only = ON", within_s=30))
+    eventually(lambda: "super_read_only" in statements(pair.primary), 2)
+    pair.primary.database.clear_role_sessions()
+    assert late.ends_within(1) and late.error is not None
+    app.ask("UNLOCK TABLES", within_s=2)
+    assert pair.primary.database.facts().writable
+
+
+def statements(server: Server) -> str:
+    return server.sql(
+        "SELECT GROUP_CONCAT(PROCESSLIST_INFO) FROM performance_schema.threads WHERE PROCESSLIST_ID <> CONNECTION_ID()"
+    )
+
+
+def test_a_server_that_hides_connection_attributes_is_noticed(pair: Pair) -> None:
+    """Without them an old statement of ours could not be found."""
+    unmarked = Session(pair.primary.access, "somebody")
+    broken = roles.Roles(pair.primary.access, CLOCK)
+    broken._session = unmarked
+    with pytest.raises(StepFailed, match="connection attributes"):
+        broken.clear_others()
+    broken.close()
+
+
+# --- replication ------------------------------------------------------------------------------
+
+
+def test_the_receiver_stops_also_when_its_source_is_frozen(pair: Pair) -> None:
+    """The write fence of a promotion must not depend on the node that is fenced."""
+    with pair.primary.frozen():
+        assert took_s(pair.standby.database.channel.stop_receiver) < 1
+        assert not pair.standby.database.facts().receiver_running
+    assert pair.standby.database.facts().applier_running
+
+
+def test_both_threads_stop_and_the_channel_stays(pair: Pair) -> None:
+    database = pair.standby.database
+    database.channel.stop()
+    facts = database.facts()
+    assert not (facts.receiver_running or facts.applier_running) and facts.channel_source is not None
+    assert database.channel.received() == facts.received != ""
+    database.channel.start()
+
+
+def test_stopping_a_channel_that_was_never_configured_is_no_trouble(pair: Pair) -> None:
+    pair.primary.database.channel.stop_receiver()
+    pair.primary.database.channel.stop()
+
+
+def test_an_applier_error_is_a_fact(pair: Pair) -> None:
+    """A row that is missing on the standby stops its applier; the worker says why."""
+    pair.standby.sql(
+        "SET sql_log_bin = 0", "SET GLOBAL super_read_only = OFF", "DELETE FROM kembar.heartbeat",
+        "SET GLOBAL super_read_only = ON",
+    )  # fmt: skip
+    pair.primary.sql("DELETE FROM shop.t", INSERT)
+    row = pair.primary.sql("SELECT MAX(id) FROM shop.t")
+    eventually(lambda: pair.standby.sql(f"SELECT COUNT(*) FROM shop.t WHERE id = {row}") == "1", 5)
+    pair.standby.sql("SET sql_log_bin = 0", "SET GLOBAL super_read_only = OFF", f"DELETE FROM shop.t WHERE id = {row}")
+    pair.primary.sql(f"DELETE FROM shop.t WHERE id = {row}")
+    eventually(lambda: pair.standby.database.facts().applier_error.startswith("1032"), 5)
+    assert not pair.standby.database.facts().applier_running
+    pair.standby.sql("SET sql_log_bin = 0", f"INSERT INTO shop.t VALUES ({row}, 1)", "SET GLOBAL super_read_only = ON")
+
+
+# --- semi-sync --------------------------------------------------------------------------------
+
+
+def test_a_required_acknowledgement_means_that_the_standby_has_it(pair: Pair) -> None:
+    primary, standby = pair.primary.database, pair.standby.database
+    primary.semisync.require_ack()
+    primary.heartbeat("db-a", 1)
+    assert standby.await_executed(primary.executed(), 2)
+    facts = primary.facts()
+    assert facts.requires_ack and facts.source_status_on and facts.wait_no_replica and standby.facts().replica_status_on
+
+
+def test_certification_of_a_primary_without_a_standby_fails_in_its_budget(pair: Pair) -> None:
+    pair.standby.database.channel.stop()
+    eventually(lambda: pair.primary.database.facts().semisync_clients == 0, 5)
+    with pytest.raises(StepFailed, match="clients 1"):
+        call_took_s(lambda: pair.primary.database.semisync.require_ack(0.5), 1.0)
+
+
+def test_relaxing_frees_stalled_commits(pair: Pair, stalled: Background) -> None:
+    database = pair.primary.database
+    database.semisync.relax()
+    assert stalled.ends_within(0.5) and stalled.error is None
+    assert database.facts().wait_sessions == 0
+    assert took_s(lambda: database.heartbeat("db-a", 1)) < 0.5
+
+
+def test_relaxing_before_anything_waits_stalls_nobody(pair: Pair) -> None:
+    database = pair.primary.database
+    database.semisync.require_ack()
+    assert took_s(database.semisync.relax) < 0.3
+    with pair.standby.frozen():
+        assert took_s(lambda: database.heartbeat("db-a", 1)) < 0.5
+    assert not database.facts().requires_ack
+
+
+def test_the_source_side_is_not_switched_off_under_waiting_commits(pair: Pair, stalled: Background) -> None:
+    """OFF would report them as committed (I11)."""
+    with pytest.raises(StepFailed, match="wait for an acknowledgement"):
+        pair.primary.database.semisync.source_off()
+    assert stalled.waiting
+
+
+# --- probes -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def probes(pair: Pair) -> Iterator[Probes]:
+    server = pair.primary
+    made = Probes(server.access, CLOCK, "db-a", 0.05, [server.instance.datadir])
+    made.start()
+    made.write(True)
+    eventually(lambda: seen(made, server)[0] is Mysqld.RUNNING and made.committed_after(0.0), 5)
+    yield made
+    made.stop()
+
+
+def seen(probes: Probes, server: Server) -> tuple[Mysqld, tuple[str, ...]]:
+    judgement = judge(probes.evidence(Process.ALIVE, server.supervisor.incarnation()), hang_s=1.0)
+    return judgement.mysqld, judgement.troubles
+
+
+def test_a_frozen_server_is_hung(pair: Pair, probes: Probes) -> None:
+    with pair.primary.frozen():
+        eventually(lambda: seen(probes, pair.primary)[0] is Mysqld.HUNG, 3)
+    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ()), 3)
+
+
+def test_a_stalled_commit_is_not_a_hung_server(pair: Pair, probes: Probes, stalled: Background) -> None:
+    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ("SYNC_STALLED",)), 5)
+    assert probes.stalled_s() > 0.4
+
+
+def test_a_client_that_locks_everything_is_named(pair: Pair, probes: Probes) -> None:
+    root = pair.primary.session("root")
+    root.ask("FLUSH TABLES WITH READ LOCK", within_s=5)
+    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ("CLIENT_LOCK",)), 5)
+    root.ask("UNLOCK TABLES", within_s=5)
+    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ()), 3)
+    root.close()
+
+
+def test_a_wrong_password_is_unknown(pair: Pair) -> None:
+    access = replace(pair.primary.access, password="wrong")
+    with pytest.raises(DatabaseUnavailable) as refused:
+        Database(access, CLOCK).facts()
+    assert refused.value.errno == 1045
+    probes = Probes(access, CLOCK, "db-a", 0.05, [])
+    probes.start()
+    eventually(lambda: seen(probes, pair.primary)[1] == ("UNKNOWN",), 3)
+    probes.stop()
+
+
+def test_too_many_connections_are_overload_while_kept_sessions_live(pair: Pair) -> None:
+    """The socket says 1040, the admin port still lets the agent in; what was open before goes on."""
+    server = pair.primary
+    server.database.facts()
+    clients = [server.session("app") for _ in range(25)]
+    root = server.session("root")  # the one place beyond max_connections
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            for client in clients:
+                client.login(2)
+        root.login(2)
+        with pytest.raises(DatabaseUnavailable) as refused:
+            Session(replace(server.access, admin_port=None), "test").login(2)
+        assert refused.value.errno == 1040
+        assert server.database.facts().writable
+        probes = Probes(server.access, CLOCK, "db-a", 0.05, [])
+        probes.start()
+        eventually(lambda: seen(probes, server) == (Mysqld.RUNNING, ("OVERLOADED",)), 5)
+        probes.stop()
+    finally:
+        for client in (*clients, root):
+            client.close()

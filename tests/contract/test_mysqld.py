@@ -1,0 +1,143 @@
+"""What the loops believe of the supervisor that starts mysqld itself, proven on a real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agents.held import HeldProcess
+from agents.mysqld import DirectChild
+from orchestrator.core.errors import StepFailed
+from tests.contract.mysqlpair import Server, eventually, servers
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Server]:
+    with servers(1) as (server,):
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def server(made: Server) -> Server:
+    """Running, whatever the test before did to it."""
+    if made.supervisor.exiting():
+        eventually(lambda: made.supervisor.incarnation() is None, 10)
+    if made.supervisor.incarnation() is None:
+        made.start()
+    eventually(made.answers, 60)
+    return made
+
+
+def test_it_starts_fenced(server: Server) -> None:
+    facts = server.database.facts()
+    assert facts.offline and facts.super_read_only and not facts.receiver_running
+
+
+def test_a_killed_server_is_seen_exiting_within_a_poll(server: Server) -> None:
+    assert not server.supervisor.exiting()
+    os.kill(server.pid, signal.SIGKILL)
+    eventually(server.supervisor.exiting, 0.1)
+    eventually(lambda: server.supervisor.incarnation() is None, 10)
+
+
+def test_a_restart_is_a_new_incarnation(server: Server) -> None:
+    before = server.supervisor.incarnation()
+    server.supervisor.kill()
+    assert server.supervisor.exiting()
+    eventually(lambda: server.supervisor.incarnation() is None, 10)
+    server.supervisor.start()
+    after = server.supervisor.incarnation()
+    assert after is not None and after != before
+    assert not server.supervisor.exiting()
+
+
+def test_a_second_start_is_refused_also_before_the_server_answers(server: Server) -> None:
+    """mysqld writes its pid file late in its start; the supervisor knows it from the beginning."""
+    server.supervisor.kill()
+    eventually(lambda: server.supervisor.incarnation() is None, 10)
+    server.supervisor.start()
+    with pytest.raises(StepFailed, match="there already"):
+        server.supervisor.start()
+    with pytest.raises(StepFailed, match="there already"):
+        _another(server).start()
+
+
+def test_nothing_else_starts_it(server: Server) -> None:
+    server.supervisor.kill()
+    eventually(lambda: server.supervisor.incarnation() is None, 10)
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        assert server.supervisor.incarnation() is None
+        time.sleep(0.05)
+
+
+def test_another_agent_adopts_the_running_server(server: Server) -> None:
+    other = _another(server)
+    assert other.incarnation() == server.supervisor.incarnation()
+    other.kill()
+    assert server.supervisor.exiting() and other.exiting()
+
+
+def test_a_server_that_somebody_else_started_is_found_by_its_pid_file(server: Server) -> None:
+    server.supervisor.kill()
+    eventually(lambda: server.supervisor.incarnation() is None, 10)
+    command = [*server.supervisor._command, "--offline-mode=ON"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as it:
+        eventually(lambda: server.supervisor.incarnation() is not None, 60)
+        assert server.pid == it.pid
+        server.supervisor.kill()
+    eventually(lambda: server.supervisor.incarnation() is None, 10)
+
+
+def test_a_stale_pid_file_does_not_make_a_stranger_our_server(tmp_path: Path) -> None:
+    """After kill -9 the file stays, and its number may be anybody's."""
+    pid_file = tmp_path / "pid"
+    pid_file.write_text(f"{os.getpid()}\n")
+    assert DirectChild(["/usr/sbin/mysqld", "--defaults-file=x"], pid_file).incarnation() is None
+
+
+def test_the_server_outlives_the_agent_that_started_it(server: Server) -> None:
+    server.supervisor.kill()
+    eventually(lambda: server.supervisor.incarnation() is None, 10)
+    program = (
+        "import sys; from pathlib import Path; from agents.mysqld import DirectChild\n"
+        "child = DirectChild(sys.argv[2:], Path(sys.argv[1])); child.start(); print(child.incarnation())"
+    )
+    pid_file = str(server.instance.pid_file)
+    said = subprocess.run(
+        [sys.executable, "-c", program, pid_file, *server.supervisor._command],
+        capture_output=True, text=True, check=True, timeout=20,
+    ).stdout  # fmt: skip
+    assert server.supervisor.incarnation() == said.strip()
+    eventually(server.answers, 60)
+
+
+def test_a_reaped_process_is_exiting_although_its_number_may_be_reused() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        held = HeldProcess.open(child.pid)
+        assert held is not None and not held.exiting() and not held.gone()
+        child.kill()
+        eventually(held.exiting, 1)
+    assert held.exiting() and held.gone()
+    assert HeldProcess.open(child.pid) is None
+
+
+def test_a_program_that_cannot_be_started_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match="no-such-mysqld"):
+        DirectChild(["/no-such-mysqld"], tmp_path / "pid").start()
+
+
+def _another(server: Server) -> DirectChild:
+    return DirectChild(server.supervisor._command, server.instance.pid_file)
