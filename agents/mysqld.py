@@ -77,11 +77,16 @@ class DirectChild(Lives):
 
     def _spawn(self) -> int:
         arguments = [*self._command, *FENCED]
-        null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+        said = str(self._pid_file.with_name(self._pid_file.name + ".stderr"))  # until mysqld has opened its log
+        files = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
         try:
             # Python ignores SIGPIPE, and a child would inherit that. Our own files are closed at exec.
             return os.posix_spawnp(
-                arguments[0], arguments, os.environ, file_actions=null, setsid=True, setsigdef=[signal.SIGPIPE]
+                arguments[0], arguments, os.environ, file_actions=files, setsid=True, setsigdef=[signal.SIGPIPE]
             )
         except OSError as error:
             raise StepFailed(f"{arguments[0]} cannot be started: {error}") from error

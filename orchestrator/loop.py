@@ -107,7 +107,7 @@ class Orchestrator:
             written = self._write(situation, decision, version, term_version)
         self._show(Look(seen, now, leading, situation, version, decision, written))
         if leading and not written:
-            self._leave_the_primary_host(situation, seen)
+            self._leave_the_pair(situation, seen)
 
     def _hearing_since(self, seen: Mapping[str, Seen]) -> Instant:
         return self._coordinator.hearing_since() if seen else math.inf
@@ -129,14 +129,24 @@ class Orchestrator:
         )
         return True
 
-    def _leave_the_primary_host(self, situation: Situation, seen: Mapping[str, Seen]) -> None:
-        """A leader on the primary's own host dies with it: it resigns once another candidate has stood for a while."""
-        mine = self._paths.candidate_prefix(self._name)
-        rivals = any(path.startswith(f"{self._paths.election}/") and not path.startswith(mine) for path in seen)
-        if self._name != situation.primary or not rivals:
+    def _leave_the_pair(self, situation: Situation, seen: Mapping[str, Seen]) -> None:
+        """A leader on a host of the pair is lost with it: it resigns once a better placed one has stood for a while."""
+        better = [
+            name for name in self._candidates(seen) if self._rank(name, situation) < self._rank(self._name, situation)
+        ]
+        if not better:
             self._rival_since = None
         elif self._rival_since is None:
             self._rival_since = situation.now
         elif situation.now - self._rival_since >= RESIGN_AFTER_S:
             self._rival_since = None
             self._leadership.resign()
+
+    def _candidates(self, seen: Mapping[str, Seen]) -> set[str]:
+        """The owners that stand for election: `c-OWNER-NUMBER`."""
+        folder = f"{self._paths.election}/c-"
+        return {path.removeprefix(folder).rpartition("-")[0] for path in seen if path.startswith(folder)}
+
+    def _rank(self, name: str, situation: Situation) -> int:
+        """Best is a host apart from the pair, worst the primary's own."""
+        return 0 if name not in self._pair else 2 if name == situation.primary else 1

@@ -6,20 +6,25 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+
+import click
 
 from monitoring.app import Web, bound_socket, inherited_socket
 from monitoring.backend import Backend
+from orchestrator.config.load import load
 from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig, load_tokens
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.election import Election
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.admission import admit
-from orchestrator.core.errors import CoordinatorUnavailable, Refused
+from orchestrator.core.errors import ConfigWrong, CoordinatorUnavailable, Refused
 from orchestrator.core.ports import Check, Create, SetData
 from orchestrator.core.requests import Admission, Pause, PreCheck, Request
 from orchestrator.core.snapshot import Snapshot
@@ -199,3 +204,21 @@ def _socket(config: OrchestratorConfig) -> socket.socket:
 def _utc(wall_s: float) -> str:
     at = datetime.fromtimestamp(wall_s, UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+@click.command("orchestrator")
+@click.option(
+    "-c", "--config", "config_file", type=click.Path(path_type=Path), default=Path("/etc/kembar/orchestrator.yaml")
+)
+def command(config_file: Path) -> None:
+    """Run an orchestrator: decides while it leads, serves page and API always."""
+    try:
+        status = serve(load(OrchestratorConfig, config_file, os.environ))
+    except ConfigWrong as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        status = 1
+    except Refused as error:
+        click.echo(str(error), err=True)
+        status = 1
+    sys.exit(status)

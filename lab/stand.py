@@ -1,0 +1,233 @@
+"""The whole lab up and down: networks, ZooKeeper, data directories, agents, orchestrators, each as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import namespaces, processes, programs, zookeeper
+from lab.files import Facts, Files, state_home
+from lab.mysqld import Passwords, find_mysqld, initialise
+from lab.topology import Node, Topology, topology
+from orchestrator.core.errors import Refused, StepFailed
+
+PORT = 8080
+QUORUM_S, HEALTHY_S = 30.0, 60.0
+KEMBAR = (str(Path(sys.executable).with_name("kembar")),)
+
+Say = Callable[[str], None]
+
+
+def lab_topology() -> Topology:
+    """The namespaces' view of vagrant/lab.yml."""
+    return topology(yaml.safe_load((Path(__file__).parent.parent / "vagrant/lab.yml").read_text()))
+
+
+class Stand:
+    """One lab by its name. Every method may be called from another process than the one that brought it up."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.topology = lab_topology()
+        self.files = Files(state_home() / name, self.topology)
+
+    # up and down
+
+    def up(self, profile: str, say: Say, *, port: int = PORT) -> Facts:
+        """Everything started and the pair certified. Raises Refused (something is missing) or StepFailed.
+
+        `port` 0, or one that is taken, is replaced by a free one.
+        """
+        if self.files.read_facts() is not None or namespaces.existing(self.name):
+            raise Refused(f"lab {self.name} stands already: kembar lab status, or kembar lab down")
+        if os.geteuid() != 0:
+            raise Refused("the lab makes network namespaces: run it as root, or with sudo")
+        mysqld, java = find_mysqld(), zookeeper.find_zookeeper()
+        for name in ("nft", "ss", "ip", "nsenter"):
+            programs.program(name)
+        programs.libnftables()
+        listening = _listen(port)
+        facts = Facts(
+            name=self.name,
+            profile=profile,
+            port=listening.getsockname()[1],
+            token=secrets.token_urlsafe(32),
+            passwords=Passwords.random(),
+            mysql_version=mysqld.version,
+            zookeeper_version=java.version,
+        )
+        self.files.root.mkdir(parents=True, exist_ok=True)
+        self.files.write_facts(facts)
+        say(f"MySQL {mysqld.version}, ZooKeeper {java.version}, profile {profile}")
+        namespaces.up(self.topology, self.name)
+        with ThreadPoolExecutor() as pool:
+            datadirs = pool.submit(self._initialise, facts)
+            self.files.write_configuration(facts, mysqld)
+            for node in self.topology.members("zookeeper"):
+                self.start_zookeeper(node)
+            self._wait_quorum()
+            self._provision(facts)
+            say("ZooKeeper: three servers, the cluster's records are made")
+            datadirs.result()
+        for node in self.topology.pair:
+            self.start_agent(node)
+        # The witness first: a leader that shares no host with the pair survives the loss of either.
+        for node in sorted(self.topology.members("orchestrator"), key=lambda node: node in self.topology.pair):
+            self._start_orchestrator(node, listening)
+        listening.close()
+        say(f"agents and orchestrators started, page on {facts.url}")
+        self.wait_healthy()
+        return facts
+
+    def down(self) -> int:
+        """End every process, remove every namespace and file of this lab; how many processes there were."""
+        ended = 0
+        if self.files.root.exists():
+            pid_files = [self.files.instance(node).pid_file for node in self.topology.pair]
+            ended = processes.end_all(self.files.root, pid_files)
+        namespaces.down(self.name)
+        shutil.rmtree(self.files.root, ignore_errors=True)
+        return ended
+
+    def facts(self) -> Facts:
+        """Raises Refused if this lab does not stand."""
+        facts = self.files.read_facts()
+        if facts is None:
+            raise Refused(f"lab {self.name} does not stand: kembar lab up")
+        return facts
+
+    # one process
+
+    def start_zookeeper(self, node: Node) -> None:
+        config = zookeeper.prepare(self.files.ensemble(), node.number, self.files.zookeeper(node))
+        self._spawn(f"zookeeper-{node.name}", node, zookeeper.command(zookeeper.find_zookeeper(), config))
+
+    def start_agent(self, node: Node) -> None:
+        self._spawn(f"agent-{node.name}", node, [*KEMBAR, "agent", "-c", str(self.files.agent_config(node))])
+
+    def start_orchestrator(self, node: Node) -> None:
+        """Start one again, on the port that its colleague still listens on."""
+        with _listen(self.facts().port, exactly=True) as listening:
+            self._start_orchestrator(node, listening)
+
+    def _start_orchestrator(self, node: Node, listening: socket.socket) -> None:
+        argv = [*KEMBAR, "orchestrator", "-c", str(self.files.orchestrator_config(node))]
+        self._spawn(f"orchestrator-{node.name}", node, argv, pass_fds=(listening.fileno(),))
+
+    def _spawn(self, name: str, node: Node, argv: list[str], pass_fds: tuple[int, ...] = ()) -> None:
+        environment = {
+            **os.environ,
+            "PATH": programs.search_path(),
+            "PYTHONUNBUFFERED": "1",
+            **programs.libnftables().environment(),
+        }
+        processes.spawn(
+            argv,
+            lab_dir=self.files.root,
+            name=name,
+            log_path=self.files.log(name),
+            netns=namespaces.path(self.name, node.name),
+            env=environment,
+            pass_fds=pass_fds,
+        )
+
+    # what it takes to be up
+
+    def _initialise(self, facts: Facts) -> None:
+        datadirs = [self.files.instance(node).datadir for node in self.topology.pair]
+        initialise(find_mysqld(), datadirs, facts.passwords, self.topology.cluster)
+
+    def _wait_quorum(self) -> None:
+        addresses = [str(node.address) for node in self.topology.members("zookeeper")]
+        argv = self.exec_argv("witness", [sys.executable, "-m", "lab.zookeeper", *addresses])
+        wait_for(
+            lambda: subprocess.run(argv, capture_output=True, check=False).returncode == 0,
+            QUORUM_S,
+            f"ZooKeeper has no quorum: see {self.files.root / 'log'}",
+        )
+
+    def _provision(self, facts: Facts) -> None:
+        first, second = self.topology.pair
+        hosts = [f"{node.address}:{zookeeper.CLIENT_PORT}" for node in self.topology.members("zookeeper")]
+        argv = [
+            sys.executable,
+            "-m",
+            "lab.provision",
+            self.topology.cluster,
+            facts.profile,
+            first.name,
+            second.name,
+            *hosts,
+        ]
+        done = subprocess.run(self.exec_argv("witness", argv), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StepFailed(f"the cluster's records could not be made: {done.stderr.strip()}")
+
+    def exec_argv(self, node: str, argv: list[str]) -> list[str]:
+        """The command that runs `argv` on a node of this lab."""
+        return namespaces.exec_argv(self.name, node, argv)
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """What the orchestrators show of the pair; None while none answers."""
+        try:
+            url = f"{self.facts().url}/api/v1/clusters/{self.topology.cluster}"
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback
+                found: dict[str, Any] = json.load(answer)
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def healthy(self) -> bool:
+        """Whether somebody could take over now, and nothing is in progress."""
+        found = self.snapshot()
+        return found is not None and found["state"] == "healthy"
+
+    def wait_healthy(self, within_s: float = HEALTHY_S) -> None:
+        """Raises StepFailed with what is waited for."""
+        wait_for(self.healthy, within_s, lambda: f"the pair is not healthy: {_excerpt(self.snapshot())}")
+
+
+def wait_for(condition: Callable[[], bool], within_s: float, failure: str | Callable[[], str]) -> None:
+    """Look until it holds. Raises StepFailed with `failure` after `within_s`."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            text = failure if isinstance(failure, str) else failure()
+            raise StepFailed(f"{text} (after {within_s:g} s)")
+        time.sleep(0.02)
+
+
+def _excerpt(snapshot: dict[str, Any] | None) -> str:
+    if snapshot is None:
+        return "no orchestrator answers"
+    return json.dumps({key: snapshot.get(key) for key in ("verdict", "finding", "waiting", "phase", "mode", "epoch")})
+
+
+def _listen(port: int, *, exactly: bool = False) -> socket.socket:
+    """A socket on the host's loopback, shared by the orchestrators; one that is started again opens its own."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        if exactly:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(("127.0.0.1", port))
+    except OSError:
+        if exactly:
+            raise
+        listening.bind(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.listen(128)
+    return listening
