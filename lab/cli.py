@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import ParamSpec
 
 import click
 
+from lab import bench, faults
+from lab.bench import BENCHES
 from lab.files import lab_name
 from lab.stand import PORT, Stand
 from orchestrator.core.errors import KembarError
@@ -77,3 +80,34 @@ def exec_(node: str, argv: tuple[str, ...]) -> None:
     stand.facts()
     full = stand.exec_argv(node, list(argv))
     os.execvp(full[0], full)  # noqa: S606 - the user's own command
+
+
+@command.command()
+@click.argument("name")
+@click.argument("node", required=False)
+@reports_trouble
+def fault(name: str, node: str | None) -> None:
+    """Inject a fault; without NODE where it hurts most. `kembar lab heal` undoes it."""
+    target, _ = faults.inject(Stand(lab_name()), name, node)
+    say(f"{name} on {target.name}: {faults.FAULTS[name].what}")
+
+
+@command.command()
+@reports_trouble
+def heal() -> None:
+    """Undo every fault: links, frozen and ended processes."""
+    faults.heal(Stand(lab_name()))
+
+
+@command.command(name="bench")
+@click.argument("name", type=click.Choice(list(BENCHES)))
+@click.option("--runs", default=10, show_default=True)
+@profile_option
+@click.option("-o", "--output", type=click.Choice(["json", "text"]), default="text")
+@reports_trouble
+def bench_(name: str, runs: int, profile: str, output: str) -> None:
+    """Measure one fault in a lab of its own: one JSON object as the last line with -o json."""
+    found = bench.run(Stand(f"bench_{name.replace('-', '_')}"), name, runs, profile, say)
+    click.echo(json.dumps(found, indent=None if output == "json" else 1))
+    if found["lost"] or found["duplicates"] or found["two_answerers"]:
+        sys.exit(1)

@@ -109,6 +109,7 @@ class Files:
         digest = hashlib.sha256(facts.token.encode()).hexdigest()
         _write(secrets / "tokens", f"- {{name: lab, role: admin, sha256: {digest}}}\n", secret=True)
         _write(secrets / "token", facts.token, secret=True)
+        _write(secrets / "app", facts.passwords.app, secret=True)
         for node in self.topology.pair:
             _write(self.node(node) / "my.cnf", my_cnf(binary, self.instance(node)))
             _write(self.agent_config(node), self._agent(node, facts, binary, secrets))

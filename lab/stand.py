@@ -113,10 +113,10 @@ class Stand:
 
     def start_zookeeper(self, node: Node) -> None:
         config = zookeeper.prepare(self.files.ensemble(), node.number, self.files.zookeeper(node))
-        self._spawn(f"zookeeper-{node.name}", node, zookeeper.command(zookeeper.find_zookeeper(), config))
+        self.spawn(f"zookeeper-{node.name}", node, zookeeper.command(zookeeper.find_zookeeper(), config))
 
     def start_agent(self, node: Node) -> None:
-        self._spawn(f"agent-{node.name}", node, [*KEMBAR, "agent", "-c", str(self.files.agent_config(node))])
+        self.spawn(f"agent-{node.name}", node, [*KEMBAR, "agent", "-c", str(self.files.agent_config(node))])
 
     def start_orchestrator(self, node: Node) -> None:
         """Start one again, on the port that its colleague still listens on."""
@@ -125,9 +125,10 @@ class Stand:
 
     def _start_orchestrator(self, node: Node, listening: socket.socket) -> None:
         argv = [*KEMBAR, "orchestrator", "-c", str(self.files.orchestrator_config(node))]
-        self._spawn(f"orchestrator-{node.name}", node, argv, pass_fds=(listening.fileno(),))
+        self.spawn(f"orchestrator-{node.name}", node, argv, pass_fds=(listening.fileno(),))
 
-    def _spawn(self, name: str, node: Node, argv: list[str], pass_fds: tuple[int, ...] = ()) -> None:
+    def spawn(self, name: str, node: Node, argv: list[str], pass_fds: tuple[int, ...] = ()) -> None:
+        """Start a process of the lab on a node, with what it needs of fetched programs and libraries."""
         environment = {
             **os.environ,
             "PATH": programs.search_path(),
@@ -151,10 +152,8 @@ class Stand:
         initialise(find_mysqld(), datadirs, facts.passwords, self.topology.cluster)
 
     def _wait_quorum(self) -> None:
-        addresses = [str(node.address) for node in self.topology.members("zookeeper")]
-        argv = self.exec_argv("witness", [sys.executable, "-m", "lab.zookeeper", *addresses])
         wait_for(
-            lambda: subprocess.run(argv, capture_output=True, check=False).returncode == 0,
+            lambda: "-" not in self.zookeeper_modes().values(),
             QUORUM_S,
             f"ZooKeeper has no quorum: see {self.files.root / 'log'}",
         )
@@ -175,6 +174,13 @@ class Stand:
         done = subprocess.run(self.exec_argv("witness", argv), capture_output=True, text=True, check=False)
         if done.returncode:
             raise StepFailed(f"the cluster's records could not be made: {done.stderr.strip()}")
+
+    def zookeeper_modes(self) -> dict[str, str]:
+        """What each ZooKeeper server says it is: leader, follower, or `-` for no answer."""
+        addresses = [str(node.address) for node in self.topology.members("zookeeper")]
+        argv = self.exec_argv("witness", [sys.executable, "-m", "lab.zookeeper", *addresses])
+        said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+        return dict(line.split() for line in said.splitlines())
 
     def exec_argv(self, node: str, argv: list[str]) -> list[str]:
         """The command that runs `argv` on a node of this lab."""

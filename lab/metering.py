@@ -1,0 +1,91 @@
+"""One metered stretch: the client started, watched and stopped, and its history judged."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from lab import processes
+from lab.history import Attempt, acknowledged, double_answers, duplicates, invented, lost, overlaps, parse
+from lab.stand import Stand, wait_for
+from orchestrator.core.errors import StepFailed
+
+VALUES_PER_RUN = 10_000_000
+FLOWING = 50  # acknowledged writes that show that the client is under way
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one stretch proved."""
+
+    history: list[Attempt]
+    acknowledged: int
+    lost: int
+    duplicates: int
+    two_answerers: int
+
+
+class Metering:
+    """The client of one run; run numbers keep the values of different runs apart."""
+
+    def __init__(self, stand: Stand, run: int) -> None:
+        self._stand, self._run = stand, run
+        self._name = f"meter-{run}"
+        self._history = stand.files.root / "client" / f"{self._name}.history"
+        self._history.parent.mkdir(exist_ok=True)
+
+    def start(self, within_s: float = 20.0) -> None:
+        """Start it and wait until writes flow. Raises StepFailed."""
+        self._stand.spawn(self._name, self._stand.topology.node("client"), self._command())
+        wait_for(self._flows, within_s, f"the client does not get through: see {self._stand.files.log(self._name)}")
+
+    def stop(self) -> None:
+        """End it; one commit that still waits is given its time."""
+        processes.kill(self._stand.files.root, self._name, 15)
+        wait_for(lambda: not processes.alive(self._stand.files.root, self._name), 10.0, "the client does not end")
+
+    def attempts(self) -> list[Attempt]:
+        """What it has written down so far."""
+        try:
+            with self._history.open() as lines:
+                return parse(lines)
+        except FileNotFoundError:
+            return []
+
+    def verdict(self) -> Verdict:
+        """Every acknowledged value looked up through the VIP. Raises StepFailed if nobody answers there."""
+        history, stored = self.attempts(), self._stored()
+        answers = self._history.with_suffix(".arp").read_text().splitlines()
+        return Verdict(
+            history=history,
+            acknowledged=len(acknowledged(history)),
+            lost=len(lost(history, stored)),
+            duplicates=len(duplicates(stored)) + len(invented(history, stored)),
+            two_answerers=double_answers(answers) + overlaps(history),
+        )
+
+    def _flows(self) -> bool:
+        return len(acknowledged(self.attempts())) >= FLOWING
+
+    def _stored(self) -> list[int]:
+        """The values of this run on the server that the VIP leads to; tried again, as it may just have moved."""
+        argv = self._stand.exec_argv("client", [*self._command(), "--look-up"])
+        for _ in range(50):
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                bound = (self._run + 1) * VALUES_PER_RUN
+                return [value for value in map(int, done.stdout.split()) if value <= bound]
+        raise StepFailed(f"the values cannot be looked up through the VIP: {done.stderr.strip()[-300:]}")
+
+    def _command(self) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "lab.meter",
+            str(self._stand.topology.vip),
+            str(self._history),
+            str(self._stand.files.root / "secrets/app"),
+            "--first-value",
+            str(self._run * VALUES_PER_RUN),
+        ]
