@@ -14,13 +14,12 @@ from pathlib import Path
 from agents import dialect
 from agents.disk import DiskProbe
 from agents.evidence import Evidence, Probe, Process, Waits
-from agents.session import Access, Row, Session, StatementRefused
+from agents.session import LOGIN_S, Access, Row, Session, StatementRefused
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.core.model import Instant
 from orchestrator.core.ports import Clock
 from orchestrator.process import threads
 
-LOGIN_S = 2.0
 ASK_S = 1.0
 GAP_S = 0.5  # looks that lie further apart: we were paused or starved, and old silence proves nothing
 RESERVE_S = 5.0

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agents.mysql import Database
 from agents.mysqld import DirectChild
-from agents.session import Access, Session
+from agents.session import Access, Row, Session
 from lab.mysqld import Instance, MysqldBinary, Passwords, command, find_mysqld, initialise, my_cnf
 from orchestrator.core.errors import DatabaseUnavailable, KembarError
 from orchestrator.process.clock import HostClock
@@ -48,7 +48,8 @@ class Server:
 
     def sql(self, *statements: str) -> str:
         """Run them as root; the first value of the last one."""
-        session, rows = self.session("root"), ()
+        session = self.session("root")
+        rows: tuple[Row, ...] = ()
         try:
             for statement in statements:
                 rows = session.ask(statement, within_s=10)

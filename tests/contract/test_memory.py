@@ -13,7 +13,7 @@ import pytest
 from agents.memory import FileMemory
 from orchestrator.core.errors import Refused
 
-PROMOTION = {"epoch": 7, "incarnation": "boot/1/2", "gtid": "uuid:1-5", "peer_uuid": "other"}
+PROMOTION: dict[str, str | int] = {"epoch": 7, "incarnation": "boot/1/2", "gtid": "uuid:1-5", "peer_uuid": "other"}
 
 
 @contextmanager

@@ -51,7 +51,7 @@ CHANNEL = {
 }
 
 
-def facts(channel: dict[str, str] | None = CHANNEL, errors: Any = (), **variables: str) -> ServerFacts:
+def facts(channel: Any = CHANNEL, errors: Any = (), **variables: Any) -> ServerFacts:
     return facts_from({**VARIABLES, **variables}, STATUS, channel, errors)
 
 
