@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from agents.converge import Action, Local, converge, unable
+from agents.converge import Local, converge, unable
+from agents.executor import Executor
 from agents.lease import LeaseKeeper
 from agents.look import Peer, Sight, local, own_errant
 from agents.replication import Arrival, ServerFacts, arrival
@@ -42,21 +43,7 @@ log = logging.getLogger("kembar.agent")
 
 ROUNDS_MAX = 8  # of look and act in one tick; a goal is at most four rounds away
 SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
-CERTIFY_BACKOFF_MAX_S = 60.0
-PHASES: Mapping[Action, str] = {
-    Action.STOP_RECEIVER: "drain",
-    Action.DRAIN: "drain",
-    Action.STOP_APPLIER: "drain",
-    Action.WRITE_PROMOTION: "drain",
-    Action.TAKE_LEASE: "promote",
-    Action.RECORD_RELAXED: "promote",
-    Action.SET_WRITABLE: "promote",
-    Action.ADD_ADDRESS: "vip",
-    Action.OPEN_GATE: "vip",
-    Action.ANNOUNCE: "vip",
-    Action.PROBE_WRITE: "verify",
-    Action.SAY_OPEN: "verify",
-}
+RELEASES: Mapping[Mysqld, str] = {Mysqld.HUNG: "hung", Mysqld.EXITING: "exited", Mysqld.DEAD: "exited"}
 
 
 class Health(Protocol):
@@ -101,6 +88,7 @@ class Agent:
         health: Health,
         memory: Memory,
         steps: Steps,
+        executor: Executor,
         preflight: Callable[[], tuple[str, ...]],
         host_facts: Callable[[ServerFacts | None], HostFacts],
         news: threading.Event,
@@ -110,7 +98,8 @@ class Agent:
         self._paths, self._clock = paths, clock
         self._coordinator, self._mirror, self._keeper, self._vip = coordinator, mirror, keeper, vip
         self._supervisor, self._server, self._health = supervisor, server, health
-        self._memory, self._steps, self._preflight, self._host_facts = memory, steps, preflight, host_facts
+        self._memory, self._steps, self._executor = memory, steps, executor
+        self._preflight, self._host_facts = preflight, host_facts
         self._reader = Reader()
         self._reporter = Reporter(paths.report(node), coordinator, clock)
         self._facts: ServerFacts | None = None
@@ -120,12 +109,8 @@ class Agent:
         self._arrival: Arrival | None = None
         self._peer_errant = GtidSet()
         self._armed_since: tuple[str, Instant] = ("", 0.0)
-        self._certify_after: Instant = 0.0
-        self._certify_tries = 0
         self._released: tuple[int, Instant] | None = None
         self._unheard_since: Instant | None = None
-        self._timeline: tuple[int, dict[str, float]] = (0, {})
-        self._failure = ""
         self._news = news
         self._tick_s = 0.1
         self._stopping = False
@@ -157,7 +142,7 @@ class Agent:
             sight = self._look(seen, desired, policy)
             found = local(sight, self._memory)
             actions = () if self._blind(sight) else converge(sight.goal, found)
-            if not actions or not self._act(actions, desired, sight):
+            if not actions or not self._executor.run(actions, self._order(desired, sight)):
                 break
             acted = True
         self._report(sight, found, at_once=acted)
@@ -217,7 +202,7 @@ class Agent:
             peer_errant=self._peer_errant,
             stalled_s=self._health.stalled_s(),
             released_since=self._released[1] if self._released else None,
-            certify_after=self._certify_after,
+            certify_after=self._executor.certify_after,
             refused=bool(self._refusals),
             told_handover=self._reporter.told_executed,
         )
@@ -231,7 +216,7 @@ class Agent:
             self._facts, self._facts_fresh = self._server.facts(), True
         except (DatabaseUnavailable, StepFailed) as error:
             self._facts_fresh = False
-            self._failure = str(error)
+            log.info("the server does not answer: %s", error)
             return
         self._arrival = arrival(self._arrival, self._facts, self._clock.holder_now())
 
@@ -297,49 +282,15 @@ class Agent:
 
     # act
 
-    def _act(self, actions: tuple[Action, ...], desired: Sighting[Cluster], sight: Sight) -> bool:
-        """All of them in order, up to the first that fails; whether all went through."""
-        order = Order(
+    def _order(self, desired: Sighting[Cluster], sight: Sight) -> Order:
+        return Order(
             goal=sight.goal,
             desired_version=desired.version,
             incarnation=sight.incarnation,
             standby=sight.peer.report.incarnation if sight.peer.report else "",
             handover=sight.peer.released_with,
-            why="hung"
-            if sight.mysqld is Mysqld.HUNG
-            else "exited"
-            if sight.mysqld is not Mysqld.RUNNING
-            else "superseded",
+            why=RELEASES.get(sight.mysqld, "superseded"),
         )
-        for action in actions:
-            began = self._clock.holder_now()
-            try:
-                self._steps.run(action, order)
-            except KembarError as error:
-                self._failed(action, error)
-                return False
-            self._measured(action, sight.goal.epoch, (self._clock.holder_now() - began) * 1000)
-        self._failure = ""
-        return True
-
-    def _failed(self, action: Action, error: KembarError) -> None:
-        self._failure = f"{action}: {error}"
-        log.warning("%s failed: %s", action, error)
-        if action is Action.CERTIFY:
-            self._certify_tries += 1
-            wait_s = min(CERTIFY_BACKOFF_MAX_S, 2.0 ** (self._certify_tries - 1))
-            self._certify_after = self._clock.waiter_now() + wait_s
-
-    def _measured(self, action: Action, epoch: int, took_ms: float) -> None:
-        if action is Action.CERTIFY:
-            self._certify_tries = 0
-        phase = PHASES.get(action)
-        if phase is None:
-            return
-        if self._timeline[0] != epoch:
-            self._timeline = (epoch, {})
-        durations = self._timeline[1]
-        durations[phase] = round(durations.get(phase, 0.0) + took_ms, 2)
 
     # report
 
@@ -363,7 +314,7 @@ class Agent:
             unable=unable(sight.goal, found) or self._failed_step(sight),
             troubles=(*self._health.troubles(), *((sight.power.trouble,) if sight.power.trouble else ())),
             refusals=self._refusals,
-            timeline_ms=dict(self._timeline[1]),
+            timeline_ms=self._executor.timeline_ms,
             host=self._host_facts(facts),
         )
         if facts is not None:
@@ -397,7 +348,7 @@ class Agent:
 
     def _failed_step(self, sight: Sight) -> str:
         """A planned handover that does not go through is withdrawn by its reason."""
-        return self._failure if sight.goal.role is Role.HANDOVER else ""
+        return self._executor.failure if sight.goal.role is Role.HANDOVER else ""
 
 
 def _with_server(report: Report, facts: ServerFacts, last: Arrival | None, now: Instant) -> Report:

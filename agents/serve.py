@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agents import preflight
 from agents.config import AgentConfig
+from agents.executor import Executor
 from agents.gate import NftGate
 from agents.health import HostHealth
 from agents.host import host_facts
@@ -122,6 +123,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         HostHealth(supervisor, probes, hang_s=policy.hang_s),
         memory,
         steps,
+        Executor(steps, clock),
         partial(_refusals, database),
         partial(host_facts, config.mysql.datadir),
         news,
