@@ -21,9 +21,36 @@ from orchestrator.core.ports import Clock
 from orchestrator.process import threads
 
 ASK_S = 1.0
-GAP_S = 0.5  # looks that lie further apart: we were paused or starved, and old silence proves nothing
+PULSE_S = 0.2
+GAP_S = 0.6  # beats that lie further apart: we were paused or starved, and silence before that proves nothing
 RESERVE_S = 5.0
 LATE_S = 0.4  # a commit that takes longer is looked into
+
+
+class Pulse:
+    """Since when this process runs without a break, by a thread that waits for nothing but time.
+
+    The tick cannot tell: a frozen server holds it up, as a frozen agent would.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._beat = self._since = clock.waiter_now()
+
+    def awake_since(self, now: Instant) -> Instant:
+        """After a pause `now` itself, until the first beat."""
+        return now if now - self._beat > GAP_S else self._since
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopped.wait(PULSE_S):
+            now = self._clock.waiter_now()
+            self._since = self.awake_since(now)
+            self._beat = now
+
+    def stop(self) -> None:
+        self._stopped.set()
 
 
 class StatementProbe:
@@ -118,7 +145,8 @@ class Probes:
         self._commit = StatementProbe(Session(access, "kembar_commit"), clock, every_s, self._next_commit)
         self._waits = WaitsProbe(Session(access, "kembar_waits"), self._commit, clock)
         self._disk = DiskProbe(directories, clock)
-        self._looked = self._awake_since = self._alive_since = clock.waiter_now()
+        self._pulse = Pulse(clock)
+        self._alive_since = clock.waiter_now()
         self._incarnation: str | None = None
 
     def start(self) -> None:
@@ -129,11 +157,12 @@ class Probes:
             ("probe-commit", self._commit.run),
             ("probe-waits", self._waits.run),
             ("probe-disk", self._disk.run),
+            ("probe-pulse", self._pulse.run),
         ):
             threads.start(name, run)
 
     def stop(self) -> None:
-        for probe in (self._select, self._commit, self._waits, self._disk):
+        for probe in (self._select, self._commit, self._waits, self._disk, self._pulse):
             probe.stop()
 
     def write(self, on: bool) -> None:
@@ -141,11 +170,8 @@ class Probes:
         self._commit.want(on)
 
     def evidence(self, process: Process, incarnation: str | None) -> Evidence:
-        """What is known now. To be asked at least twice a second: a longer gap means that we were not running."""
+        """What is known now; asked by one thread."""
         now = self._clock.waiter_now()
-        if now - self._looked > GAP_S:
-            self._awake_since = now
-        self._looked = now
         if incarnation != self._incarnation:
             self._incarnation, self._alive_since = incarnation, now
         commit = self._commit.state if self._commit.wanted or self._commit.state.asked is not None else None
@@ -158,7 +184,7 @@ class Probes:
             waits=self._waits.state,
             disk=self._disk.state(now),
             now=now,
-            awake_since=self._awake_since,
+            awake_since=self._pulse.awake_since(now),
         )
 
     def committed_after(self, instant: Instant) -> bool:
@@ -168,7 +194,8 @@ class Probes:
 
     def stalled_s(self) -> float:
         """How long the heartbeat commit has been unanswered, 0 if none is."""
-        return self._commit.state.waiting_s(self._clock.waiter_now(), self._awake_since)
+        now = self._clock.waiter_now()
+        return self._commit.state.waiting_s(now, self._pulse.awake_since(now))
 
     def _next_commit(self) -> tuple[str, Sequence[object]]:
         self._n += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -335,6 +336,18 @@ def test_a_frozen_server_is_hung(pair: Pair, probes: Probes) -> None:
     with pair.primary.frozen():
         eventually(lambda: seen(probes, pair.primary)[0] is Mysqld.HUNG, 3)
     eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ()), 3)
+
+
+def test_a_hang_is_seen_by_a_tick_that_hangs_itself(pair: Pair, probes: Probes) -> None:
+    """The tick asks the same frozen server for facts, and so looks at the evidence rarely."""
+
+    def tick() -> bool:
+        with contextlib.suppress(DatabaseUnavailable):
+            pair.primary.database.facts()
+        return seen(probes, pair.primary)[0] is Mysqld.HUNG
+
+    with pair.primary.frozen():
+        eventually(tick, 3)
 
 
 def test_a_stalled_commit_is_not_a_hung_server(pair: Pair, probes: Probes, stalled: Background) -> None:

@@ -166,7 +166,8 @@ SYSTEMCTL = """#!/bin/sh
 cd {folder}
 echo "$*" >> calls
 case "$1 $3" in
-  "start mysql.service") if [ -e permission ]; then sleep 60 > /dev/null 2>&1 & echo $! > main; echo activating > state; fi ;;
+  "start mysql.service") [ -e permission ] || exit 0; sleep 60 > /dev/null 2>&1 &
+    echo $! > main; echo activating > state ;;
   "show MainPID") cat main ;;
   "show ActiveState") cat state ;;
 esac
