@@ -47,12 +47,13 @@ def primary_opened(s: Situation) -> bool:
 
 
 def heir_cannot(s: Situation) -> bool:
-    """F4: the node that is to take over cannot, and never held the lease in this epoch."""
-    if s.cluster.heir is None or s.lease(s.primary).epoch == s.cluster.epoch:
+    """F4: the node that is to take over cannot, and never held the lease in this epoch: which must have been seen."""
+    if s.cluster.heir is None or s.primary not in s.leases or s.lease(s.primary).epoch == s.cluster.epoch:
         return False
     report = s.report(s.primary)
     if report is not None:
-        unable = bool(report.unable) and report.epoch == s.cluster.epoch
+        # A stopped applier ends the drain: nothing is ever skipped.
+        unable = bool(report.unable or report.applier_error) and report.epoch == s.cluster.epoch
         return unable or (bool(report.incarnation) and report.incarnation != s.cluster.heir) or _dead(report.mysqld)
     sighting = s.reports.get(s.primary)
     silence_s = s.now - max(s.phase_since, sighting.first_seen if sighting else s.phase_since)
@@ -60,8 +61,8 @@ def heir_cannot(s: Situation) -> bool:
 
 
 def forced(s: Situation) -> Sighting[Request] | None:
-    """F6: a forced failover that is admitted."""
-    return _admitted(s, Kind.FAILOVER)
+    """F6: a forced failover that is admitted, once the lease that it revokes is known."""
+    return _admitted(s, Kind.FAILOVER) if s.primary in s.leases else None
 
 
 def asked_to_switch(s: Situation) -> Sighting[Request] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.core.analysis import primary_silent, standby_lost
+from orchestrator.core.analysis import Finding, analyze, primary_silent, standby_lost
 from orchestrator.core.model import Mode, Phase
 from orchestrator.core.situation import Situation
 
@@ -40,7 +40,24 @@ def _settled(s: Situation) -> str:
         return f"for {s.standby} to return: nobody can take over until it has"
     if s.cluster.promotable is None:
         return f"for {s.standby} to be certified"
-    return ""
+    return _by_finding(s)
+
+
+def _by_finding(s: Situation) -> str:
+    """What is wrong though the standby is certified and connected."""
+    match analyze(s):
+        case Finding.PRIMARY_EXITED:
+            return f"for {s.primary} to release, or to start mysqld in place"
+        case Finding.PRIMARY_CLOSED:
+            return f"for {s.primary} to open: see kembar status for what it lacks"
+        case Finding.SYNC_STALLED:
+            return f"for {s.standby} to acknowledge, or to be lost for certain"
+        case Finding.HEALTHY:
+            return "" if s.cluster.phase is Phase.STEADY else f"for {s.standby} to return to {s.primary}"
+        case Finding.TWO_WRITERS:
+            return "both nodes say that they serve: stop clients, then see kembar status"
+        case _:
+            return f"for {s.standby} to hold everything again"
 
 
 def _no_successor(s: Situation) -> str:
