@@ -131,6 +131,8 @@ def _release(local: Local) -> tuple[Action, ...]:
 
 
 def _demote(local: Local) -> tuple[Action, ...]:
+    if local.mysqld is Mysqld.STARTING:
+        return _close(local)  # perhaps found running and writable by a new agent: released is said once it answers
     writable = _alive(local) and not local.read_only
     if not (local.gate_open or local.lease_open or writable):
         return ()
@@ -142,6 +144,8 @@ def _demote(local: Local) -> tuple[Action, ...]:
 
 
 def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
+    if local.mysqld is Mysqld.STARTING:
+        return ()  # an open gate here is that of a server that a new agent has just found and not heard yet
     if not _alive(local):
         return _primary_without_mysqld(local)
     if unable(goal, local):
@@ -202,6 +206,8 @@ def _tend_semi_sync(goal: Goal, local: Local) -> tuple[Action, ...]:
 
 
 def _hand_over(local: Local) -> tuple[Action, ...]:
+    if local.mysqld is Mysqld.STARTING:
+        return ()
     if not _alive(local):
         return (*_close(local), *_release(local))
     if not local.lease_open:

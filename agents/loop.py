@@ -104,6 +104,7 @@ class Agent:
         self._reporter = Reporter(paths.report(node), coordinator, clock)
         self._facts: ServerFacts | None = None
         self._facts_fresh = False
+        self._silence = ""
         self._checked: str | None = None  # the incarnation that preflight looked at
         self._refusals: tuple[str, ...] = ()
         self._arrival: Arrival | None = None
@@ -216,9 +217,16 @@ class Agent:
             self._facts, self._facts_fresh = self._server.facts(), True
         except (DatabaseUnavailable, StepFailed) as error:
             self._facts_fresh = False
-            log.info("the server does not answer: %s", error)
+            self._note_silence(str(error))
             return
+        self._note_silence("")
         self._arrival = arrival(self._arrival, self._facts, self._clock.holder_now())
+
+    def _note_silence(self, why: str) -> None:
+        """One line when the server stops answering, or answers again, not one a tick."""
+        if bool(why) != bool(self._silence):
+            log.info("the server does not answer: %s" if why else "the server answers%s", why)
+        self._silence = why
 
     def _incarnation(self) -> str:
         life = self._supervisor.incarnation()

@@ -78,7 +78,7 @@ def zookeeper_write_ms(stand: Stand) -> float:
 def _strike(stand: Stand, bench: Bench, number: int, tally: Tally, say: Say) -> None:
     metering = Metering(stand, number)
     metering.start()
-    before = stand.snapshot() or {}
+    before = _known(stand)
     server = acknowledged(metering.attempts())[-1].server
     if bench.fault == "switchover":
         struck = switchover(stand)
@@ -100,9 +100,10 @@ def _strike(stand: Stand, bench: Bench, number: int, tally: Tally, say: Say) -> 
 
 def _note_incident(stand: Stand, before: Mapping[str, Any], tally: Tally) -> None:
     """The failover as the orchestrator recorded it, once its timeline is in."""
-    after = stand.snapshot() or {}
-    tally.failovers += int(after.get("epoch", 0)) - int(before.get("epoch", 0))
-    if after.get("epoch") == before.get("epoch"):
+    after = _known(stand)
+    moved = int(after["epoch"]) - int(before["epoch"])
+    tally.failovers += moved
+    if not moved:
         return
 
     def complete() -> bool:
@@ -113,6 +114,12 @@ def _note_incident(stand: Stand, before: Mapping[str, Any], tally: Tally) -> Non
     last = (stand.snapshot() or {})["last_incident"]
     tally.server_ms.append(last["total_ms"])
     tally.timelines.append({step["phase"]: step["duration_ms"] for step in last["steps"]})
+
+
+def _known(stand: Stand) -> dict[str, Any]:
+    """The pair as an orchestrator knows it; waits for one that does."""
+    wait_for(lambda: bool((stand.snapshot() or {}).get("epoch")), 10.0, "no orchestrator knows the pair")
+    return stand.snapshot() or {}
 
 
 def switchover(stand: Stand) -> float:

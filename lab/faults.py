@@ -91,10 +91,10 @@ def _agent_kill(stand: Stand, node: Node) -> None:
 
 def _agent_tree_kill(stand: Stand, node: Node) -> None:
     """Parent and worker, as an administrator's restart: a new interpreter has to start."""
+    found = worker(stand, node)
     processes.kill(stand.files.root, f"agent-{node.name}")
-    stand_worker = worker(stand, node)
-    if stand_worker:
-        processes.send(stand_worker, signal.SIGKILL)
+    _send(found, signal.SIGKILL, f"the agent of {node.name}")
+    stand.start_agent(node)
 
 
 def _agent_freeze(stand: Stand, node: Node) -> None:

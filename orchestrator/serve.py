@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Pair:
     loop: Orchestrator
     recorder: Recorder
     look: Look | None = None
+    last: Look | None = None  # the last one with facts: while ZooKeeper is out of reach it is shown, growing old
 
 
 class Fleet:
@@ -75,14 +76,15 @@ class Fleet:
             pair.election.close()
 
     def snapshots(self) -> Mapping[str, Snapshot]:
-        """The last tick of every pair."""
-        return {
-            name: snapshot_of(
-                pair.look, pair.watching, pair.paths, self._clock, self._name, str(pair.section.vip.address)
-            )
-            for name, pair in self._pairs.items()
-            if pair.look is not None
-        }
+        """Each pair as the last tick saw it; what it knew last, while it sees nothing."""
+        return {name: self._snapshot(pair) for name, pair in self._pairs.items() if pair.look is not None}
+
+    def _snapshot(self, pair: Pair) -> Snapshot:
+        assert pair.look is not None
+        shown = pair.last if pair.last is not None and not pair.look.seen else pair.look
+        vip = str(pair.section.vip.address)
+        snapshot = snapshot_of(shown, pair.watching, pair.paths, self._clock, self._name, vip)
+        return replace(snapshot, connected=bool(pair.look.seen))
 
     def dry_run(self, cluster: str, request: Request) -> Admission:
         look = self._pairs[cluster].look
@@ -138,6 +140,8 @@ class Fleet:
         def show(look: Look) -> None:
             pair.look = look
             recorder.take(look)
+            if look.situation is not None:
+                pair.last = look
 
         loop = Orchestrator(
             self._name, paths, section.pair, self._clock, self._zookeeper, mirror, election, watching, show

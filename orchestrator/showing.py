@@ -64,5 +64,8 @@ def _aged(records: Mapping[NodeName, Sighting[Record]], now: Instant) -> dict[No
 
 
 def _leader(look: Look, paths: Paths) -> str:
+    """The owner of the present term, as long as it stands for election."""
     found = look.seen.get(paths.leader)
-    return str(json.loads(found.stored.data).get("owner", "")) if found and found.stored.data else ""
+    owner = str(json.loads(found.stored.data).get("owner", "")) if found and found.stored.data else ""
+    stands = owner and any(path.startswith(paths.candidate_prefix(owner)) for path in look.seen)
+    return owner if stands else ""
