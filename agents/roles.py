@@ -67,8 +67,9 @@ class Roles:
         except DatabaseUnavailable as error:
             raise StepFailed(f"{error}; it may still take effect, read it back") from error
 
-    def open_spare(self, within_s: float = STATEMENT_S) -> None:
-        """Log the spare session in while logins work: in a stall they may hang (safety.md 4.9 row 7)."""
+    def open(self, within_s: float = STATEMENT_S) -> None:
+        """Log both sessions in while logins work: in a stall they may hang (safety.md 4.9 row 7)."""
+        self._session.login(within_s)
         self._spare.login(within_s)
 
     def ask(self, sql: str, arguments: tuple[object, ...] = (), *, within_s: float = STATEMENT_S) -> tuple[Row, ...]:

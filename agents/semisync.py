@@ -32,7 +32,7 @@ class SemiSync:
         """
         deadline = Deadline(self._roles.clock, within_s)
         self._roles.clear_others()
-        self._roles.open_spare()
+        self._roles.open()
         self._roles.run(dialect.set_global(TIMEOUT, dialect.TIMEOUT_MAX_MS))
         self._roles.run(dialect.set_global(SOURCE_ON, "ON"))
         status = self._status(deadline)
