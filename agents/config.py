@@ -95,7 +95,6 @@ class Mysql(Section):
 class Probes(Section):
     """How often the agent looks at mysqld. Seconds."""
 
-    process_every_s: Seconds = Field(default=0.005, description="whether the process has begun to exit")
     select_every_s: Seconds = Field(default=0.25, description="SELECT 1 on a standing connection")
 
 

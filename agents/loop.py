@@ -177,6 +177,8 @@ class Agent:
         cluster, goal, now = desired.value, goal_for(self._node, desired.value), self._clock.waiter_now()
         mysqld = self._health.mysqld()
         self._ask_server(mysqld)
+        if mysqld is Mysqld.STARTING and self._facts_fresh:
+            mysqld = Mysqld.RUNNING  # it has just answered us; a new agent need not wait for its first probe
         peer = self._peer_seen(seen, cluster, now)
         sync = self._sync(seen, now)
         power = self._keeper.power()

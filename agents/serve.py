@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agents import preflight
 from agents.config import AgentConfig
+from agents.dialect import ChannelTls
 from agents.executor import Executor
 from agents.gate import NftGate
 from agents.health import HostHealth
@@ -128,7 +129,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         partial(host_facts, config.mysql.datadir),
         news,
     )
-    watch = ProcessWatch(supervisor, clock, config.probes.process_every_s, keeper.exited)
+    watch = ProcessWatch(supervisor, clock, keeper.exited)
     zookeeper.start()
     probes.start()
     running = [
@@ -161,7 +162,7 @@ def _source(config: AgentConfig) -> Source:
         replication.port,
         replication.user,
         read_secret(replication.password_file),
-        tls=None,
+        tls=ChannelTls() if replication.ssl else None,
     )
 
 

@@ -74,7 +74,7 @@ class Steps:
             Action.RESET_CLIENTS: lambda order: self._vip.reset_clients(),
             Action.SET_OFFLINE: lambda order: self._database.set_offline(True),
             Action.FORCE_READ_ONLY: self._force_read_only,
-            Action.SET_READ_ONLY: lambda order: self._database.set_read_only(kill_blockers=False),
+            Action.SET_READ_ONLY: lambda order: self._database.set_read_only(kill_blockers=False, tries=1),
             Action.KILL_MYSQLD: lambda order: self._supervisor.kill(),
             Action.RELEASE: lambda order: self._keeper.release(order.why),
             Action.HAND_OVER: lambda order: self._keeper.release("handover", self._database.executed()),

@@ -192,6 +192,9 @@ class Supervisor(Protocol):
     def exiting(self) -> bool:
         """Whether the process has begun to exit, is a zombie, or dumps core. Cheap: polled every few ms."""
 
+    def await_exiting(self, within_s: float) -> bool:
+        """Wait until the process begins to exit, or `within_s` has passed; whether it is exiting."""
+
     def start(self) -> None:
         """Start mysqld, fenced (offline, read only, replica not started). Returns at once. Raises StepFailed."""
 

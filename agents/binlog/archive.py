@@ -1,0 +1,72 @@
+"""Copies of binary log files with their sums, synced to disk before anything is changed. Done again, it does nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Iterator
+
+from orchestrator.core.errors import StepFailed
+
+SUMS = "SHA256SUMS"
+BLOCK_BYTES = 1 << 20
+
+
+def archive(files: Sequence[Path], folder: Path) -> None:
+    """Copy `files` into `folder` and write SHA256SUMS there, as `sha256sum -c` reads it. Raises StepFailed.
+
+    A folder that holds SHA256SUMS is complete and is left as it is: the sums come last, by a rename. After a cut the
+    originals are shorter, so what is kept must never be taken from them again.
+    """
+    try:
+        if (folder / SUMS).exists():
+            return
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lines = [f"{_copy(file, folder / file.name)}  {file.name}\n" for file in files]
+        write_synced(folder / SUMS, "".join(lines).encode())
+    except OSError as error:
+        raise StepFailed(f"evidence cannot be kept in {folder}: {error}; mysqld is not started before it is") from error
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Beside its place, synced, renamed, folder synced: after a kill the old content or the new is there. OSError."""
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        sync(file)
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Names in a folder are on disk only after this, and the folder's own name after its parent's."""
+    with _opened(folder) as handle:
+        os.fsync(handle)
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy and sync; the SHA-256 of what was read, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with source.open("rb") as read, target.open("wb") as written:
+        while block := read.read(BLOCK_BYTES):
+            digest.update(block)
+            written.write(block)
+        sync(written)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
