@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from orchestrator.core.errors import (
     CoordinatorUnavailable,
     GateRefused,
+    InvariantBroken,
     KembarError,
     StaleWrite,
     StepFailed,
@@ -22,10 +23,11 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.lease import Timing
 from orchestrator.core.model import Instant, Lease, LeaseState
-from orchestrator.core.ports import Clock, Coordinator, Gate, Op, Pending, SetData, VirtualIp
+from orchestrator.core.ports import Clock, Coordinator, Gate, Op, Pending, SetData, Stored, VirtualIp
 from orchestrator.core.wire import decode, encode
 
 ANSWER_S = 1.0  # of a take or release; the gate is shut, or stays armed no longer than its own life
+COMMAND_S = 3.0  # until a command has begun; it takes no longer itself
 READ_BACK_S = 0.04  # well below gate_ttl_s, so that a doubt never costs the gate its renewal
 ANNOUNCE_AFTER_S = (0.02, 0.1, 0.5, 1.0)  # then every ANNOUNCE_EVERY_S: a lost announcement is repaired by the next
 ANNOUNCE_EVERY_S = 30.0
@@ -74,6 +76,7 @@ class LeaseKeeper:
         self._address_lifetime_s = address_lifetime_s
         self._changed = changed
         self._lease, self._version = Lease(timing=timing), -1
+        self._number = 0  # of our last write: never used twice, so that a read tells which of them happened
         self._sent: Instant | None = None
         self._flight: _Flight | None = None
         self._doubt = False
@@ -140,11 +143,17 @@ class LeaseKeeper:
     def run(self) -> None:
         """The loop: commands, the answer in flight, the next renewal, the gate."""
         while not self._stopping:
-            self._wake.wait(self._used.renew_every_s)
-            self._wake.clear()
-            self._pass()
+            self.await_work()
+            self.step()
 
-    def _pass(self) -> None:
+    def await_work(self) -> bool:
+        """Until a command is there, at most one period; whether one is."""
+        woken = self._wake.wait(self._used.renew_every_s)
+        self._wake.clear()
+        return woken
+
+    def step(self) -> None:
+        """One pass of the loop. Waits for nothing but the answer of a command, or of a read after a doubt."""
         before = self._power
         while self._commands:
             self._commands.popleft()()
@@ -160,6 +169,8 @@ class LeaseKeeper:
         answer: Future[None] = Future()
 
         def run() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return  # whoever asked has gone on: a late release, say, would attest what is no longer so
             try:
                 command()
             except KembarError as error:
@@ -171,7 +182,12 @@ class LeaseKeeper:
 
         self._commands.append(run)
         self._wake.set()
-        answer.result(3 * ANSWER_S)
+        try:
+            answer.result(COMMAND_S)
+        except TimeoutError:
+            if answer.cancel():
+                raise StepFailed(f"the keeper of {self._path} was busy for {COMMAND_S} s: nothing was begun") from None
+            answer.result(COMMAND_S)
 
     def _now(self) -> Power:
         return Power(self._lease, self._sent, self._gate_open, known=self._version >= 0, trouble=self._trouble)
@@ -199,7 +215,8 @@ class LeaseKeeper:
     def _accept(self, flight: _Flight, version: int) -> None:
         self._lease, self._version = flight.lease, version
         self._sent = flight.sent or self._sent
-        self._used = self._wanted
+        if flight.lease.timing.longest(self._wanted) == flight.lease.timing:
+            self._used = self._wanted  # else they came after this renewal was sent: the next one carries them
         self._flight, self._doubt = None, False
 
     def _read_back(self) -> None:
@@ -214,23 +231,38 @@ class LeaseKeeper:
         if flight is not None and (found.owner, found.n, found.state) == (self._owner, flight.lease.n, LeaseState.HELD):
             self._accept(flight, stored.version)
             return
-        if stored.version > self._version >= 0:
+        self._learn(stored)
+
+    def _learn(self, stored: Stored) -> None:
+        """Take what the record says. The same version as before: our write never happened."""
+        found = decode(Lease, stored.data)
+        taken = self._sent is not None and not self._ours(found)
+        if taken or stored.version > self._version >= 0:
             self._shut_for_clients()  # somebody took the lease: the leader, by a revoke
-        self._lease, self._version = found, stored.version  # the same version: our write never happened
+        self._lease, self._version = found, stored.version
         self._flight, self._doubt = None, False
 
+    def _ours(self, lease: Lease) -> bool:
+        return lease.state is LeaseState.HELD and lease.owner == self._owner
+
+    def _next_number(self) -> int:
+        self._number = max(self._number, self._lease.n) + 1
+        return self._number
+
     def _send_renewal(self) -> None:
-        if self._lease.state is not LeaseState.HELD or self._flight is not None or self._lease.owner != self._owner:
+        if not self._ours(self._lease) or self._flight is not None or self._version < 0:
             return
         lease = replace(
             self._lease,
-            n=self._lease.n + 1,
+            n=self._next_number(),
             timing=self._used.longest(self._wanted),
             gate_open=self._lease.gate_open and self._gate_open,
         )
         self._flight = self._write(lease, self._version)
 
     def _write(self, lease: Lease, version: int, others: Sequence[Op] = ()) -> _Flight | None:
+        if version < 0:  # which ZooKeeper takes for any version: it would overwrite a revoke
+            raise InvariantBroken(f"C8: {self._path} was to be written without a version")
         sent = self._clock.holder_now()  # before it is sent: the horizon counts from here
         try:
             pending = self._coordinator.submit((SetData(self._path, encode(lease), version), *others))
@@ -247,7 +279,7 @@ class LeaseKeeper:
             LeaseState.HELD,
             epoch,
             self._owner,
-            self._lease.n + 1,
+            self._next_number(),
             incarnation=incarnation,
             timing=self._used.longest(self._wanted),
         )
@@ -257,12 +289,15 @@ class LeaseKeeper:
             self._renew_gate()  # adopted from an agent that ended: the element must not run out meanwhile
 
     def _say_open(self) -> None:
+        self._know()
         self._land()
-        flight = self._written(replace(self._lease, n=self._lease.n + 1, gate_open=True))
+        if not (self._ours(self._lease) and self._gate_open):
+            raise StepFailed(f"the gate is not open under a lease of ours: {self._lease.state}")
+        flight = self._written(replace(self._lease, n=self._next_number(), gate_open=True))
         self._sent = flight.sent
 
     def _release_if_held(self, why: str, began: Instant) -> None:
-        if self._lease.state is not LeaseState.HELD or self._lease.owner != self._owner:
+        if not self._ours(self._lease):
             return
         try:
             self._release(why, "", began)
@@ -279,7 +314,7 @@ class LeaseKeeper:
             self._lease,
             state=LeaseState.RELEASED,
             owner=self._owner,
-            n=self._lease.n + 2,  # beyond a renewal in flight
+            n=self._next_number(),
             gate_open=False,
             why=why,
             executed=executed,
@@ -295,7 +330,7 @@ class LeaseKeeper:
             self._land_written(flight, released)
         except StaleWrite:
             self._know()
-            self._land_written(self._write(replace(released, n=self._lease.n + 1), self._version), released)
+            self._land_written(self._write(replace(released, n=self._next_number()), self._version), released)
 
     def _written(self, lease: Lease, others: Sequence[Op] = ()) -> _Flight:
         return self._land_written(self._write(lease, self._version, others), lease)
@@ -331,7 +366,7 @@ class LeaseKeeper:
         stored = self._coordinator.read(self._path, ANSWER_S)
         if stored is None:
             raise StepFailed(f"{self._path} does not exist: the cluster is not provisioned")
-        self._lease, self._version = decode(Lease, stored.data), stored.version
+        self._learn(stored)
 
     # the gate
 
@@ -341,7 +376,7 @@ class LeaseKeeper:
             raise StepFailed("the gate's rules were gone and stand again: the address comes first")
         ttl_s = self._used.gate_ttl_s
         self._gate.arm(ttl_s)
-        if not self._used.may_act(self._clock.holder_now(), self._sent):
+        if not (self._ours(self._lease) and self._used.may_act(self._clock.holder_now(), self._sent)):
             raise StepFailed("the gate may not open: no acknowledged renewal within the horizon")
         self._gate.open(ttl_s)
         self._gate_open, self._opened_at, self._announced = True, self._clock.holder_now(), 0
