@@ -43,6 +43,7 @@ class Action(StrEnum):
     PROBE_WRITE = "probe_write"
     SAY_OPEN = "say_open"
     # standby
+    CAPTURE_TAIL = "capture_tail"
     START_MYSQLD = "start_mysqld"
     CONFIGURE_CHANNEL = "configure_channel"
     START_REPLICA = "start_replica"
@@ -82,6 +83,8 @@ class Local:
     was_primary: bool = False  # so was an earlier mysqld of this host, in this epoch
     restart_due: bool = False  # nobody will take over: mysqld of the primary is to be started in place
     standby_ready: bool = False  # the other node replicates, near, without errant transactions, not yet certified
+    tail_pending: bool = False  # mysqld died as primary of an earlier epoch, and its binary log was not looked at yet
+    primary_known: bool = False  # the primary of this epoch has said what it has executed
     errant: bool | None = None  # None: the primary's set is not known yet
     refused: bool = False  # the server lacks a setting that Kembar needs
     awaited: bool = False  # a handover waits for us to execute it
@@ -227,7 +230,7 @@ def _follow(local: Local) -> tuple[Action, ...]:
     if local.has_address:
         return (Action.DROP_ADDRESS,)
     if local.mysqld is Mysqld.DEAD:
-        return (Action.START_MYSQLD,)
+        return _start(local)
     if not _alive(local) or local.refused:
         return ()
     if local.source_on:
@@ -239,6 +242,13 @@ def _follow(local: Local) -> tuple[Action, ...]:
         return () if local.offline else (Action.SET_OFFLINE,)
     configure = () if local.follows_peer else (Action.CONFIGURE_CHANNEL,)
     return (*configure, Action.START_REPLICA)
+
+
+def _start(local: Local) -> tuple[Action, ...]:
+    """Recovery commits what the binary log holds, so its unacknowledged end is taken off before mysqld starts."""
+    if not local.tail_pending:
+        return (Action.START_MYSQLD,)
+    return (Action.CAPTURE_TAIL, Action.START_MYSQLD) if local.primary_known else ()
 
 
 def _replicating(local: Local) -> tuple[Action, ...]:

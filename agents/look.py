@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.binlog.capture import TailState
 from agents.converge import Local
 from agents.lease import Power
 from agents.replication import ServerFacts
@@ -102,6 +103,8 @@ def local(s: Sight, memory: Memory) -> Local:
         was_primary=opened is not None and opened[0] == s.goal.epoch,
         restart_due=_restart_due(s),
         standby_ready=_standby_ready(s),
+        tail_pending=_tail_pending(s, memory),
+        primary_known=primary_executed(s) is not None,
         errant=_is_errant(s),
         refused=s.refused,
         awaited=_awaited(s),
@@ -113,12 +116,36 @@ def own_errant(s: Sight) -> GtidSet | None:
 
     Meaningful only while nothing is applied here: a running applier may be ahead of the primary's last report.
     """
+    primary = primary_executed(s)
+    if s.facts is None or primary is None or not s.peer.fresh(s.policy):
+        return None
+    return errant(GtidSet.parse(s.facts.executed), GtidSet.parse(primary))
+
+
+def primary_executed(s: Sight) -> str | None:
+    """What the other node has executed as writable primary of the goal's epoch; None while it has not said so.
+
+    However old: it holds all that was drained before the node opened, and a set only grows.
+    """
     report = s.peer.report
-    if s.facts is None or report is None or not s.peer.fresh(s.policy):
+    if report is None or report.epoch != s.goal.epoch or report.role is not Role.PRIMARY or not report.writable:
         return None
-    if report.epoch != s.goal.epoch or report.role is not Role.PRIMARY or not report.writable:
-        return None
-    return errant(GtidSet.parse(s.facts.executed), GtidSet.parse(report.executed))
+    return report.executed
+
+
+def kept_tail(memory: Memory) -> str:
+    """Why the binary log of the mysqld that was writable here last was not cut; empty if it was, or need not be."""
+    opened, tail = memory.opened(), memory.tail()
+    if opened is None or tail is None or tail["incarnation"] != opened[1] or tail["state"] != TailState.KEPT:
+        return ""
+    return str(tail["why"])
+
+
+def _tail_pending(s: Sight, memory: Memory) -> bool:
+    opened, tail = memory.opened(), memory.tail()
+    if s.mysqld is not Mysqld.DEAD or opened is None or opened[0] >= s.goal.epoch:
+        return False
+    return tail is None or tail["incarnation"] != opened[1] or tail["state"] == TailState.ARMED
 
 
 def _is_errant(s: Sight) -> bool | None:

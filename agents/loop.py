@@ -11,7 +11,7 @@ from typing import Protocol
 from agents.converge import Local, converge, unable
 from agents.executor import Executor
 from agents.lease import LeaseKeeper
-from agents.look import Peer, Sight, local, own_errant
+from agents.look import Peer, Sight, kept_tail, local, own_errant, primary_executed
 from agents.replication import Arrival, ServerFacts, arrival
 from agents.reporter import Reporter
 from agents.steps import Order, Steps
@@ -299,6 +299,7 @@ class Agent:
             incarnation=sight.incarnation,
             standby=sight.peer.report.incarnation if sight.peer.report else "",
             handover=sight.peer.released_with,
+            primary_executed=primary_executed(sight) or "",
             why=RELEASES.get(sight.mysqld, "superseded"),
         )
 
@@ -322,7 +323,7 @@ class Agent:
             errant=self._errant(sight, found),
             peer_errant=str(self._peer_errant) if sight.goal.role is Role.PRIMARY else "",
             unable=unable(sight.goal, found) or self._failed_step(sight),
-            troubles=(*self._health.troubles(), *((sight.power.trouble,) if sight.power.trouble else ())),
+            troubles=self._troubles(sight, found),
             refusals=self._refusals,
             timeline_ms=self._executor.timeline_ms,
             host=self._host_facts(facts),
@@ -355,6 +356,13 @@ class Agent:
         if sight.goal.role not in (Role.STANDBY, Role.RETURNING) or replicating:
             return ""
         return str(own_errant(sight) or "")
+
+    def _troubles(self, sight: Sight, found: Local) -> tuple[str, ...]:
+        """Also why errant transactions could not be cut before mysqld started, or why it is not started."""
+        kept = kept_tail(self._memory) if found.errant and sight.goal.role in (Role.STANDBY, Role.RETURNING) else ""
+        waits = self._executor.failure if found.tail_pending else ""
+        own = (sight.power.trouble, f"TAIL_KEPT: {kept}" if kept else "", waits)
+        return (*self._health.troubles(), *(text for text in own if text))
 
     def _failed_step(self, sight: Sight) -> str:
         """A planned handover that does not go through is withdrawn by its reason."""

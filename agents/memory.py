@@ -16,6 +16,7 @@ from pathlib import Path
 from orchestrator.core.errors import Refused
 
 EPOCH, PROMOTION, OPENED, RELAY, LOCK = "epoch.json", "promotion.json", "opened.json", "relay.json", "lock"
+TAIL = "tail.json"
 Values = dict[str, str | int]
 
 
@@ -32,6 +33,7 @@ class FileMemory:
             self._promotion = self._read(PROMOTION, {"epoch": int, "incarnation": str, "gtid": str, "peer_uuid": str})
             self._opened = self._read(OPENED, {"epoch": int, "incarnation": str})
             self._relay = self._read(RELAY, {"counter": int})
+            self._tail = self._read(TAIL, {"incarnation": str, "index": str, "state": str, "why": str})
         except Refused:
             self.close()
             raise
@@ -59,6 +61,14 @@ class FileMemory:
 
     def write_opened(self, epoch: int, incarnation: str) -> None:
         self._opened = self._write(OPENED, {"epoch": epoch, "incarnation": incarnation})
+
+    def tail(self) -> Mapping[str, str | int] | None:
+        """What is known of the end of one mysqld's binary log: {incarnation, index, state, why}; states: TailState."""
+        return self._tail
+
+    def write_tail(self, tail: Mapping[str, str | int]) -> None:
+        """Raises OSError if the disk refuses; then mysqld may not be started."""
+        self._tail = self._write(TAIL, dict(tail))
 
     def relay_counter(self) -> int:
         """How often relay logs may have been thrown away without a restart; part of the incarnation (I12)."""

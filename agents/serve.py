@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from agents import preflight
+from agents.binlog.capture import capture
 from agents.config import AgentConfig
 from agents.dialect import ChannelTls
 from agents.executor import Executor
@@ -108,6 +109,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         memory,
         _source(config),
         policy.address_lifetime_s,
+        partial(capture, config.mysql.datadir, config.state_dir / "reconcile"),
     )
     agent = Agent(
         name,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from agents.binlog.capture import Outcome, TailState
+from agents.binlog.truncate import doubt
 from agents.converge import Action
 from agents.dialect import ChannelTls
 from agents.lease import LeaseKeeper
@@ -15,7 +19,9 @@ from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Goal, Mode, NodeName, Sync, SyncState
 from orchestrator.core.ports import Check, Coordinator, Memory, SetData, Supervisor, VirtualIp
-from orchestrator.core.wire import encode
+from orchestrator.core.wire import decode, encode
+
+log = logging.getLogger("kembar.agent")
 
 RECORD_S = 1.0
 CLAIM_S = 0.1  # a second look at a VIP that somebody else has claimed
@@ -43,6 +49,7 @@ class Order:
     no_tx: int = 0
     standby: str = ""  # the peer's incarnation
     handover: str = ""  # what a standby must have executed
+    primary_executed: str = ""  # what the primary of the goal's epoch has said that it has executed
     why: str = "superseded"  # of a release
 
 
@@ -61,11 +68,14 @@ class Steps:
         memory: Memory,
         source: Source,
         address_lifetime_s: int,
+        capture: Callable[[Path, int, GtidSet, str], Outcome],
     ) -> None:
+        """`capture` takes the tail of a dead mysqld: index, epoch, the primary's set, the dead server's uuid."""
         self._node, self._paths, self._coordinator = node, paths, coordinator
         self._keeper, self._vip, self._supervisor = keeper, vip, supervisor
         self._database, self._memory, self._source = database, memory, source
         self._address_lifetime_s = address_lifetime_s
+        self._capture = capture
         self._sync, self._sync_version = Sync(), -1
         self._heartbeats = 0
         self._claimed: str | None = None
@@ -89,7 +99,7 @@ class Steps:
             Action.RELAX: lambda order: self._database.semisync.relax(),
             Action.REQUIRE_ACK: lambda order: self._database.semisync.require_ack(),
             Action.CERTIFY: self._certify,
-            Action.RECORD_DEGRADED: lambda order: self._record(self._sync_as(SyncState.DEGRADED, order)),
+            Action.RECORD_DEGRADED: self._record_degraded,
             Action.WITHDRAW: lambda order: self._record(self._sync_as(SyncState.NONE, order)),
             Action.SET_WRITABLE: self._set_writable,
             Action.ADD_ADDRESS: self._add_address,
@@ -97,9 +107,10 @@ class Steps:
             Action.ANNOUNCE: lambda order: self._vip.announce(),
             Action.PROBE_WRITE: lambda order: self.heartbeat(),
             Action.SAY_OPEN: lambda order: self._keeper.say_open(),
-            Action.START_MYSQLD: lambda order: self._supervisor.start(),
+            Action.CAPTURE_TAIL: self._capture_tail,
+            Action.START_MYSQLD: self._start_mysqld,
             Action.CONFIGURE_CHANNEL: self._configure_channel,
-            Action.START_REPLICA: lambda order: self._database.channel.start(),
+            Action.START_REPLICA: self._start_replica,
             Action.SET_ONLINE: lambda order: self._database.set_offline(False),
             Action.AWAIT_HANDOVER: self._await_handover,
         }
@@ -190,7 +201,13 @@ class Steps:
             executed=executed,
             no_tx=self._database.facts().no_tx,
         )
+        index = self._database.variables(("log_bin_index",))["log_bin_index"]
+        self._write_tail(order.incarnation, TailState.ARMED, index)
         self._record(armed)
+
+    def _record_degraded(self, order: Order) -> None:
+        self._give_up_tail()
+        self._record(self._sync_as(SyncState.DEGRADED, order))
 
     def _sync_as(self, state: SyncState, order: Order) -> Sync:
         return Sync(state=state, epoch=order.goal.epoch, incarnation=order.incarnation)
@@ -199,6 +216,41 @@ class Steps:
         write = SetData(self._paths.sync(self._node), encode(sync), self._sync_version)
         answer = self._coordinator.submit((write, *checks)).result(RECORD_S)
         self._sync, self._sync_version = sync, int(answer[0])
+
+    # tail of the binary log
+
+    def _capture_tail(self, order: Order) -> None:
+        """Our own record is read anew: the session has seen the goal's epoch, hence every write before it."""
+        opened, tail = self._memory.opened(), self._memory.tail()
+        assert opened is not None, "no tail without a mysqld that was writable"
+        stored = self._coordinator.read(self._paths.sync(self._node))
+        sync = decode(Sync, stored.data) if stored and stored.data else Sync()
+        primary = GtidSet.parse(order.primary_executed)
+        index = str(tail["index"]) if tail is not None and tail["incarnation"] == opened[1] else ""
+        why = doubt(opened, order.goal, sync, primary) or ("" if index else "where its binary log is was not recorded")
+        outcome = Outcome(TailState.KEPT, why)
+        if not why:
+            outcome = self._capture(Path(index), order.goal.epoch, primary, opened[1].split("/")[0])
+        log.info("tail of epoch %s: %s %s", opened[0], outcome.state, outcome.why, extra={"epoch": order.goal.epoch})
+        self._write_tail(opened[1], outcome.state, index, outcome.why)
+
+    def _start_mysqld(self, order: Order) -> None:
+        """Recovery may commit the tail in the engine and die before its end: from here on nothing may be cut."""
+        self._give_up_tail()
+        self._supervisor.start()
+
+    def _start_replica(self, order: Order) -> None:
+        """What this mysqld applies from now on is in its engine, and not yet in the primary's last report."""
+        self._give_up_tail()
+        self._database.channel.start()
+
+    def _give_up_tail(self) -> None:
+        tail = self._memory.tail()
+        if tail is not None and tail["state"] == TailState.ARMED:
+            self._write_tail(str(tail["incarnation"]), TailState.GIVEN_UP, str(tail["index"]))
+
+    def _write_tail(self, incarnation: str, state: TailState, index: str, why: str = "") -> None:
+        self._memory.write_tail({"incarnation": incarnation, "index": index, "state": state, "why": why})
 
     # serve and follow
 

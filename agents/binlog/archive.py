@@ -1,13 +1,13 @@
-"""Copies of binary log files with their sums, synced to disk before anything is changed. Done again, it does nothing."""
+"""Copies of binary log files and their sums, synced to disk before anything is changed; done again, they stay."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Iterator
+from typing import BinaryIO
 
 from orchestrator.core.errors import StepFailed
 
@@ -24,7 +24,7 @@ def archive(files: Sequence[Path], folder: Path) -> None:
     try:
         if (folder / SUMS).exists():
             return
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         lines = [f"{_copy(file, folder / file.name)}  {file.name}\n" for file in files]
         write_synced(folder / SUMS, "".join(lines).encode())
     except OSError as error:
@@ -41,13 +41,21 @@ def write_synced(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """The folder and all above it, private, and their names on disk. Raises OSError."""
+    for one in (*reversed(folder.parents), folder):
+        if not one.is_dir():
+            one.mkdir(mode=0o700)
+            sync_folder(one.parent)
+
+
 def sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Names in a folder are on disk only after this, and the folder's own name after its parent's."""
+    """What was made, renamed or cut in a folder is on disk only after this. Raises OSError."""
     with _opened(folder) as handle:
         os.fsync(handle)
 

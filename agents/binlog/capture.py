@@ -6,7 +6,6 @@ On a host the data directory is closed to the agent: a one-shot unit of mysqld's
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -37,43 +36,44 @@ class Outcome:
     why: str = ""
 
 
-def capture(index: Path, evidence: Path, primary: GtidSet, own: str) -> Outcome:
+def capture(datadir: Path, folder: Path, index: Path, epoch: int, primary: GtidSet, own: str) -> Outcome:
     """Cut what the new primary lacks off the last file of `index`, or say why not. Raises StepFailed; then call again.
 
-    `evidence` is a folder of this takeover alone: `binlog/` with the copies, and the plan of the cut. Without a mysqld,
-    and only for a primary whose every commit waited (`truncate.doubt`). A kill at any step leaves it to the next call.
+    `datadir` is mysqld's, to which names in the index are relative; evidence and plan go to `folder`/`epoch`, the epoch
+    of the takeover. `own` is the uuid of the dead server. Only without a mysqld that was started since, and only for a
+    primary whose every commit waited (`truncate.doubt`). A kill at any step leaves the rest to the next call.
     """
+    evidence = folder / str(epoch)
     plan = evidence / PLAN
     if plan.exists():
-        cut(index.parent, plan)
+        cut(datadir, plan)
         return Outcome(TailState.CUT, "an interrupted cut was finished")
     try:
-        last = _files(index)[-1]
-        decided = _planned(last, primary, own)
+        name = _last(index)
+        decided = _planned(datadir, name, primary, own)
     except OSError as error:
         raise StepFailed(f"the binary log of {index} cannot be read: {error}") from error
     if isinstance(decided, Clean):
         return Outcome(TailState.CLEAN)
-    archive((last, index), evidence / "binlog")
+    archive((datadir / name, index), evidence / "binlog")
     if isinstance(decided, Refusal):
         return Outcome(TailState.KEPT, decided.why)
     write_plan(plan, decided)
-    cut(last.parent, plan)
-    return Outcome(TailState.CUT, f"{decided.gtids} cut off {decided.file} at {decided.position}")
+    cut(datadir, plan)
+    return Outcome(TailState.CUT, f"{decided.gtids} cut off {name} at {decided.position}")
 
 
-def _files(index: Path) -> Sequence[Path]:
-    """The files in the order of the index; relative names are relative to its folder."""
-    names = index.read_text().split("\n")
-    files = [index.parent / name for name in names if name]
-    if not files:
+def _last(index: Path) -> str:
+    """The newest file as the index names it."""
+    names = [line for line in index.read_text().split("\n") if line]
+    if not names:
         raise StepFailed(f"{index} names no file")
-    return files
+    return str(Path(names[-1]))
 
 
-def _planned(last: Path, primary: GtidSet, own: str) -> Cut | Clean | Refusal:
-    with last.open("rb") as file:
+def _planned(datadir: Path, name: str, primary: GtidSet, own: str) -> Cut | Clean | Refusal:
+    with (datadir / name).open("rb") as file:
         if not file.seek(0, 2):
-            return Refusal(f"{last.name} is empty")
+            return Refusal(f"{name} is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return plan_cut(last.name, data, primary, own)
+            return plan_cut(name, data, primary, own)

@@ -50,7 +50,7 @@ class Kind(IntEnum):
     TAGGED_GTID = 42
 
 
-class Unreadable(KembarError):
+class Unreadable(KembarError):  # noqa: N818 - as in core.errors
     """Not a binary log that we understand: position and why."""
 
 

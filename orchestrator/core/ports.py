@@ -220,6 +220,11 @@ class Memory(Protocol):
 
     def write_opened(self, epoch: int, incarnation: str) -> None: ...
 
+    def tail(self) -> Mapping[str, str | int] | None:
+        """What is known of the end of one mysqld's binary log: {incarnation, index, state, why}, or None."""
+
+    def write_tail(self, tail: Mapping[str, str | int]) -> None: ...
+
     def relay_counter(self) -> int:
         """How often this host's relay logs may have been thrown away without a restart; part of the incarnation."""
 
