@@ -87,7 +87,8 @@ class Local:
     primary_known: bool = False  # the primary of this epoch has said what it has executed
     errant: bool | None = None  # None: the primary's set is not known yet
     refused: bool = False  # the server lacks a setting that Kembar needs
-    awaited: bool = False  # a handover waits for us to execute it
+    handing_over: bool = False  # the primary has handed over: nothing more will come from it
+    awaited: bool = False  # and its last set is not in our last report yet
 
 
 def converge(goal: Goal, local: Local) -> tuple[Action, ...]:
@@ -142,7 +143,7 @@ def _demote(local: Local) -> tuple[Action, ...]:
     if writable and local.commits_waiting:
         # super_read_only would wait behind the stalled commits, and releasing them would acknowledge them.
         return (*_close(local), Action.KILL_MYSQLD, *_release(local))
-    server = (Action.SET_OFFLINE, Action.FORCE_READ_ONLY) if writable else ()
+    server = (Action.SET_OFFLINE, Action.FORCE_READ_ONLY) if writable and not local.refused else ()
     return (*_close(local), *server, *_release(local))
 
 
@@ -151,7 +152,7 @@ def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
         return ()  # an open gate here is that of a server that a new agent has just found and not heard yet
     if not _alive(local):
         return _primary_without_mysqld(local)
-    if unable(goal, local):
+    if unable(goal, local) or (local.refused and not local.opened):
         return ()
     if not (local.opened or local.promoted or local.was_primary):
         return _take_what_was_received(local)
@@ -236,8 +237,11 @@ def _follow(local: Local) -> tuple[Action, ...]:
     if local.source_on:
         # With sessions waiting, switching it off would release them as acknowledged.
         return (Action.KILL_MYSQLD,) if local.commits_waiting else (Action.SOURCE_OFF,)
+    if local.handing_over:
+        # Everything is executed before the receiver stops, and both before the record names us: it saves their time.
+        return (Action.AWAIT_HANDOVER, Action.STOP_RECEIVER, Action.STOP_APPLIER) if local.awaited else ()
     if local.receiving and local.applying and local.follows_peer:
-        return _replicating(local)
+        return (Action.SET_ONLINE,) if local.offline else ()
     if local.errant is not False:
         return () if local.offline else (Action.SET_OFFLINE,)
     configure = () if local.follows_peer else (Action.CONFIGURE_CHANNEL,)
@@ -249,9 +253,3 @@ def _start(local: Local) -> tuple[Action, ...]:
     if not local.tail_pending:
         return (Action.START_MYSQLD,)
     return (Action.CAPTURE_TAIL, Action.START_MYSQLD) if local.primary_known else ()
-
-
-def _replicating(local: Local) -> tuple[Action, ...]:
-    if local.awaited:
-        return (Action.AWAIT_HANDOVER,)
-    return (Action.SET_ONLINE,) if local.offline else ()

@@ -64,7 +64,7 @@ class Sight:
     stalled_s: float
     released_since: Instant | None  # since when our lease of this epoch is released
     certify_after: Instant  # not before: earlier tries have failed
-    refused: bool
+    refusals: tuple[str, ...]  # settings of the server that cannot be worked with
     told_handover: str  # the executed set that our last report carried
 
 
@@ -106,7 +106,8 @@ def local(s: Sight, memory: Memory) -> Local:
         tail_pending=_tail_pending(s, memory),
         primary_known=primary_executed(s) is not None,
         errant=_is_errant(s),
-        refused=s.refused,
+        refused=bool(s.refusals),
+        handing_over=s.cluster.phase is Phase.SWITCHING and bool(s.peer.released_with),
         awaited=_awaited(s),
     )
 

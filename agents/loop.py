@@ -12,12 +12,13 @@ from agents.converge import Local, converge, unable
 from agents.executor import Executor
 from agents.lease import LeaseKeeper
 from agents.look import Peer, Sight, kept_tail, local, own_errant, primary_executed
-from agents.replication import Arrival, ServerFacts, arrival
+from agents.replication import Arrival, ServerFacts
 from agents.reporter import Reporter
+from agents.server import Server
 from agents.steps import Order, Steps
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Reader
-from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
+from orchestrator.core.errors import KembarError
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import (
     Cluster,
@@ -35,7 +36,7 @@ from orchestrator.core.model import (
     SyncState,
     goal_for,
 )
-from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, Supervisor, VirtualIp
+from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, VirtualIp
 from orchestrator.core.situation import Sighting
 from orchestrator.core.wire import decode
 
@@ -63,12 +64,6 @@ class Health(Protocol):
         """Whether heartbeat commits are to be made: only on a writable primary."""
 
 
-class Server(Protocol):
-    """What the loop itself asks of the database; the rest is for the steps."""
-
-    def facts(self) -> ServerFacts: ...
-
-
 class Agent:
     """The tick of one node. Everything outside comes in as a port; the tick thread alone calls it."""
 
@@ -83,13 +78,11 @@ class Agent:
         mirror: Mirror,
         keeper: LeaseKeeper,
         vip: VirtualIp,
-        supervisor: Supervisor,
         server: Server,
         health: Health,
         memory: Memory,
         steps: Steps,
         executor: Executor,
-        preflight: Callable[[], tuple[str, ...]],
         host_facts: Callable[[ServerFacts | None], HostFacts],
         news: threading.Event,
     ) -> None:
@@ -97,17 +90,11 @@ class Agent:
         self._node, self._peer, self._peer_address = node, peer, peer_address
         self._paths, self._clock = paths, clock
         self._coordinator, self._mirror, self._keeper, self._vip = coordinator, mirror, keeper, vip
-        self._supervisor, self._server, self._health = supervisor, server, health
+        self._server, self._health = server, health
         self._memory, self._steps, self._executor = memory, steps, executor
-        self._preflight, self._host_facts = preflight, host_facts
+        self._host_facts = host_facts
         self._reader = Reader()
         self._reporter = Reporter(paths.report(node), coordinator, clock)
-        self._facts: ServerFacts | None = None
-        self._facts_fresh = False
-        self._silence = ""
-        self._checked: str | None = None  # the incarnation that preflight looked at
-        self._refusals: tuple[str, ...] = ()
-        self._arrival: Arrival | None = None
         self._peer_errant = GtidSet()
         self._armed_since: tuple[str, Instant] = ("", 0.0)
         self._released: tuple[int, Instant] | None = None
@@ -175,16 +162,11 @@ class Agent:
 
     def _look(self, seen: Mapping[str, Seen], desired: Sighting[Cluster], policy: Policy) -> Sight:
         cluster, goal, now = desired.value, goal_for(self._node, desired.value), self._clock.waiter_now()
-        mysqld = self._health.mysqld()
-        self._ask_server(mysqld)
-        if mysqld is Mysqld.STARTING and self._facts_fresh:
-            mysqld = Mysqld.RUNNING  # it has just answered us; a new agent need not wait for its first probe
+        mysqld = self._server.look(self._health.mysqld())
         peer = self._peer_seen(seen, cluster, now)
         sync = self._sync(seen, now)
         power = self._keeper.power()
         self._note_release(power.lease, cluster, now)
-        if mysqld is Mysqld.RUNNING and self._facts_fresh:
-            self._check_settings()
         self._judge_peer(goal.role, seen)
         return Sight(
             node=self._node,
@@ -193,8 +175,8 @@ class Agent:
             policy=policy,
             now=now,
             mysqld=mysqld,
-            incarnation=self._incarnation(),
-            facts=self._facts,
+            incarnation=self._server.incarnation,
+            facts=self._server.facts,
             power=power,
             may_act=self._keeper.may_act(),
             has_address=self._vip.present(),
@@ -206,41 +188,23 @@ class Agent:
             stalled_s=self._health.stalled_s(),
             released_since=self._released[1] if self._released else None,
             certify_after=self._executor.certify_after,
-            refused=bool(self._refusals),
+            refusals=(*self._server.refusals, *self._shared_identity(peer)),
             told_handover=self._reporter.told_executed,
         )
 
-    def _ask_server(self, mysqld: Mysqld) -> None:
-        """Keep the last facts of a server that does not answer: taking power away must not wait for it."""
-        if mysqld in (Mysqld.DEAD, Mysqld.EXITING):
-            self._facts, self._facts_fresh = None, False
-            return
-        try:
-            self._facts, self._facts_fresh = self._server.facts(), True
-        except (DatabaseUnavailable, StepFailed) as error:
-            self._facts_fresh = False
-            self._note_silence(str(error))
-            return
-        self._note_silence("")
-        self._arrival = arrival(self._arrival, self._facts, self._clock.holder_now())
-
-    def _note_silence(self, why: str) -> None:
-        """One line when the server stops answering, or answers again, not one a tick."""
-        if bool(why) != bool(self._silence):
-            log.info("the server does not answer: %s" if why else "the server answers%s", why)
-        self._silence = why
-
-    def _incarnation(self) -> str:
-        life = self._supervisor.incarnation()
-        if life is None or self._facts is None:
-            return ""
-        return f"{self._facts.server_uuid}/{life}/{self._memory.relay_counter()}"
-
     def _blind(self, sight: Sight) -> bool:
         """A server whose facts are old is not led to anything; only power is taken from it."""
-        if sight.mysqld is not Mysqld.RUNNING or self._facts_fresh:
+        if sight.mysqld is not Mysqld.RUNNING or self._server.fresh:
             return False
         return sight.facts is None or sight.goal.role is Role.PRIMARY
+
+    def _shared_identity(self, peer: Peer) -> tuple[str, ...]:
+        """A copied data directory brings the other server's uuid with it, and then no GTID says who wrote."""
+        mine, theirs = self._server.incarnation, peer.report.incarnation if peer.report else ""
+        uuid = mine.partition("/")[0]
+        if not uuid or uuid != theirs.partition("/")[0]:
+            return ()
+        return (f"server_uuid={uuid} on both nodes: remove auto.cnf from the copied data directory and start it again",)
 
     def _peer_seen(self, seen: Mapping[str, Seen], cluster: Cluster, now: Instant) -> Peer:
         sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))
@@ -272,23 +236,16 @@ class Agent:
         elif self._released is None:
             self._released = (lease.epoch, now)
 
-    def _check_settings(self) -> None:
-        """Once for each mysqld: what it lacks is refused by name."""
-        life = self._supervisor.incarnation()
-        if life is not None and life != self._checked:
-            self._refusals = self._preflight()
-            self._checked = life
-
     def _judge_peer(self, role: Role, seen: Mapping[str, Seen]) -> None:
         """What the standby has and we have not. Its sample comes first, ours after a commit that began later.
 
         The standby may apply a transaction before our engine commits it, so samples of one moment show false errants.
         """
         sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))
-        if role is not Role.PRIMARY or sighting is None or self._facts is None or not self._facts_fresh:
+        if role is not Role.PRIMARY or sighting is None or self._server.facts is None or not self._server.fresh:
             return
         if self._health.committed_after(sighting.first_seen):
-            self._peer_errant = GtidSet.parse(sighting.value.executed) - GtidSet.parse(self._facts.executed)
+            self._peer_errant = GtidSet.parse(sighting.value.executed) - GtidSet.parse(self._server.facts.executed)
 
     # act
 
@@ -324,12 +281,12 @@ class Agent:
             peer_errant=str(self._peer_errant) if sight.goal.role is Role.PRIMARY else "",
             unable=unable(sight.goal, found) or self._failed_step(sight),
             troubles=self._troubles(sight, found),
-            refusals=self._refusals,
+            refusals=sight.refusals,
             timeline_ms=self._executor.timeline_ms,
             host=self._host_facts(facts),
         )
         if facts is not None:
-            report = _with_server(report, facts, self._arrival, self._clock.holder_now())
+            report = _with_server(report, facts, self._server.arrival, self._clock.holder_now())
         self._reporter.tell(report, every_s=sight.policy.report_every_s, at_once=at_once)
 
     def _unheard_s(self, sight: Sight) -> float:

@@ -23,6 +23,7 @@ from agents.memory import FileMemory
 from agents.mysql import Database
 from agents.mysqld import DirectChild, Systemd
 from agents.probes import Probes
+from agents.server import Server
 from agents.session import Access
 from agents.steps import Source, Steps
 from agents.vip import LinuxVirtualIp
@@ -121,13 +122,11 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         mirror,
         keeper,
         tick_vip,
-        supervisor,
-        database,
+        Server(database, supervisor, memory, clock, partial(_refusals, database)),
         HostHealth(supervisor, probes, hang_s=policy.hang_s),
         memory,
         steps,
         Executor(steps, clock),
-        partial(_refusals, database),
         partial(host_facts, config.mysql.datadir),
         news,
     )

@@ -274,4 +274,5 @@ class Steps:
         self._database.channel.configure(source.host, source.port, source.user, source.password, source.tls)
 
     def _await_handover(self, order: Order) -> None:
-        self._database.await_executed(str(GtidSet.parse(order.handover)), 1.0)
+        if not self._database.await_executed(str(GtidSet.parse(order.handover)), 1.0):
+            raise StepFailed("what the primary handed over is not executed within 1 s; waiting on")
