@@ -234,10 +234,13 @@ class LeaseKeeper:
         self._learn(stored)
 
     def _learn(self, stored: Stored) -> None:
-        """Take what the record says. The same version as before: our write never happened."""
+        """Take what the record says. The same version as before: our write never happened.
+
+        A newer one of our own is an earlier write whose answer was lost; it authorises nothing new.
+        """
         found = decode(Lease, stored.data)
-        taken = self._sent is not None and not self._ours(found)
-        if taken or stored.version > self._version >= 0:
+        moved = self._sent is not None or stored.version > self._version >= 0
+        if moved and not self._ours(found):
             self._shut_for_clients()  # somebody took the lease: the leader, by a revoke
         self._lease, self._version = found, stored.version
         self._flight, self._doubt = None, False
