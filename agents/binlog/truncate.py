@@ -18,7 +18,7 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agents.binlog.archive import sync_folder, write_synced
@@ -58,7 +58,8 @@ class Transaction:
 
     position: int
     gtid: Gtid
-    complete: bool
+    complete: bool = False
+    grouped: bool = False  # it has begun a group, which an XID or COMMIT ends; else one statement is all of it
     doubt: str = ""
 
 
@@ -124,7 +125,7 @@ def transactions(data: Buffer, position: int) -> Iterator[Transaction]:
         if event.gtid is not None:
             if begun is not None:
                 raise Unreadable(f"at {event.position}: a transaction begins within {begun.gtid}")
-            begun = Transaction(event.position, event.gtid, complete=False)
+            begun = Transaction(event.position, event.gtid)
         elif begun is not None:
             begun = _with(begun, event, data)
             if begun.complete:
@@ -138,27 +139,31 @@ def transactions(data: Buffer, position: int) -> Iterator[Transaction]:
 
 def _with(begun: Transaction, event: Event, data: Buffer) -> Transaction:
     """The transaction after one more event. An engine's own commit is logged as an XID, and nothing else is sure."""
-    complete, why = False, ""
+    complete, grouped, why = False, begun.grouped, ""
     match event.kind:
         case Kind.XID:
             complete = True
         case Kind.XA_PREPARE:
             complete, why = True, "is an XA transaction"
         case Kind.QUERY:
-            text = statement(data, event)
-            if text == "COMMIT":
-                complete, why = True, "changes tables of an engine without transactions"
-            elif text != "BEGIN" and not text.upper().startswith(HARMLESS):
-                # Outside BEGIN it stands alone; CREATE ... SELECT stands within and ends by an XID.
-                complete = event.position == begun.position + _length_of_gtid(data, begun.position)
-                why = f"is a statement ({' '.join(text.split()[:2])})"
+            complete, grouped, why = _after_statement(statement(data, event), grouped)
         case kind if kind not in ROW_TYPES:
             why = f"holds an event of type {kind}"
-    return Transaction(begun.position, begun.gtid, complete, begun.doubt or why)
+    return replace(begun, complete=complete, grouped=grouped, doubt=begun.doubt or why)
 
 
-def _length_of_gtid(data: Buffer, position: int) -> int:
-    return int.from_bytes(data[position + 9 : position + 13], "little")
+def _after_statement(text: str, grouped: bool) -> tuple[bool, bool, str]:
+    """Whether the transaction is complete, whether more belongs to it, and the doubt. No statement is shown whole."""
+    words = " ".join(text.split()[:2]).upper()
+    if text == "BEGIN":
+        return False, True, ""
+    if text == "COMMIT":
+        return True, True, "changes tables of an engine without transactions"
+    if words.startswith(HARMLESS):
+        return False, grouped, ""
+    if words in ("XA START", "XA END"):
+        return False, True, "is an XA transaction"
+    return not grouped, grouped, f"is a statement ({words})"
 
 
 def _plan(name: str, data: Buffer, primary: GtidSet, own: str) -> Cut | Clean | Refusal:
