@@ -263,7 +263,7 @@ class Agent:
     # report
 
     def _report(self, sight: Sight, found: Local, *, at_once: bool) -> None:
-        self._health.write(found.opened and not found.read_only and sight.goal.role is Role.PRIMARY)
+        self._health.write(found.lease_held and not found.read_only and sight.goal.role is Role.PRIMARY)
         facts = sight.facts
         report = Report(
             node=self._node,
@@ -274,7 +274,7 @@ class Agent:
             incarnation=sight.incarnation,
             gate_open=sight.power.gate_open,
             has_address=sight.has_address,
-            stalled_s=round(sight.stalled_s, 3),
+            stalled_s=round(sight.stalled_s, 3) if found.commits_waiting else 0.0,  # else something of ours holds it up
             unheard_s=self._unheard_s(sight),
             token=self._token(sight),
             errant=self._errant(sight, found),

@@ -109,6 +109,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         database,
         memory,
         _source(config),
+        clock,
         policy.address_lifetime_s,
         partial(capture, config.mysql.datadir, config.state_dir / "reconcile"),
     )

@@ -17,13 +17,15 @@ from agents.mysql import Database
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.model import Goal, Mode, NodeName, Sync, SyncState
-from orchestrator.core.ports import Check, Coordinator, Memory, SetData, Supervisor, VirtualIp
+from orchestrator.core.model import Goal, Instant, Mode, NodeName, Sync, SyncState
+from orchestrator.core.ports import Check, Clock, Coordinator, Memory, SetData, Supervisor, VirtualIp
 from orchestrator.core.wire import decode, encode
 
 log = logging.getLogger("kembar.agent")
 
 RECORD_S = 1.0
+STEADY_S = 30.0  # a server that lived so long is no crash loop
+START_PAUSE_MAX_S = 60.0
 CLAIM_S = 0.1  # a second look at a VIP that somebody else has claimed
 DRAIN_ROUND_S = 0.5  # one tick's share; a longer backlog is drained over several, each reported
 
@@ -67,18 +69,21 @@ class Steps:
         database: Database,
         memory: Memory,
         source: Source,
+        clock: Clock,
         address_lifetime_s: int,
         capture: Callable[[Path, int, GtidSet, str], Outcome],
     ) -> None:
         """`capture` takes the tail of a dead mysqld: index, epoch, the primary's set, the dead server's uuid."""
         self._node, self._paths, self._coordinator = node, paths, coordinator
         self._keeper, self._vip, self._supervisor = keeper, vip, supervisor
-        self._database, self._memory, self._source = database, memory, source
+        self._database, self._memory, self._source, self._clock = database, memory, source, clock
         self._address_lifetime_s = address_lifetime_s
         self._capture = capture
         self._sync, self._sync_version = Sync(), -1
         self._heartbeats = 0
         self._claimed: str | None = None
+        self._started: Instant = float("-inf")
+        self._start_pause_s = 0.0
         self._do: Mapping[Action, Callable[[Order], None]] = {
             Action.SHUT_GATE: lambda order: self._keeper.shut(),
             Action.RESET_CLIENTS: lambda order: self._vip.reset_clients(),
@@ -101,9 +106,9 @@ class Steps:
             Action.CERTIFY: self._certify,
             Action.RECORD_DEGRADED: self._record_degraded,
             Action.WITHDRAW: lambda order: self._record(self._sync_as(SyncState.NONE, order)),
-            Action.SET_WRITABLE: self._set_writable,
+            Action.SET_WRITABLE: lambda order: self._database.set_writable(),
             Action.ADD_ADDRESS: self._add_address,
-            Action.OPEN_GATE: lambda order: self._keeper.open(),
+            Action.OPEN_GATE: self._open_gate,
             Action.ANNOUNCE: lambda order: self._vip.announce(),
             Action.PROBE_WRITE: lambda order: self.heartbeat(),
             Action.SAY_OPEN: lambda order: self._keeper.say_open(),
@@ -175,8 +180,7 @@ class Steps:
             self._keeper.take(order.goal.epoch, order.incarnation, (check,))
             return
         relaxed = self._sync_as(SyncState.RELAXED, order)
-        write = SetData(self._paths.sync(self._node), encode(relaxed), self._sync_version)
-        self._keeper.take(order.goal.epoch, order.incarnation, (check, write))
+        self._keeper.take(order.goal.epoch, order.incarnation, (check, self._sync_write(relaxed)))
         self._sync, self._sync_version = relaxed, self._sync_version + 1
 
     # semi-sync
@@ -212,9 +216,13 @@ class Steps:
     def _sync_as(self, state: SyncState, order: Order) -> Sync:
         return Sync(state=state, epoch=order.goal.epoch, incarnation=order.incarnation)
 
+    def _sync_write(self, sync: Sync) -> SetData:
+        if self._sync_version < 0:  # which ZooKeeper takes for any version
+            raise StepFailed(f"{self._paths.sync(self._node)} has not been read yet")
+        return SetData(self._paths.sync(self._node), encode(sync), self._sync_version)
+
     def _record(self, sync: Sync, *checks: Check) -> None:
-        write = SetData(self._paths.sync(self._node), encode(sync), self._sync_version)
-        answer = self._coordinator.submit((write, *checks)).result(RECORD_S)
+        answer = self._coordinator.submit((self._sync_write(sync), *checks)).result(RECORD_S)
         self._sync, self._sync_version = sync, int(answer[0])
 
     # tail of the binary log
@@ -235,7 +243,16 @@ class Steps:
         self._write_tail(opened[1], outcome.state, index, outcome.why)
 
     def _start_mysqld(self, order: Order) -> None:
-        """Recovery may commit the tail in the engine and die before its end: from here on nothing may be cut."""
+        """Recovery may commit the tail in the engine and die before its end: from here on nothing may be cut.
+
+        A server that ends soon after each start is started less and less often.
+        """
+        now = self._clock.holder_now()
+        if now - self._started > STEADY_S:
+            self._start_pause_s = 0.0
+        if now - self._started < self._start_pause_s:
+            raise StepFailed(f"mysqld ended soon after its last start; again in {self._start_pause_s:g} s at most")
+        self._started, self._start_pause_s = now, min(START_PAUSE_MAX_S, 2 * self._start_pause_s or 1.0)
         self._give_up_tail()
         self._supervisor.start()
 
@@ -254,9 +271,10 @@ class Steps:
 
     # serve and follow
 
-    def _set_writable(self, order: Order) -> None:
-        self._database.set_writable()
+    def _open_gate(self, order: Order) -> None:
+        """Remembered before it happens, so that a successor may go on with what it finds open."""
         self._memory.write_opened(order.goal.epoch, order.incarnation)
+        self._keeper.open()
 
     def _add_address(self, order: Order) -> None:
         """Nobody else may hold it: the old primary is silent to ARP by now, so a claim is a stranger's."""
