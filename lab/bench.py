@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,23 +124,8 @@ def switchover(stand: Stand) -> float:
     found = stand.snapshot()
     if found is None:
         raise Refused("no orchestrator answers")
-    facts = stand.facts()
     began = time.monotonic()
-    request = urllib.request.Request(  # noqa: S310 - our own loopback
-        f"{facts.url}/api/v1/clusters/{stand.topology.cluster}/operations",
-        data=json.dumps({"kind": "switchover", "to": found["standby"], "reason": "bench"}).encode(),
-        headers={
-            "Authorization": f"Bearer {facts.token}",
-            "Content-Type": "application/json",
-            "If-Match": f'"{found["epoch"]}"',
-            "Idempotency-Key": f"bench-{time.time_ns()}",
-        },
-        method="POST",
-    )
-    try:
-        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
-    except urllib.error.HTTPError as error:
-        raise Refused(f"switchover: {error.read().decode()}") from None
+    stand.ask("POST", "operations", {"kind": "switchover", "to": found["standby"], "reason": "bench"}, found["epoch"])
     return began
 
 

@@ -7,17 +7,21 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from pathlib import Path
+from typing import Any, ParamSpec
 
 import click
 
-from lab import bench, faults
+from lab import bench, faults, overhead, rootless
 from lab.bench import BENCHES
+from lab.demo import Demo, Teller
 from lab.files import lab_name
 from lab.stand import PORT, Stand
+from lab.standing import standing, text
 from orchestrator.core.errors import KembarError
 
 Arguments = ParamSpec("Arguments")
+OVERHEAD = "overhead"
 
 
 def say(line: str) -> None:
@@ -39,7 +43,19 @@ def reports_trouble(verb: Callable[Arguments, None]) -> Callable[Arguments, None
     return run
 
 
+def enter(lab: str, *, create: bool = False, port: int = 0, keep: bool = True) -> None:
+    """As an ordinary user: do this command in the lab's own namespaces instead, and end with its status."""
+    if rootless.needed():
+        status = rootless.again(lab, create=create, port=port, keep=keep)
+        if status is not None:
+            sys.exit(status)
+
+
 profile_option = click.option("--profile", type=click.Choice(["fast", "default"]), default="fast", show_default=True)
+port_option = click.option(
+    "--port", default=PORT, show_default=True, help="Of the page, on 127.0.0.1; a free one if it is taken."
+)
+output_option = click.option("-o", "--output", type=click.Choice(["json", "text"]), default="text")
 
 
 @click.group("lab")
@@ -49,13 +65,14 @@ def command() -> None:
 
 @command.command()
 @profile_option
-@click.option("--port", default=PORT, show_default=True, help="Of the page, on 127.0.0.1; a free one if it is taken.")
+@port_option
 @reports_trouble
 def up(profile: str, port: int) -> None:
     """Bring the lab up and leave it running."""
+    enter(lab_name(), create=True, port=port)
     stand = Stand(lab_name())
     try:
-        facts = stand.up(profile, say, port=port)
+        facts = stand.up(profile, say, port=rootless.page_port(port))
     except KembarError:
         say(f"what was started is left for a look: {stand.files.root}/log, then kembar lab down")
         raise
@@ -66,8 +83,31 @@ def up(profile: str, port: int) -> None:
 @reports_trouble
 def down() -> None:
     """End the lab: no process, namespace, mount or file of it stays."""
+    enter(lab_name(), keep=False)
     ended = Stand(lab_name()).down()
     say(f"lab {lab_name()} is down, {ended} processes ended")
+
+
+@command.command()
+@profile_option
+@port_option
+@reports_trouble
+def demo(profile: str, port: int) -> None:
+    """Bring a lab up, kill its primary under a writing client, and tell what became of it; leaves the lab running."""
+    enter(lab_name(), create=True, port=port)
+    if not Demo(Stand(lab_name()), Teller(sys.stdout), _as_called()).run(profile, rootless.page_port(port)):
+        click.echo("kembar lab demo: not everything went as it should, see above", err=True)
+        sys.exit(1)
+
+
+@command.command()
+@output_option
+@reports_trouble
+def status(output: str) -> None:
+    """Which processes run where, the page's URL, the versions."""
+    enter(lab_name())
+    found = standing(Stand(lab_name()))
+    click.echo(json.dumps(found) if output == "json" else "\n".join(text(found)))
 
 
 @command.command(name="exec", context_settings={"ignore_unknown_options": True})
@@ -76,6 +116,7 @@ def down() -> None:
 @reports_trouble
 def exec_(node: str, argv: tuple[str, ...]) -> None:
     """Run a command on a node of the lab: kembar lab exec db-a -- ip address."""
+    enter(lab_name())
     stand = Stand(lab_name())
     stand.facts()
     full = stand.exec_argv(node, list(argv))
@@ -88,6 +129,7 @@ def exec_(node: str, argv: tuple[str, ...]) -> None:
 @reports_trouble
 def fault(name: str, node: str | None) -> None:
     """Inject a fault; without NODE where it hurts most. `kembar lab heal` undoes it."""
+    enter(lab_name())
     target, _ = faults.inject(Stand(lab_name()), name, node)
     say(f"{name} on {target.name}: {faults.FAULTS[name].what}")
 
@@ -96,18 +138,33 @@ def fault(name: str, node: str | None) -> None:
 @reports_trouble
 def heal() -> None:
     """Undo every fault: links, frozen and ended processes."""
+    enter(lab_name())
     faults.heal(Stand(lab_name()))
 
 
 @command.command(name="bench")
-@click.argument("name", type=click.Choice(list(BENCHES)))
+@click.argument("name", type=click.Choice([*BENCHES, OVERHEAD]))
 @click.option("--runs", default=10, show_default=True)
 @profile_option
-@click.option("-o", "--output", type=click.Choice(["json", "text"]), default="text")
+@output_option
 @reports_trouble
 def bench_(name: str, runs: int, profile: str, output: str) -> None:
-    """Measure one fault in a lab of its own: one JSON object as the last line with -o json."""
-    found = bench.run(Stand(f"bench_{name.replace('-', '_')}"), name, runs, profile, say)
+    """Measure one fault, or the overhead, in a lab of its own: one JSON object as the last line with -o json."""
+    lab = f"bench_{name.replace('-', '_')}"
+    enter(lab, create=True, keep=False)
+    found: dict[str, Any]
+    if name == OVERHEAD:
+        found = overhead.run(Stand(lab), runs, profile, say)
+    else:
+        found = bench.run(Stand(lab), name, runs, profile, say)
     click.echo(json.dumps(found, indent=None if output == "json" else 1))
-    if found["lost"] or found["duplicates"] or found["two_answerers"]:
+    if any(found.get(key) for key in ("lost", "duplicates", "two_answerers")):
         sys.exit(1)
+
+
+def _as_called() -> str:
+    """The `kembar` command as the person can repeat it from here, with the lab's name if it has one of its own."""
+    called = Path(sys.argv[0]).absolute()
+    shown = f"{called.relative_to(Path.cwd())}" if called.is_relative_to(Path.cwd()) else str(called)
+    name = os.environ.get("KEMBAR_LAB")
+    return f"KEMBAR_LAB={name} {shown}" if name else shown

@@ -92,6 +92,12 @@ def link_up(lab: str, node: str) -> None:
     _batch(namespace(lab, SWITCH), [f"link set {_port(node)} up"])
 
 
+def carrier(lab: str, node: str) -> bool:
+    """Whether the node's cable is in. Raises StepFailed."""
+    said = _run(exec_argv(lab, node, [str(program("ip")), "-brief", "link", "show", INTERFACE]), "")
+    return "LOWER_UP" in said
+
+
 def block(lab: str, source: str, target: str) -> None:
     """Drop every frame from one node to another at the switch, ARP included; the other direction is untouched.
 

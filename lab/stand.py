@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ import yaml
 
 from lab import namespaces, processes, programs, zookeeper
 from lab.files import Facts, Files, state_home
-from lab.mysqld import Passwords, find_mysqld, initialise
+from lab.mysqld import MysqldBinary, Passwords, find_mysqld, initialise
 from lab.topology import Node, Topology, topology
 from orchestrator.core.errors import Refused, StepFailed
 
@@ -55,11 +56,8 @@ class Stand:
             raise Refused(f"lab {self.name} stands already: kembar lab status, or kembar lab down")
         if os.geteuid() != 0:
             raise Refused("the lab makes network namespaces: run it as root, or with sudo")
-        mysqld, java = find_mysqld(), zookeeper.find_zookeeper()
-        for name in ("nft", "ss", "ip", "nsenter"):
-            programs.program(name)
-        programs.libnftables()
-        listening = _listen(port)
+        mysqld, java = find_programs()
+        listening = listen(port)
         facts = Facts(
             name=self.name,
             profile=profile,
@@ -120,7 +118,7 @@ class Stand:
 
     def start_orchestrator(self, node: Node) -> None:
         """Start one again, on the port that its colleague still listens on."""
-        with _listen(self.facts().port, exactly=True) as listening:
+        with listen(self.facts().port, exactly=True) as listening:
             self._start_orchestrator(node, listening)
 
     def _start_orchestrator(self, node: Node, listening: socket.socket) -> None:
@@ -196,6 +194,27 @@ class Stand:
             return None
         return found
 
+    def ask(self, method: str, part: str, body: dict[str, object], epoch: int) -> None:
+        """A changing call of the API, below the cluster's path. Raises Refused with what was answered."""
+        facts = self.facts()
+        request = urllib.request.Request(  # noqa: S310 - our own loopback
+            f"{facts.url}/api/v1/clusters/{self.topology.cluster}/{part}",
+            data=json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {facts.token}",
+                "Content-Type": "application/json",
+                "If-Match": f'"{epoch}"',
+                "Idempotency-Key": f"lab-{time.time_ns()}",
+            },
+            method=method,
+        )
+        try:
+            urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+        except urllib.error.HTTPError as error:
+            raise Refused(f"{method} {part}: {error.read().decode()}") from None
+        except OSError as error:
+            raise Refused(f"{method} {part}: no orchestrator answers: {error}") from None
+
     def healthy(self) -> bool:
         """Whether somebody could take over now, and nothing is in progress."""
         found = self.snapshot()
@@ -222,7 +241,16 @@ def _excerpt(snapshot: dict[str, Any] | None) -> str:
     return json.dumps({key: snapshot.get(key) for key in ("verdict", "finding", "waiting", "phase", "mode", "epoch")})
 
 
-def _listen(port: int, *, exactly: bool = False) -> socket.socket:
+def find_programs() -> tuple[MysqldBinary, zookeeper.ZookeeperProgram]:
+    """Everything that a lab runs, found or fetched; needs the network only if something is missing. Raises Refused."""
+    found = find_mysqld(), zookeeper.find_zookeeper()
+    for name in ("nft", "ss", "ip", "nsenter"):
+        programs.program(name)
+    programs.libnftables()
+    return found
+
+
+def listen(port: int, *, exactly: bool = False) -> socket.socket:
     """A socket on the host's loopback, shared by the orchestrators; one that is started again opens its own."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
