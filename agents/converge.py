@@ -65,7 +65,8 @@ class Local:
     has_address: bool = False
     # server
     offline: bool = True
-    read_only: bool = True
+    read_only: bool = True  # clients cannot write
+    locked: bool = True  # super_read_only: administrators cannot either
     receiving: bool = False
     applying: bool = False
     follows_peer: bool = False
@@ -77,9 +78,9 @@ class Local:
     relaxed: bool = False  # the relaxed record of this epoch is written
     armed: bool = False  # the armed record of this epoch, mysqld and standby is written
     certifying: bool = False  # armed, and neither late nor stalled: U2 may still come
-    degraded: bool = False  # semi-sync let a commit go since it was armed
+    degraded: bool = False  # semi-sync let a commit go since it was armed, or would
     promoted: bool = False  # promotion file of this epoch and this mysqld
-    opened: bool = False  # this mysqld was made writable in this epoch
+    opened: bool = False  # the gate was opened before this mysqld in this epoch
     was_primary: bool = False  # so was an earlier mysqld of this host, in this epoch
     restart_due: bool = False  # nobody will take over: mysqld of the primary is to be started in place
     standby_ready: bool = False  # the other node replicates, near, without errant transactions, not yet certified
@@ -137,13 +138,15 @@ def _release(local: Local) -> tuple[Action, ...]:
 def _demote(local: Local) -> tuple[Action, ...]:
     if local.mysqld is Mysqld.STARTING:
         return _close(local)  # perhaps found running and writable by a new agent: released is said once it answers
-    writable = _alive(local) and not local.read_only
+    writable = _alive(local) and not local.locked
     if not (local.gate_open or local.lease_open or writable):
         return ()
     if writable and local.commits_waiting:
         # super_read_only would wait behind the stalled commits, and releasing them would acknowledge them.
         return (*_close(local), Action.KILL_MYSQLD, *_release(local))
-    server = (Action.SET_OFFLINE, Action.FORCE_READ_ONLY) if writable and not local.refused else ()
+    # A refused server is not ours to change, unless it holds power: a release attests that it cannot write.
+    ours = not local.refused or local.gate_open or local.lease_open
+    server = (Action.SET_OFFLINE, Action.FORCE_READ_ONLY) if writable and ours else ()
     return (*_close(local), *server, *_release(local))
 
 
@@ -158,9 +161,11 @@ def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
         return _take_what_was_received(local)
     if local.receiving or local.applying:
         return (Action.STOP_RECEIVER, Action.STOP_APPLIER)
+    if local.armed and local.degraded:
+        return (Action.RECORD_DEGRADED,)  # before it is put right, which would hide that a commit went by itself
     if not local.lease_held:
         return (Action.TAKE_LEASE, *_open(goal, local))
-    return _open(goal, local) or _tend_semi_sync(goal, local)
+    return _open(goal, local) or _certify(goal, local)
 
 
 def _primary_without_mysqld(local: Local) -> tuple[Action, ...]:
@@ -185,28 +190,29 @@ def _open(goal: Goal, local: Local) -> tuple[Action, ...]:
         if local.requires_ack:
             actions.append(Action.RELAX)
     if goal.mode is Mode.SYNC and not local.requires_ack:
+        if local.offline:
+            actions.append(Action.SET_ONLINE)  # behind the shut gate: the standby must be able to connect
         actions.append(Action.REQUIRE_ACK)
     if local.read_only or local.offline:
         actions.append(Action.SET_WRITABLE)
-    if _may_serve(goal, local):
-        if not local.gate_open:
-            actions += [Action.ADD_ADDRESS, Action.OPEN_GATE, Action.ANNOUNCE]
-        if not local.said_open:
-            actions += [Action.PROBE_WRITE, Action.SAY_OPEN]
+    if not local.gate_open and _may_open(goal, local):
+        actions += [Action.ADD_ADDRESS, Action.OPEN_GATE, Action.ANNOUNCE]
+    if not local.said_open and (local.gate_open or _may_open(goal, local)):
+        actions += [Action.PROBE_WRITE, Action.SAY_OPEN]
     return tuple(actions)
 
 
-def _may_serve(goal: Goal, local: Local) -> bool:
-    """After a restart in place in SYNC, the recovered tail must first be on the standby, or ASYNC be recorded."""
-    return goal.mode is Mode.ASYNC or local.opened or goal.promotable is not None
+def _may_open(goal: Goal, local: Local) -> bool:
+    """In SYNC only what the standby holds is shown: this mysqld, perhaps with a recovered tail, must be certified.
+
+    The record alone may still name a certificate of the mysqld before.
+    """
+    return goal.mode is Mode.ASYNC or (goal.promotable is not None and local.armed)
 
 
-def _tend_semi_sync(goal: Goal, local: Local) -> tuple[Action, ...]:
-    if local.armed and local.degraded:
-        return (Action.RECORD_DEGRADED,)
-    if goal.promotable is None and local.standby_ready and not local.armed:
-        return (Action.CERTIFY,)
-    return ()
+def _certify(goal: Goal, local: Local) -> tuple[Action, ...]:
+    due = goal.promotable is None and local.standby_ready and not local.armed
+    return (Action.CERTIFY,) if due else ()
 
 
 def _hand_over(local: Local) -> tuple[Action, ...]:
@@ -216,7 +222,7 @@ def _hand_over(local: Local) -> tuple[Action, ...]:
         return (*_close(local), *_release(local))
     if not local.lease_open:
         return ()
-    read_only = () if local.read_only else (Action.SET_READ_ONLY,)
+    read_only = () if local.locked else (Action.SET_READ_ONLY,)
     return (*read_only, *_close(local), Action.HAND_OVER)
 
 

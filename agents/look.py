@@ -85,6 +85,7 @@ def local(s: Sight, memory: Memory) -> Local:
         has_address=s.has_address,
         offline=facts is None or facts.offline,
         read_only=facts is None or facts.super_read_only or facts.read_only,
+        locked=facts is None or facts.super_read_only,
         receiving=facts is not None and facts.receiver_running,
         applying=facts is not None and facts.applier_running,
         follows_peer=facts is not None
@@ -97,7 +98,8 @@ def local(s: Sight, memory: Memory) -> Local:
         relaxed=s.sync.state is SyncState.RELAXED and s.sync.epoch == s.goal.epoch,
         armed=armed,
         certifying=armed and s.now - s.armed_since < CERTIFICATE_WAIT_S and s.stalled_s < s.policy.stall_s,
-        degraded=facts is not None and (facts.no_tx != s.sync.no_tx or not facts.source_status_on),
+        degraded=facts is not None
+        and (facts.no_tx != s.sync.no_tx or not facts.source_status_on or not facts.requires_ack),
         promoted=promotion.get("epoch") == s.goal.epoch and promotion.get("incarnation") == s.incarnation,
         opened=opened == (s.goal.epoch, s.incarnation),
         was_primary=opened is not None and opened[0] == s.goal.epoch,
