@@ -7,7 +7,7 @@ that version, which is later. Both ends count elapsed time on their own clock on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 CLOCK_RATE_ERROR = 0.0005  # 500 ppm between the clocks of two hosts
 KERNEL_TIMER_SLEW = 0.1  # of a kernel timeout
@@ -23,9 +23,9 @@ class Timing:
     gate_ttl_s: float = 0.4  # tau: the kernel closes the gate this long after its last renewal
 
     def __post_init__(self) -> None:
-        if not 0 < 3 * self.renew_every_s <= self.gate_ttl_s < self.authorised_s:
+        if not 0 < 3 * self.renew_every_s <= self.gate_ttl_s < self.authorised_s < inf:
             raise ValueError(
-                "need 3 * renew_every_s <= gate_ttl_s < authorised_s, got "
+                "need 0 < 3 * renew_every_s <= gate_ttl_s < authorised_s, all finite, got "
                 f"3 * {self.renew_every_s}, {self.gate_ttl_s}, {self.authorised_s}"
             )
 

@@ -82,8 +82,15 @@ def _typed(kind: Any, plain: Any, where: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _member(kind, plain, where)
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
-        return float(plain)
+        return _float(plain, where)
     return _a(getattr(kind, "__supertype__", kind), plain, where)
+
+
+def _float(plain: int, where: str) -> float:
+    try:
+        return float(plain)
+    except OverflowError:
+        raise WireWrong(f"{where}: expected float, got a number of {plain.bit_length()} bits") from None
 
 
 def _only_type(kind: Any) -> Any:
