@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import TypeAlias
 
 import pymysql
 
 from lab.meter import TABLE
 
-Connection = pymysql.Connection[pymysql.cursors.Cursor]
+Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
 SEEN_S = 5.0
 PACE_S = 0.01
 

@@ -1,8 +1,8 @@
 """`kembar lab bench overhead`: what Kembar costs a pair that is well.
 
 The same two servers take commits in turn with Kembar running and with all of it stopped (agents, orchestrators,
-ZooKeeper), A B B A, so that drift of the machine falls on both alike. Stopped agents leave a bare semi-sync pair, as mysqld
-goes on; only the gate before the VIP shuts. Hence the client writes to the primary's own address in both.
+ZooKeeper), A B B A, so that drift of the machine falls on both alike. Stopped agents leave a bare semi-sync pair, as
+mysqld goes on; only the gate before the VIP shuts. Hence the client writes to the primary's own address in both.
 """
 
 from __future__ import annotations
