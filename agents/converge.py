@@ -79,7 +79,7 @@ class Local:
     armed: bool = False  # the armed record of this epoch, mysqld and standby is written
     certifying: bool = False  # armed, and neither late nor stalled: U2 may still come
     degraded: bool = False  # semi-sync let a commit go since it was armed, or would
-    promoted: bool = False  # promotion file of this epoch and this mysqld
+    promoted: bool = False  # promotion file of this epoch: all that was received has been executed
     opened: bool = False  # the gate was opened before this mysqld in this epoch
     was_primary: bool = False  # so was an earlier mysqld of this host, in this epoch
     restart_due: bool = False  # nobody will take over: mysqld of the primary is to be started in place
@@ -115,8 +115,10 @@ def converge(goal: Goal, local: Local) -> tuple[Action, ...]:
 
 def unable(goal: Goal, local: Local) -> str:
     """Why this node cannot take over as its goal says; empty if it can, or need not."""
-    if goal.role not in (Role.PREPARE, Role.PRIMARY) or goal.heir is None or local.opened or local.was_primary:
+    if goal.role not in (Role.PREPARE, Role.PRIMARY) or goal.heir is None:
         return ""
+    if local.promoted or local.was_primary:
+        return ""  # what was received is executed and on disk: a restart loses nothing of it
     if local.incarnation != goal.heir:
         return f"incarnation: certified was {goal.heir}, running is {local.incarnation or 'nothing'}"
     return ""

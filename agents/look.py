@@ -100,7 +100,7 @@ def local(s: Sight, memory: Memory) -> Local:
         certifying=armed and s.now - s.armed_since < CERTIFICATE_WAIT_S and s.stalled_s < s.policy.stall_s,
         degraded=facts is not None
         and (facts.no_tx != s.sync.no_tx or not facts.source_status_on or not facts.requires_ack),
-        promoted=promotion.get("epoch") == s.goal.epoch and promotion.get("incarnation") == s.incarnation,
+        promoted=promotion.get("epoch") == s.goal.epoch,
         opened=opened == (s.goal.epoch, s.incarnation),
         was_primary=opened is not None and opened[0] == s.goal.epoch,
         restart_due=_restart_due(s),
@@ -136,19 +136,30 @@ def primary_executed(s: Sight) -> str | None:
     return report.executed
 
 
+def last_writer(memory: Memory) -> tuple[int, str] | None:
+    """(epoch, incarnation) of the mysqld that last wrote here as primary, or None.
+
+    It is armed before its gate is opened when it was restarted in place, and never armed in ASYNC.
+    """
+    opened, tail = memory.opened(), memory.tail()
+    if tail is not None and (opened is None or int(tail["epoch"]) >= opened[0]):
+        return int(tail["epoch"]), str(tail["incarnation"])
+    return opened
+
+
 def kept_tail(memory: Memory) -> str:
     """Why the binary log of the mysqld that was writable here last was not cut; empty if it was, or need not be."""
-    opened, tail = memory.opened(), memory.tail()
-    if opened is None or tail is None or tail["incarnation"] != opened[1] or tail["state"] != TailState.KEPT:
+    writer, tail = last_writer(memory), memory.tail()
+    if writer is None or tail is None or tail["incarnation"] != writer[1] or tail["state"] != TailState.KEPT:
         return ""
     return str(tail["why"])
 
 
 def _tail_pending(s: Sight, memory: Memory) -> bool:
-    opened, tail = memory.opened(), memory.tail()
-    if s.mysqld is not Mysqld.DEAD or opened is None or opened[0] >= s.goal.epoch:
+    writer, tail = last_writer(memory), memory.tail()
+    if s.mysqld is not Mysqld.DEAD or writer is None or writer[0] >= s.goal.epoch:
         return False
-    return tail is None or tail["incarnation"] != opened[1] or tail["state"] == TailState.ARMED
+    return tail is None or tail["incarnation"] != writer[1] or tail["state"] == TailState.ARMED
 
 
 def _is_errant(s: Sight) -> bool | None:

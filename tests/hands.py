@@ -21,7 +21,6 @@ NO_SERVER = {
     "commits_waiting": False,
     "incarnation": "",
     "opened": False,
-    "promoted": False,
     "armed": False,
     "certifying": False,
     "degraded": False,
@@ -82,9 +81,9 @@ def after(goal: Goal, local: Local, action: Action) -> Local:
         case Action.RECORD_DEGRADED | Action.WITHDRAW:
             return replace(local, armed=False, certifying=False, relaxed=False)
         case Action.SET_WRITABLE:
-            return replace(local, offline=False, read_only=False, locked=False, opened=True, was_primary=True)
+            return replace(local, offline=False, read_only=False, locked=False)
         case Action.OPEN_GATE:
-            return replace(local, gate_open=True)
+            return replace(local, gate_open=True, opened=True, was_primary=True)
         case Action.SAY_OPEN:
             return replace(local, said_open=True)
         case Action.START_MYSQLD:

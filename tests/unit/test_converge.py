@@ -121,7 +121,7 @@ def test_a_heir_of_another_incarnation_takes_nothing():
     """A restart may have thrown away relay logs that a client was told are safe."""
     for role in (Role.PREPARE, Role.PRIMARY):
         wanted = goal(role, Mode.SYNC, heir="another")
-        for box in boxes(a=ACK, b=SYNC, c=({}, {"promoted": True}), d=RECEIVER):
+        for box in boxes(a=ACK, b=SYNC, c=RECEIVER, d=flag("offline")):
             assert converge(wanted, up(box)) == () and unable(wanted, up(box))
 
 
@@ -205,6 +205,14 @@ def test_a_handover_becomes_read_only_first_and_is_never_forced(mode):
         assert not {Action.KILL_MYSQLD, Action.FORCE_READ_ONLY, Action.SET_OFFLINE} & set(done)
         assert done[-1] is Action.HAND_OVER
         assert Action.SET_READ_ONLY not in done or done[0] is Action.SET_READ_ONLY
+
+
+def test_a_heir_that_crashes_between_lease_and_gate_goes_on_in_place():
+    """F4 is gone with the lease; all that it received is executed, as its promotion file proves."""
+    wanted = goal(Role.PRIMARY, heir=ME)
+    crashed = Local(Mysqld.DEAD, promoted=True, restart_due=True, lease_open=True, relaxed=True)
+    local, done = run(wanted, crashed)
+    assert done[0] is Action.RELEASE and Action.START_MYSQLD in done and local.gate_open
 
 
 def test_every_role_that_a_phase_assigns_is_one_that_converge_knows():
@@ -334,7 +342,7 @@ def test_a_restart_in_place_shows_no_recovered_tail():
     wanted = goal(Role.PRIMARY, Mode.SYNC)
     local, done = run(wanted, Local(Mysqld.DEAD, was_primary=True, restart_due=True, armed=True))
     assert done[:2] == [Action.WITHDRAW, Action.START_MYSQLD]
-    assert local.opened and not local.locked and not local.gate_open and Action.OPEN_GATE not in done
+    assert not (local.locked or local.offline or local.gate_open) and Action.OPEN_GATE not in done
     assert done.index(Action.SET_ONLINE) < done.index(Action.REQUIRE_ACK) < done.index(Action.SET_WRITABLE)
     local, done = run(wanted, replace(local, standby_ready=True))
     assert done == [Action.CERTIFY] and not local.gate_open
@@ -399,6 +407,7 @@ def test_a_heir_that_was_opened_in_this_epoch_may_restart_in_place():
     """Its writes are the truth by then."""
     wanted = goal(Role.PRIMARY, heir="before")
     assert unable(wanted, Local(Mysqld.RUNNING, incarnation="after", was_primary=True)) == ""
+    assert unable(wanted, Local(Mysqld.RUNNING, incarnation="after", promoted=True)) == ""
     assert unable(wanted, Local(Mysqld.RUNNING, incarnation="after"))
     assert unable(wanted, Local(Mysqld.DEAD))
     assert unable(goal(Role.STANDBY, heir="before"), Local(Mysqld.DEAD)) == ""
