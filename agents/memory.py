@@ -33,7 +33,7 @@ class FileMemory:
             self._promotion = self._read(PROMOTION, {"epoch": int, "incarnation": str, "gtid": str, "peer_uuid": str})
             self._opened = self._read(OPENED, {"epoch": int, "incarnation": str})
             self._relay = self._read(RELAY, {"counter": int})
-            self._tail = self._read(TAIL, {"incarnation": str, "index": str, "state": str, "why": str})
+            self._tail = self._read(TAIL, {"epoch": int, "incarnation": str, "index": str, "state": str, "why": str})
         except Refused:
             self.close()
             raise
@@ -63,7 +63,7 @@ class FileMemory:
         self._opened = self._write(OPENED, {"epoch": epoch, "incarnation": incarnation})
 
     def tail(self) -> Mapping[str, str | int] | None:
-        """What is known of the end of one mysqld's binary log: {incarnation, index, state, why}; states: TailState."""
+        """What is known of the end of one mysqld's binary log; the states are TailState's."""
         return self._tail
 
     def write_tail(self, tail: Mapping[str, str | int]) -> None:

@@ -13,6 +13,7 @@ from agents.binlog.truncate import doubt
 from agents.converge import Action
 from agents.dialect import ChannelTls
 from agents.lease import LeaseKeeper
+from agents.look import last_writer
 from agents.mysql import Database
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import KembarError, StepFailed
@@ -206,7 +207,7 @@ class Steps:
             no_tx=self._database.facts().no_tx,
         )
         index = self._database.variables(("log_bin_index",))["log_bin_index"]
-        self._write_tail(order.incarnation, TailState.ARMED, index)
+        self._write_tail(order.goal.epoch, order.incarnation, TailState.ARMED, index)
         self._record(armed)
 
     def _record_degraded(self, order: Order) -> None:
@@ -229,18 +230,18 @@ class Steps:
 
     def _capture_tail(self, order: Order) -> None:
         """Our own record is read anew: the session has seen the goal's epoch, hence every write before it."""
-        opened, tail = self._memory.opened(), self._memory.tail()
-        assert opened is not None, "no tail without a mysqld that was writable"
+        writer, tail = last_writer(self._memory), self._memory.tail()
+        assert writer is not None, "no tail without a mysqld that was writable"
         stored = self._coordinator.read(self._paths.sync(self._node))
         sync = decode(Sync, stored.data) if stored and stored.data else Sync()
         primary = GtidSet.parse(order.primary_executed)
-        index = str(tail["index"]) if tail is not None and tail["incarnation"] == opened[1] else ""
-        why = doubt(opened, order.goal, sync, primary) or ("" if index else "where its binary log is was not recorded")
+        index = str(tail["index"]) if tail is not None and tail["incarnation"] == writer[1] else ""
+        why = doubt(writer, order.goal, sync, primary) or ("" if index else "where its binary log is was not recorded")
         outcome = Outcome(TailState.KEPT, why)
         if not why:
-            outcome = self._capture(Path(index), order.goal.epoch, primary, opened[1].split("/")[0])
-        log.info("tail of epoch %s: %s %s", opened[0], outcome.state, outcome.why, extra={"epoch": order.goal.epoch})
-        self._write_tail(opened[1], outcome.state, index, outcome.why)
+            outcome = self._capture(Path(index), order.goal.epoch, primary, writer[1].split("/")[0])
+        log.info("tail of epoch %s: %s %s", writer[0], outcome.state, outcome.why, extra={"epoch": order.goal.epoch})
+        self._write_tail(*writer, outcome.state, index, outcome.why)
 
     def _start_mysqld(self, order: Order) -> None:
         """Recovery may commit the tail in the engine and die before its end: from here on nothing may be cut.
@@ -264,10 +265,17 @@ class Steps:
     def _give_up_tail(self) -> None:
         tail = self._memory.tail()
         if tail is not None and tail["state"] == TailState.ARMED:
-            self._write_tail(str(tail["incarnation"]), TailState.GIVEN_UP, str(tail["index"]))
+            self._memory.write_tail({**tail, "state": TailState.GIVEN_UP})
 
-    def _write_tail(self, incarnation: str, state: TailState, index: str, why: str = "") -> None:
-        self._memory.write_tail({"incarnation": incarnation, "index": index, "state": state, "why": why})
+    def _write_tail(self, epoch: int, incarnation: str, state: TailState, index: str, why: str = "") -> None:
+        found: dict[str, str | int] = {
+            "epoch": epoch,
+            "incarnation": incarnation,
+            "index": index,
+            "state": state,
+            "why": why,
+        }
+        self._memory.write_tail(found)
 
     # serve and follow
 

@@ -63,13 +63,13 @@ class Transaction:
     doubt: str = ""
 
 
-def doubt(opened: tuple[int, str], goal: Goal, sync: Sync, primary: GtidSet) -> str:
+def doubt(writer: tuple[int, str], goal: Goal, sync: Sync, primary: GtidSet) -> str:
     """Why acknowledged transactions may be among those that the new primary lacks; empty if none can be.
 
-    `opened` is the epoch and incarnation in which this node wrote, `sync` its own record, `primary` the set that the
+    `writer` is the epoch and incarnation in which this node wrote, `sync` its own record, `primary` the set that the
     new primary has reported in the goal's epoch.
     """
-    epoch, incarnation = opened
+    epoch, incarnation = writer
     if goal.epoch != epoch + 1 or goal.heir is None:
         return f"epoch {goal.epoch} does not follow from a certified takeover of epoch {epoch}"
     if sync.state is not SyncState.ARMED or sync.epoch != epoch or sync.incarnation != incarnation:

@@ -221,7 +221,7 @@ class Memory(Protocol):
     def write_opened(self, epoch: int, incarnation: str) -> None: ...
 
     def tail(self) -> Mapping[str, str | int] | None:
-        """What is known of the end of one mysqld's binary log: {incarnation, index, state, why}, or None."""
+        """What is known of the end of one mysqld's binary log: {epoch, incarnation, index, state, why}, or None."""
 
     def write_tail(self, tail: Mapping[str, str | int]) -> None: ...
 

@@ -13,6 +13,7 @@ import pytest
 from agents.memory import FileMemory
 from orchestrator.core.errors import Refused
 
+TAIL: dict[str, str | int] = {"epoch": 7, "incarnation": "boot/1/2", "index": "/x.index", "state": "armed", "why": ""}
 PROMOTION: dict[str, str | int] = {"epoch": 7, "incarnation": "boot/1/2", "gtid": "uuid:1-5", "peer_uuid": "other"}
 
 
@@ -35,9 +36,11 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
         m.remember(7, 3)
         m.write_promotion(PROMOTION)
         m.write_opened(7, "boot/1/2")
+        m.write_tail(TAIL)
         assert m.draw_relay_counter() == 1
     with memory(tmp_path) as m:
         assert (m.epoch(), m.promotion(), m.opened()) == ((7, 3), PROMOTION, (7, "boot/1/2"))
+        assert m.tail() == TAIL
         assert m.draw_relay_counter() == 2
 
 
@@ -70,6 +73,7 @@ def test_two_agents_of_one_node_cannot_run(tmp_path: Path) -> None:
         ("promotion.json", b'{"epoch": 7, "incarnation": "x"}'),
         ("opened.json", b"\xff\xfe"),
         ("relay.json", b'{"counter": "1"}'),
+        ("tail.json", b'{"epoch": 7, "state": "armed"}'),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str, content: bytes) -> None:
