@@ -35,8 +35,8 @@ class OperationBody(BaseModel):
     """What `POST operations` takes."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["switchover"]
-    to: str = Field(default="", max_length=64)  # empty: the other node
+    kind: Literal["switchover", "failover", "acknowledge"]
+    to: str = Field(default="", max_length=64)  # empty: the node that is not primary
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
     dry_run: bool = False
 
@@ -56,7 +56,8 @@ async def begin(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
     if body.dry_run:
         return _dry_run(backend, snapshot, _request(snapshot, body, who, "dry-run"))
-    snapshot, who = seen(request, AccessRole.OPERATOR)
+    # Only an admin may accept that acknowledged data is lost.
+    snapshot, who = seen(request, AccessRole.ADMIN if body.kind == "failover" else AccessRole.OPERATOR)
     seen_epoch = _if_match(request)
     wanted = _request(snapshot, body, who, request.headers.get("Idempotency-Key") or uuid4().hex)
     earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)

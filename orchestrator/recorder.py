@@ -14,11 +14,11 @@ from orchestrator.core.errors import KembarError, StaleWrite
 from orchestrator.core.history import ENDS, Event, Incident, Recent, event_of, opened, steps
 from orchestrator.core.model import Instant
 from orchestrator.core.ports import Check, Clock, Coordinator, Delete
-from orchestrator.core.requests import RequestState
+from orchestrator.core.requests import Kind, RequestState
 from orchestrator.core.rules import Decision
 from orchestrator.core.situation import Situation
 from orchestrator.loop import Look
-from orchestrator.watching import Watching
+from orchestrator.watching import Watching, zookeeper_ms
 
 log = logging.getLogger("kembar.history")
 
@@ -81,7 +81,7 @@ class Recorder:
         if look.written and look.decided is not None:
             self._note(look, look.decided, situation, term_version)
         self._complete(look, situation, term_version)
-        self._answer(situation, term_version)
+        self._answer(look, situation, term_version)
 
     def _catch_up(self, look: Look) -> None:
         """Go on from what is stored, unless our own last write is newer than what the mirror showed."""
@@ -125,20 +125,25 @@ class Recorder:
             recent = recent.with_event(event)
         if incident is not None:
             recent = recent.with_incident(incident)
+        self._put(recent, term_version)
+        if incident is not None and incident.steps:
+            self._keep(incident, term_version)
+
+    def _put(self, recent: Recent, term_version: int) -> None:
         try:
             self._writer.put(self._paths.recent, recent, self._version, term_version, WRITE_S)
         except StaleWrite:
             self._version = -1  # a former leader's last word came in between; the next look shows it
             raise
         self._recent, self._version = recent, self._version + 1
-        if incident is not None and incident.steps:
-            self._keep(incident, term_version)
 
     def _keep(self, incident: Incident, term_version: int) -> None:
         self._writer.put(self._paths.incident(str(incident.id)), incident, None, term_version, WRITE_S)
 
-    def _answer(self, s: Situation, term_version: int) -> None:
+    def _answer(self, look: Look, s: Situation, term_version: int) -> None:
         for answer in answers(s):
+            if answer.request.kind is Kind.ACKNOWLEDGE and answer.request.state is RequestState.DONE:
+                self._put(replace(self._recent, acknowledged_ms=zookeeper_ms(look.seen)), term_version)
             self._writer.put(
                 self._paths.request(answer.request.id), answer.request, answer.version, term_version, WRITE_S
             )

@@ -12,6 +12,8 @@ VERBS = {
     "status": ("orchestrator.cli.status:status", "Can clients write, where, and what if that node fails now?"),
     "history": ("orchestrator.cli.history:history", "Failovers and switchovers; with an ID, its timeline."),
     "switchover": ("orchestrator.cli.switchover:switchover", "Move the primary, planned and without loss."),
+    "failover": ("orchestrator.cli.failover:failover", "Promote a node by force; acknowledged writes may be lost."),
+    "ack": ("orchestrator.cli.failover:ack", "End a hold-down: automatic failover may begin again."),
     "pause": ("orchestrator.cli.pause:pause", "Let no automatic failover begin, for a while."),
     "resume": ("orchestrator.cli.pause:resume", "End a pause."),
     "config": ("orchestrator.cli.config:config", "Check configuration files."),

@@ -1,35 +1,12 @@
-"""`kembar switchover`: pre-checks, consent, the request, and its phases until it has ended."""
+"""`kembar switchover`: the primary moves, planned and without loss."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-import time
-from dataclasses import dataclass
-from typing import Any
-from uuid import uuid4
-
 import click
 
-from orchestrator.cli.client import Answer, path_of
-from orchestrator.cli.exits import Exit, Failed, leave
+from orchestrator.cli.client import path_of
+from orchestrator.cli.operation import Wish, ask, carry_out, checked, seconds
 from orchestrator.cli.options import Session, client_command
-
-POLL_S = 10.0  # one long poll
-TIMELINE_WAIT_S = 6.0  # the timeline is written after the fact, when the new primary has reported its own part
-CODES = {"done": Exit.DONE, "refused": Exit.REFUSED, "failed": Exit.FAILED}
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for."""
-
-    to: str
-    reason: str
-
-    def body(self, *, dry_run: bool) -> dict[str, object]:
-        """As the API takes it."""
-        return {"kind": "switchover", "to": self.to, "reason": self.reason, "dry_run": dry_run}
 
 
 @click.command()
@@ -42,98 +19,10 @@ class Wish:
 @click.option("--timeout", default="60s", metavar="60s", help="How long to follow.")
 def switchover(session: Session, to: str, reason: str, dry_run: bool, yes: bool, wait: bool, timeout: str) -> None:
     """Move the primary, planned and without loss."""
-    timeout_s = _seconds(timeout)
-    if not reason.strip():
-        raise click.BadParameter("must not be empty", param_hint="--reason")
-    wish, path = Wish(to, reason), path_of(session.cluster, "operations")
-    checks = session.api.call("POST", path, wish.body(dry_run=True)).body
-    _show_checks(session, checks)
-    if dry_run or not checks["admitted"]:
-        session.give(checks)
-        leave(Exit.DONE if checks["admitted"] else Exit.REFUSED)
+    timeout_s = seconds(timeout)
+    wish = Wish("switchover", to, reason)
+    checks = checked(session, wish, dry_run=dry_run)
     shown = session.api.call("GET", path_of(session.cluster)).body
-    question = f"Switch primary {shown['primary']} -> {checks['to']} and move VIP {shown['vip']['address']}?"
     if not yes:
-        _ask(question)
-    headers = {"If-Match": f'"{checks["epoch"]}"', "Idempotency-Key": uuid4().hex}
-    accepted = session.api.call("POST", path, wish.body(dry_run=False), headers)
-    operation = accepted.body
-    session.say(f"{'+0 ms':>8}  operation {operation['id']} accepted, epoch {operation['epoch']}")
-    if wait:
-        operation = _follow(session, accepted.headers["location"], timeout_s)
-    session.give(operation)
-    leave(_end(session, operation) if wait else Exit.DONE)
-
-
-def _show_checks(session: Session, checks: dict[str, Any]) -> None:
-    session.say("Pre-checks")
-    for check in checks["checks"]:
-        session.say(f"  ok   {check['name']}" if check["passed"] else f"  no   {check['name']}: {check['detail']}")
-    if checks["last_three_ms"]:
-        session.say("The last ones took " + ", ".join(f"{ms:.0f}" for ms in checks["last_three_ms"]) + " ms")
-
-
-def _ask(question: str) -> None:
-    """Consent of a person; default is no."""
-    if not sys.stdin.isatty():
-        command = shlex.join(["kembar", *sys.argv[1:], "--yes"])
-        raise Failed(Exit.REFUSED, "nobody is there to be asked", command)
-    try:
-        agreed = click.confirm(question, default=False, err=True)
-    except click.Abort:
-        agreed = False
-    if not agreed:
-        raise Failed(Exit.ABORTED, "nothing was changed")
-
-
-def _follow(session: Session, location: str, timeout_s: float) -> dict[str, Any]:
-    """The operation at its end, with its timeline if that comes in time. Raises Failed 7 when the time is over."""
-    deadline = time.monotonic() + timeout_s
-    ended_at, tag, printed = 0.0, "", 0
-    while True:
-        left_s = max(min(deadline - time.monotonic(), POLL_S), 0.0)
-        answer = _poll(session, location, left_s, tag)
-        operation: dict[str, Any] = answer.body
-        tag = answer.headers.get("etag", "")
-        printed = _print_phases(session, operation["phases"], printed)
-        now = time.monotonic()
-        if operation["ended"]:
-            ended_at = ended_at or now
-            if operation["phases"] or operation["state"] != "done" or now - ended_at > TIMELINE_WAIT_S:
-                return operation
-            time.sleep(0.05)
-        elif now >= deadline:
-            session.give(operation)
-            raise Failed(
-                Exit.RUNNING,
-                f"operation {operation['id']} is {operation['state']} after {timeout_s:.0f} s",
-                "kembar status",
-            )
-
-
-def _poll(session: Session, location: str, wait_s: float, tag: str) -> Answer:
-    headers = {"If-None-Match": tag} if tag else {}
-    return session.api.call("GET", f"{location}?wait={int(wait_s)}s", headers=headers, wait_s=wait_s)
-
-
-def _print_phases(session: Session, phases: list[dict[str, Any]], printed: int) -> int:
-    for phase in phases[printed:]:
-        offset = f"+{phase['offset_ms']:.0f} ms"
-        session.say(f"{offset:>8}  {phase['phase']:<8} took {phase['duration_ms']:.0f} ms")
-    return len(phases)
-
-
-def _end(session: Session, operation: dict[str, Any]) -> Exit:
-    state = operation["state"]
-    took = f" in {operation['total_ms']:.0f} ms" if operation.get("total_ms") else ""
-    session.say(f"{state.capitalize()}{took}. {operation['answer']}")
-    for check in operation["failed_checks"]:
-        session.say(f"  no   {check}")
-    return CODES.get(state, Exit.FAILED)
-
-
-def _seconds(text: str) -> float:
-    number = text.removesuffix("s")
-    if not number.isdigit():
-        raise click.BadParameter(f"{text!r}: for example 60s", param_hint="--timeout")
-    return float(number)
+        ask(f"Switch primary {shown['primary']} -> {checks['to']} and move VIP {shown['vip']['address']}?")
+    carry_out(session, wish, checks["epoch"], wait=wait, timeout_s=timeout_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from orchestrator.core.model import Phase
 from orchestrator.core.requests import Admission, Kind, PreCheck, Request
 from orchestrator.core.situation import Situation
@@ -11,9 +13,7 @@ TRANSACTION_AGE_MAX_S = 10.0
 
 def admit(request: Request, s: Situation) -> Admission:
     """All checks for `request` in this situation; none is skipped, so that a person sees every obstacle at once."""
-    return Admission(
-        (_epoch(request, s), *(_switchover(request, s) if request.kind is Kind.SWITCHOVER else _forced(request, s)))
-    )
+    return Admission((_epoch(request, s), *OWN_CHECKS[request.kind](request, s)))
 
 
 def _epoch(request: Request, s: Situation) -> PreCheck:
@@ -63,3 +63,14 @@ def _forced(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             f"{s.primary} is healthy and serves: use kembar switchover",
         ),
     )
+
+
+def _acknowledge(request: Request, s: Situation) -> tuple[PreCheck, ...]:
+    return (PreCheck("hold-down", s.hold_down, "there is no hold-down to end"),)
+
+
+OWN_CHECKS: Mapping[Kind, Callable[[Request, Situation], tuple[PreCheck, ...]]] = {
+    Kind.SWITCHOVER: _switchover,
+    Kind.FAILOVER: _forced,
+    Kind.ACKNOWLEDGE: _acknowledge,
+}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.core.admission import admit
 from orchestrator.core.model import Phase
-from orchestrator.core.requests import Request, RequestState
+from orchestrator.core.requests import Kind, Request, RequestState
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Answer
 
@@ -24,6 +24,8 @@ def answers(s: Situation) -> tuple[Answer, ...]:
 def _answered(request: Request, s: Situation) -> Request:
     if request.state is RequestState.REQUESTED:
         admission = admit(request, s)
+        if admission.admitted and request.kind is Kind.ACKNOWLEDGE:
+            return replace(request, state=RequestState.DONE, answer="the failovers so far count no more")
         if admission.admitted:
             return request  # a rule takes it up
         return replace(

@@ -64,6 +64,7 @@ class Recent:
 
     events: tuple[Event, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    acknowledged_ms: int = 0  # ZooKeeper's time: failovers until then count towards no hold-down
 
     def with_event(self, event: Event) -> Recent:
         return replace(self, events=(*self.events, event)[-EVENTS_MAX:])
@@ -78,14 +79,10 @@ class Recent:
         return next((one for one in reversed(self.incidents) if one.outcome == "running"), None)
 
     def automatic_failovers(self, now_ms: int, within_s: float) -> int:
-        """Completed unplanned failovers in the last `within_s`, by ZooKeeper's own times."""
-        return sum(
-            one.kind == "failover"
-            and one.trigger == "auto"
-            and one.outcome == "ok"
-            and one.at_ms > now_ms - within_s * 1000
-            for one in self.incidents
-        )
+        """Completed unplanned failovers in the last `within_s` that nobody has acknowledged, by ZooKeeper's times."""
+        since_ms = max(self.acknowledged_ms, now_ms - within_s * 1000)
+        automatic = (one for one in self.incidents if one.kind == "failover" and one.trigger == "auto")
+        return sum(one.outcome == "ok" and one.at_ms > since_ms for one in automatic)
 
 
 OPENS = {"F1": "failover", "F5": "failover", "F6": "failover", "S1": "switchover"}

@@ -1,0 +1,54 @@
+"""`kembar failover`: a node without a certificate is promoted by force; `kembar ack`: a hold-down is ended."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from orchestrator.cli.exits import Exit, Failed
+from orchestrator.cli.operation import Wish, carry_out, checked, seconds
+from orchestrator.cli.options import Session, client_command
+
+
+@click.command()
+@client_command
+@click.option("--to", required=True, metavar="NODE", help="The node that becomes primary.")
+@click.option("--accept-data-loss", is_flag=True, help="Needed: what only the lost primary has is not there.")
+@click.option("--reason", required=True, help="For the history.")
+@click.option("--confirm", default="", metavar="NODE", help="The node's name again, instead of typing it.")
+@click.option("--dry-run", is_flag=True, help="Only the pre-checks.")
+@click.option("--timeout", default="60s", metavar="60s", help="How long to follow.")
+def failover(
+    session: Session, to: str, accept_data_loss: bool, reason: str, confirm: str, dry_run: bool, timeout: str
+) -> None:
+    """Promote a node that is not proven to hold everything. Role admin; the fence is waited for all the same."""
+    if not accept_data_loss:
+        raise click.UsageError("a forced failover may lose acknowledged writes: say so with --accept-data-loss")
+    timeout_s = seconds(timeout)
+    wish = Wish("failover", to, reason)
+    checks = checked(session, wish, dry_run=dry_run)
+    typed = confirm or _typed(to)
+    if typed != to:
+        raise Failed(Exit.ABORTED, f"{typed!r} is not {to!r}: nothing was changed")
+    carry_out(session, wish, checks["epoch"], wait=True, timeout_s=timeout_s)
+
+
+@click.command()
+@client_command
+@click.option("--reason", required=True, help="For the history.")
+def ack(session: Session, reason: str) -> None:
+    """Acknowledge the failovers so far: automatic failover may begin again."""
+    wish = Wish("acknowledge", "", reason)
+    checks = checked(session, wish, dry_run=False)
+    carry_out(session, wish, checks["epoch"], wait=True, timeout_s=10.0)
+
+
+def _typed(to: str) -> str:
+    """The node's name from a person. Raises Failed if nobody is there."""
+    if not sys.stdin.isatty():
+        raise Failed(Exit.REFUSED, "nobody is there to type the node's name", f"--confirm {to}")
+    try:
+        return str(click.prompt(f"Acknowledged writes may be lost. Type {to} to go on", err=True))
+    except click.Abort:
+        raise Failed(Exit.ABORTED, "nothing was changed") from None
