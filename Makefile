@@ -7,10 +7,13 @@ STAMP := $(VENV)/.kembar-setup
 STATE := $(if $(XDG_STATE_HOME),$(XDG_STATE_HOME),$(HOME)/.local/state)/kembar/lab
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
-BENCHES ?= mysqld-crash agent-kill host-loss link-loss
+BENCHES ?= mysqld-crash host-loss link-loss switchover standby-loss agent-kill agent-restart orchestrator-kill \
+	zookeeper-kill zookeeper-leader-kill overhead
+RUNS ?= 20
+RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo lab bench clean
+.PHONY: help setup check test demo lab bench evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -44,7 +47,14 @@ lab: setup  ## kembar lab up
 	$(KEMBAR) lab up
 
 bench: setup  ## the measured outages, each in a lab of its own: make bench BENCHES=mysqld-crash
-	@for name in $(BENCHES); do $(KEMBAR) lab bench $$name || exit 1; done
+	@mkdir -p $(RESULTS)
+	@for name in $(BENCHES); do \
+		echo "bench $$name"; runs="--runs $(RUNS)"; [ $$name = overhead ] && runs=; \
+		$(KEMBAR) lab bench $$name $$runs -o json > $(RESULTS)/$$name.out || exit 1; \
+		tail -n 1 $(RESULTS)/$$name.out > $(RESULTS)/$$name.json; done
+
+evidence: setup  ## docs/evidence.md from the outputs of make bench
+	$(PY) -m lab.evidence $(RESULTS)
 
 clean:  ## every lab ended, nothing left behind but .venv and the package cache
 	@for lab in $(wildcard $(STATE)/*); do KEMBAR_LAB=$$(basename $$lab) $(KEMBAR) lab down || exit 1; done
