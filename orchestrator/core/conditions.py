@@ -107,6 +107,11 @@ def certificate_complete(s: Situation) -> bool:
         and bool(sync.token)
         and standby.token == sync.token
         and standby.incarnation == sync.standby
+        # While U1 would fire, or has just fired and the primary is about to record it, nothing is certified back.
+        and not standby_lost(s)
+        and stalled_s(s) < s.policy.stall_s
+        and standby.applier_running
+        and standby.backlog_transactions <= s.policy.backlog_transactions_max
         and not _speaks_against_standby(s)
     )
 

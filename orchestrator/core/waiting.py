@@ -66,4 +66,6 @@ def _no_successor(s: Situation) -> str:
             f"for {s.primary} to return: {s.standby} is not proven to hold everything; "
             f"kembar failover --to {s.standby} --accept-data-loss ends the wait"
         )
+    if s.standby_certified() and s.armed():
+        return f"until the gate of {s.primary} has closed for certain, or {s.standby} receives nothing from it either"
     return f"for {s.standby}: certified as {s.cluster.promotable.incarnation}, which is not what runs there now"

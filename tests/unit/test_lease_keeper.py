@@ -382,7 +382,7 @@ def test_a_revoked_lease_opens_nothing():
     for command in (host.keeper.say_open, host.keeper.open):
         with pytest.raises(StepFailed):
             host.ask(command)
-    assert not host.gate.is_open() and not host.stored.state == LeaseState.HELD
+    assert not host.gate.is_open() and host.stored.state is not LeaseState.HELD
 
 
 def test_shut_forgets_the_authority_to_open():

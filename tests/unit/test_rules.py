@@ -523,6 +523,16 @@ def test_a_lost_standby_alone_relaxes_nothing():
     assert fires(situation(seen(DB_B, receiver_connected=False))) == ""
 
 
+@pytest.mark.parametrize(
+    "nodes", [(seen(DB_A, stalled_s=2.0),), (seen(DB_A, unheard_s=1.0), seen(DB_B, mysqld=Mysqld.DEAD))]
+)
+def test_what_was_relaxed_is_not_certified_back_by_the_record_it_still_stands_on(nodes):
+    """The primary records its relaxing only after U1, under the record that U1 wrote: U2 in between would refuse it."""
+    s = situation(*nodes)
+    assert fires(s) == "U1"
+    assert fires(replace(s, cluster=decide(s).cluster)) == ""
+
+
 def test_an_asynchronous_pair_is_not_relaxed_again():
     assert fires(rejoining(seen(DB_A, stalled_s=9.0, sync=Sync()), seen(DB_B, receiver_connected=False))) == ""
 
@@ -555,6 +565,12 @@ INCOMPLETE = {
     "armed in an earlier epoch": (seen(DB_A, sync={"epoch": EPOCH - 1}),),
     "the standby is silent": (seen(DB_B, report_age_s=2.1),),
     "the primary is silent": (seen(DB_A, report_age_s=2.1),),
+    "the standby is not connected": (seen(DB_B, receiver_connected=False),),
+    "the standby's mysqld is dead": (seen(DB_B, mysqld=Mysqld.DEAD),),
+    "the standby does not apply": (seen(DB_B, applier_running=False),),
+    "the standby is far behind": (seen(DB_B, backlog_transactions=1001),),
+    "commits wait for it": (seen(DB_A, stalled_s=1.0),),
+    "it has not connected to acknowledge": (seen(DB_A, unheard_s=1.0),),
 }
 AGAINST = {
     "errant transactions, as the primary sees them": (seen(DB_A, peer_errant=f"{UUID_A}:9"),),
