@@ -13,26 +13,22 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from functools import lru_cache
+from mmap import mmap
+from typing import NamedTuple
 
 from orchestrator.core.errors import KembarError
 from orchestrator.core.gtid import GtidSet
 
 MAGIC, MAGIC_ENCRYPTED = b"\xfebin", b"\xfdbin"
+Buffer = bytes | mmap
 HEADER = struct.Struct("<IBIIIH")
 CRC_BYTES = 4
 IN_USE = 0x1  # header flag of FORMAT_DESCRIPTION: the file was not closed
 ROW_TYPES = frozenset({19, 29, 30, 31, 32, 39})  # map, query text for people, write, update, delete, partial update
 _GTID = struct.Struct("<B16sQBqq")  # flags, uuid, number, type code of the logical clock, last committed, sequence
+_CRC = struct.Struct("<I")
 _CLOCK = 2  # the type code
-
-
-class Buffer(Protocol):
-    """bytes or mmap: only slices are taken."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, at: slice, /) -> bytes: ...
 
 
 class Kind(IntEnum):
@@ -50,12 +46,15 @@ class Kind(IntEnum):
     TAGGED_GTID = 42
 
 
+# As plain numbers for the innermost loop: looking a member up and comparing it costs as much as a checksum.
+FORMAT_DESCRIPTION, GTID = Kind.FORMAT_DESCRIPTION.value, Kind.GTID.value
+
+
 class Unreadable(KembarError):  # noqa: N818 - as in core.errors
     """Not a binary log that we understand: position and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gtid:
+class Gtid(NamedTuple):
     """The id of one transaction, and its number in the commit order of its file."""
 
     source: str  # the server's uuid
@@ -66,8 +65,7 @@ class Gtid:
         return f"{self.source}:{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: where it begins, its bytes with header and checksum, its type, and the id if it begins one."""
 
     position: int
@@ -91,13 +89,13 @@ def head(data: Buffer) -> Head:
         raise Unreadable("the file is encrypted")
     if data[:4] != MAGIC:
         raise Unreadable("the file does not begin as a binary log does")
-    described = _event(data, 4)
+    described = _first(data, 4)
     if described is None or described.kind != Kind.FORMAT_DESCRIPTION:
         raise Unreadable("at 4: no FORMAT_DESCRIPTION event")
     if data[described.position + described.length - CRC_BYTES - 1 :][:1] != b"\x01":
         raise Unreadable("at 4: its events carry no CRC32")
     position = described.position + described.length
-    previous = _event(data, position)
+    previous = _first(data, position)
     if previous is None or previous.kind != Kind.PREVIOUS_GTIDS:
         raise Unreadable(f"at {position}: no PREVIOUS_GTIDS event")
     flags = HEADER.unpack(data[4 : 4 + HEADER.size])[5]
@@ -109,9 +107,10 @@ def events(data: Buffer, position: int) -> Iterator[Event]:
 
     Half-written means that it would end behind the file. An event that fits and has a wrong checksum is never skipped.
     """
-    while (event := _event(data, position)) is not None:
-        yield event
-        position += event.length
+    with memoryview(data) as view:  # a map cannot be closed while one is held
+        while (event := _event(view, position)) is not None:
+            yield event
+            position += event.length
 
 
 def statement(data: Buffer, event: Event) -> str:
@@ -124,27 +123,36 @@ def statement(data: Buffer, event: Event) -> str:
     return body[13 + variables + schema + 1 :].decode(errors="replace")
 
 
-def _event(data: Buffer, position: int) -> Event | None:
-    """The complete event at `position`, its checksum verified; None if the file ends before it does."""
-    header = data[position : position + HEADER.size]
-    if len(header) < HEADER.size:
+def _first(data: Buffer, position: int) -> Event | None:
+    return next(events(data, position), None)
+
+
+def _event(view: memoryview, position: int) -> Event | None:
+    """The complete event at `position`, its checksum verified; None if the file ends before it does.
+
+    Called for each of some millions of events while a node waits to return: hence no needless object.
+    """
+    if position + HEADER.size > len(view):
         return None
-    _, kind, _, length, following, flags = HEADER.unpack(header)
+    _, kind, _, length, following, flags = HEADER.unpack_from(view, position)
     if length < HEADER.size + CRC_BYTES or following != (position + length) % 2**32:
         # Of a half-written event the header is there before the rest: a wrong one is damage, not an end.
         raise Unreadable(f"at {position}: an event of {length} bytes that says it is followed at {following}")
-    if position + length > len(data):
+    end = position + length - CRC_BYTES
+    if end + CRC_BYTES > len(view):
         return None
-    whole = data[position : position + length]
-    if kind == Kind.FORMAT_DESCRIPTION:
-        whole = HEADER.pack(*HEADER.unpack(header)[:5], flags & ~IN_USE) + whole[HEADER.size :]
-    if zlib.crc32(whole[:-CRC_BYTES]) != int.from_bytes(whole[-CRC_BYTES:], "little"):
+    body: memoryview | bytes = view[position:end]
+    if kind == FORMAT_DESCRIPTION:
+        body = b"".join((body[:17], (flags & ~IN_USE).to_bytes(2, "little"), body[HEADER.size :]))
+    if zlib.crc32(body) != _CRC.unpack_from(view, end)[0]:
         raise Unreadable(f"at {position}: wrong checksum of an event of type {kind}")
+    if kind < GTID:
+        return Event(position, length, kind)
     if kind == Kind.TAGGED_GTID:
         raise Unreadable(f"at {position}: a tagged transaction id, whose encoding is not read here")
     if kind == Kind.ANONYMOUS_GTID:
         raise Unreadable(f"at {position}: a transaction without an id")
-    gtid = _gtid(position, whole[HEADER.size : -CRC_BYTES]) if kind == Kind.GTID else None
+    gtid = _gtid(position, view[position + HEADER.size : end]) if kind == GTID else None
     return Event(position, length, kind, gtid)
 
 
@@ -152,13 +160,18 @@ def _body(data: Buffer, event: Event) -> bytes:
     return data[event.position + HEADER.size : event.position + event.length - CRC_BYTES]
 
 
-def _gtid(position: int, body: bytes) -> Gtid:
+def _gtid(position: int, body: memoryview) -> Gtid:
     if len(body) < _GTID.size:
         raise Unreadable(f"at {position}: a GTID event of {len(body)} bytes")
     _, source, number, clock, _, sequence = _GTID.unpack_from(body)
     if clock != _CLOCK or number < 1:
         raise Unreadable(f"at {position}: a GTID event with number {number} and clock type {clock}")
-    return Gtid(str(uuid.UUID(bytes=source)), number, sequence)
+    return Gtid(_spelled(source), number, sequence)
+
+
+@lru_cache(maxsize=16)
+def _spelled(source: bytes) -> str:
+    return str(uuid.UUID(bytes=source))
 
 
 def _previous(data: Buffer, event: Event) -> GtidSet:

@@ -171,8 +171,10 @@ def _plan(name: str, data: Buffer, primary: GtidSet, own: str) -> Cut | Clean | 
     earlier = begin.previous - primary
     if earlier:
         return Refusal(f"files before {name} hold {earlier}, which the new primary never saw")
+    # What a held transaction consists of does not matter, only that it is held.
+    first = next((e for e in events(data, begin.end) if e.gtid is not None and not _holds(primary, e.gtid)), None)
     tail: list[Transaction] = []
-    for one in transactions(data, begin.end):
+    for one in transactions(data, first.position) if first is not None else ():
         if not one.complete:
             break  # mysqld itself takes it off at its start
         held = _holds(primary, one.gtid)

@@ -128,6 +128,7 @@ def damaged(log: Log) -> None:
 
 
 def loose(log: Log) -> None:
+    log.rows(13)
     log.event(30, b"row")
 
 
