@@ -26,6 +26,7 @@ from lab.topology import Node, Topology, topology
 from orchestrator.core.errors import Refused, StepFailed
 
 PORT = 8080
+ASKED_MAX = 6
 QUORUM_S, HEALTHY_S = 30.0, 60.0
 KEMBAR = (str(Path(sys.executable).with_name("kembar")),)
 
@@ -185,7 +186,19 @@ class Stand:
         return namespaces.exec_argv(self.name, node, argv)
 
     def snapshot(self) -> dict[str, Any] | None:
-        """What the orchestrators show of the pair; None while none answers."""
+        """What the orchestrators show of the pair; None while none answers.
+
+        They share one port: one that is cut off answers too, with what it knew last, so several are asked.
+        """
+        last: dict[str, Any] | None = None
+        for _ in range(ASKED_MAX):
+            found = self._answer()
+            last = found or last
+            if found is not None and found["zookeeper"]["connected"]:
+                break
+        return last
+
+    def _answer(self) -> dict[str, Any] | None:
         try:
             url = f"{self.facts().url}/api/v1/clusters/{self.topology.cluster}"
             with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback
@@ -221,8 +234,9 @@ class Stand:
         return found is not None and found["state"] == "healthy"
 
     def wait_healthy(self, within_s: float = HEALTHY_S) -> None:
-        """Raises StepFailed with what is waited for."""
+        """The pair certified and every ZooKeeper server serving. Raises StepFailed with what is waited for."""
         wait_for(self.healthy, within_s, lambda: f"the pair is not healthy: {_excerpt(self.snapshot())}")
+        self._wait_quorum()
 
 
 def wait_for(condition: Callable[[], bool], within_s: float, failure: str | Callable[[], str]) -> None:

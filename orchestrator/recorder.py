@@ -11,7 +11,7 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Writer
 from orchestrator.core.answers import answers
 from orchestrator.core.errors import KembarError, StaleWrite
-from orchestrator.core.history import ENDS, Event, Incident, Recent, event_of, opened, steps
+from orchestrator.core.history import ENDS, TIMELINE, Event, Incident, Recent, event_of, opened, steps
 from orchestrator.core.model import Instant
 from orchestrator.core.ports import Check, Clock, Coordinator, Delete
 from orchestrator.core.requests import Kind, RequestState
@@ -107,7 +107,9 @@ class Recorder:
             return
         reports = s.reports.get(current.incident.target)
         report = reports.value if reports else None
-        has_timeline = report is not None and report.epoch >= current.incident.epoch and bool(report.timeline_ms)
+        has_timeline = (
+            report is not None and report.epoch >= current.incident.epoch and TIMELINE[-1] in report.timeline_ms
+        )
         aborted = current.incident.outcome == "aborted"
         if not (has_timeline or aborted or look.now - current.ended > TIMELINE_WAIT_S):
             return
