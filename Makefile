@@ -13,7 +13,7 @@ RUNS ?= 20
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo lab bench evidence clean
+.PHONY: help setup check test demo lab bench docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml
 		|| $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 \
 		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && root=$$($(PY) -m lab.fetch python3-pip-whl) \
 			&& PYTHONPATH=$$(echo "$$root"/usr/share/python-wheels/pip-*.whl) $(PY) -m pip install --quiet pip; }
-	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[orchestrator,cli,lab,dev]'
+	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[orchestrator,lab,dev]'
 	@touch $(STAMP)
 
 check: setup  ## lint, format, types, unit tests; no root, under a minute
@@ -52,6 +52,9 @@ bench: setup  ## the measured outages, each in a lab of its own: make bench BENC
 		echo "bench $$name"; runs="--runs $(RUNS)"; [ $$name = overhead ] && runs=; \
 		$(KEMBAR) lab bench $$name $$runs -o json > $(RESULTS)/$$name.out || exit 1; \
 		tail -n 1 $(RESULTS)/$$name.out > $(RESULTS)/$$name.json; done
+
+docs: setup  ## docs/state-machine.md from the table of rules
+	$(PY) -m orchestrator.cli.docs > docs/state-machine.md
 
 evidence: setup  ## docs/evidence.md from the outputs of make bench
 	$(PY) -m lab.evidence $(RESULTS)

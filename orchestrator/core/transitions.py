@@ -76,7 +76,7 @@ def promote(s: Situation) -> Outcome:
 
 
 def rejoin(s: Situation) -> Outcome:
-    """F3."""
+    """F3: nothing but the phase."""
     return replace(s.cluster, phase=Phase.REJOINING), ()
 
 
@@ -114,14 +114,14 @@ def force(s: Situation) -> Outcome:
 
 
 def switch(s: Situation) -> Outcome:
-    """S1."""
+    """S1: the phase, and the request that it rests on."""
     request = conditions.asked_to_switch(s)
     assert request is not None
     return replace(s.cluster, phase=Phase.SWITCHING, cause=request.value.id), (_running(request),)
 
 
 def hand_over(s: Situation) -> Outcome:
-    """S2 by C4."""
+    """S2 by C4: as F5, with everything executed."""
     promotable = _promotable(s)
     wanted = _promoting(s, heir=promotable.incarnation, how="released", cause=s.cluster.cause)
     return wanted, (LeaseAt(s.primary, s.leases[s.primary].version),)
@@ -146,12 +146,12 @@ def certify(s: Situation) -> Outcome:
 
 
 def uncertify(s: Situation) -> Outcome:
-    """U3."""
+    """U3: nobody is promotable; the mode stays."""
     return replace(s.cluster, promotable=None), ()
 
 
 def settle(s: Situation) -> Outcome:
-    """R1."""
+    """R1: nothing but the phase."""
     return replace(s.cluster, phase=Phase.STEADY), ()
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.cli.docs import LEADS_TO
 from orchestrator.core.analysis import Finding, analyze
 from orchestrator.core.invariants import check_step
 from orchestrator.core.model import (
@@ -57,6 +58,7 @@ def fires(s: Situation) -> str:
         return ""
     check_step(s.cluster, decision.cluster)
     assert decision.cluster.term == s.term
+    assert decision.cluster.phase == (LEADS_TO[decision.rule.id] or s.cluster.phase)
     return decision.rule.id
 
 

@@ -1,0 +1,255 @@
+"""Rules about the code itself: who may import whom, what must not appear, and what is printed is not stale."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.docs import LEADS_TO, state_machine
+from orchestrator.core.analysis import WORDS, Finding
+from orchestrator.core.history import EVENT_TYPES
+from orchestrator.core.rules import RULES
+
+ROOT = Path(__file__).parent.parent
+OURS = ("orchestrator", "agents", "monitoring", "lab", "templates")
+CORE = "orchestrator.core"
+NOT_IN_L0 = {
+    "asyncio", "datetime", "logging", "os", "random", "socket", "subprocess", "threading", "time", "uuid",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """Modules of one layer, and what they may import besides the standard library, the core, and their own row."""
+
+    layer: int
+    modules: str  # names below the package, or the package itself
+    package: str
+    may: str = ""  # our own modules and packages
+    libraries: str = ""
+    standard: str = ""  # of those banned in L0, with the reason beside the row
+
+    def names(self) -> set[str]:
+        return {f"{self.package}.{name}" for name in self.modules.split()}
+
+
+AGENTS_L0 = "agents.converge agents.replication agents.evidence agents.dialect agents.preflight agents.binlog.parse"
+RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
+# A new module fails until it stands in exactly one row.
+TABLE = (
+    Row(0, "access admission analysis answers conditions errors gtid history invariants lease model ports requests "
+           "rules situation snapshot transitions waiting wire", CORE),
+    Row(0, "converge evidence dialect preflight replication", "agents"),
+    Row(0, "parse", "agents.binlog", standard="uuid"),  # to spell sixteen bytes as MySQL does
+    Row(0, "view node_view advice", "monitoring"),
+    Row(0, "topology history aptsources", "lab"),
+
+    Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
+        libraries="kazoo"),
+    Row(1, "clock logs notify respawn threads", "orchestrator.process"),
+    Row(1, "load shared orchestrator", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
+    Row(1, "arp netlink nftables sockdiag gate vip", "agents"),
+    Row(1, "session roles channel semisync mysql", "agents", AGENTS_L0, "pymysql"),
+    Row(1, "disk probes health held mysqld host memory watch", "agents",
+        f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
+    Row(1, "archive truncate capture", "agents.binlog", AGENTS_L0),
+    Row(1, "config", "agents", "orchestrator.config", "pydantic"),
+    Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless evidence", "lab",
+        "lab.topology lab.history lab.aptsources lab.stand", "pymysql"),
+    Row(1, "provision zkspeed", "lab", "orchestrator.coordination orchestrator.process"),
+
+    Row(2, "loop watching showing recorder", "orchestrator", RECORDS),
+    Row(2, "lease look steps executor loop reporter server", "agents",
+        f"{AGENTS_L0} {RECORDS} agents.mysql agents.binlog.capture agents.binlog.truncate"),
+    Row(2, "stand standing bench metering overhead faults demo", "lab",
+        "lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files lab.programs lab.processes",
+        "yaml"),
+
+    Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
+
+    Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
+    Row(4, "main client config direct docs exits failover history operation options pause status switchover",
+        "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
+    Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),
+    Row(4, "cli", "lab", "lab", "click"),
+)  # fmt: skip
+# Where a row needs one module of a higher one, because it is only used as a type or started as a program.
+LOOKS_UP = {("lab.rootless", "lab.stand")}
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    return tuple(path for name in listed.split("\0") if name and (path := ROOT / name).is_file())
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@cache
+def modules() -> dict[str, Path]:
+    found = (path for path in tracked() if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in OURS)
+    return {name_of(path): path for path in found}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names, as far as they are modules of ours; `from package import module` is an import of the module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in modules() else node.module
+
+
+def covers(allowed: str, name: str) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in allowed.split())
+
+
+def row_of(name: str) -> Row:
+    (row,) = (row for row in TABLE if name in row.names())
+    return row
+
+
+def test_every_module_stands_in_exactly_one_row():
+    placed = [name for row in TABLE for name in sorted(row.names())]
+    assert len(placed) == len(set(placed)), sorted({name for name in placed if placed.count(name) > 1})
+    real = {name for name in modules() if not name.endswith("__init__")}
+    assert set(placed) == real, f"place {sorted(real - set(placed))}, remove {sorted(set(placed) - real)}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if not name.endswith("__init__")))
+def test_imports_stay_in_their_layer(name):
+    row = row_of(name)
+    for other in imports(modules()[name]):
+        top = other.partition(".")[0]
+        if top in OURS:
+            own_row = other in row.names()
+            assert own_row or covers(f"{CORE} {row.may}", other), f"{name} may not import {other}"
+            if other in modules() and not other.endswith("__init__") and (name, other) not in LOOKS_UP:
+                assert row_of(other).layer <= row.layer, f"{name} in L{row.layer} imports {other}"
+        elif top in sys.stdlib_module_names:
+            banned = NOT_IN_L0 - set(row.standard.split()) if row.layer == 0 else set()
+            assert top not in banned, f"{name} in L0 may not import {top}"
+        else:
+            assert covers(row.libraries, other), f"{name} may not import {other}"
+
+
+def test_packages_themselves_import_nothing():
+    assert not [name for name, path in modules().items() if name.endswith("__init__") and list(imports(path))]
+
+
+def test_kazoo_types_stay_in_coordination():
+    users = {name for name, path in modules().items() if any(one.startswith("kazoo") for one in imports(path))}
+    assert users and all(name.startswith("orchestrator.coordination.") for name in users)
+
+
+# --- tests
+
+
+def test_files() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".py" and path.relative_to(ROOT).parts[0] == "tests"]
+
+
+test_files.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_nothing_is_mocked():
+    assert not [path for path in test_files() if any(one.startswith("unittest") for one in imports(path))]
+
+
+def test_only_contracts_and_the_lab_sleep():
+    sleepers = []
+    for path in test_files():
+        if path.relative_to(ROOT).parts[1] in ("contract", "lab"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            attribute = isinstance(node, ast.Attribute) and node.attr == "sleep"
+            if attribute and isinstance(node.value, ast.Name) and node.value.id == "time":
+                sleepers.append(f"{path.name}:{node.lineno}")
+            if isinstance(node, ast.ImportFrom) and node.module == "time":
+                sleepers += [f"{path.name}:{node.lineno}" for alias in node.names if alias.name == "sleep"]
+    assert not sleepers
+
+
+# --- words
+
+
+def test_every_finding_has_its_words():
+    assert set(WORDS) == set(Finding)
+
+
+def test_every_rule_is_once_in_every_table():
+    ids = [rule.id for rule in RULES]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == set(EVENT_TYPES) == set(LEADS_TO)
+
+
+def test_the_printed_state_machine_is_not_stale():
+    assert (ROOT / "docs/state-machine.md").read_text() == state_machine(), "make docs"
+
+
+# --- files
+
+REGISTRIES = re.compile(
+    r"pypi\.org|pythonhosted\.org|npmjs\.|crates\.io|rubygems\.org|docker\.io|proxy\.golang|deb\.debian\.org"
+    r"|(archive|ports)\.ubuntu\.com|index-url|artifactory"
+)
+MACHINE = re.compile(r"(?<![\w.$}/-])/(work|home/\w+|Users/\w+|root)/\w")
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for path in tracked():
+        if path != Path(__file__):
+            try:
+                yield str(path.relative_to(ROOT)), path.read_text()
+            except UnicodeDecodeError:
+                continue
+
+
+@pytest.mark.parametrize("what", [REGISTRIES, MACHINE], ids=["registries", "paths of one machine"])
+def test_tracked_files_name_no(what):
+    """Where packages come from is the business of the machine."""
+    assert not [f"{name}: {found[0]}" for name, text in texts() if (found := what.search(text))]
+
+
+# --- dependencies
+
+# The name to import, where it is another than that of the package.
+IMPORTED_AS = {"pyyaml": "yaml"}
+# Declared, and imported by a dependency only.
+INDIRECT = {"cryptography"}
+# Imported, and part of a declared package's own promise.
+PART_OF = {"pydantic_core": "pydantic"}
+
+
+def test_what_is_declared_is_what_is_imported():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    listed = [*project["dependencies"], *(one for name in extras if name != "dev" for one in extras[name])]
+    declared = {re.split(r"[<>=\[; ]", one)[0].lower() for one in listed}
+    used = {one.partition(".")[0] for path in modules().values() for one in imports(path)}
+    third = {PART_OF.get(one, one) for one in used if one not in sys.stdlib_module_names and one not in OURS}
+    assert third == {IMPORTED_AS.get(one, one) for one in declared - INDIRECT}
+
+
+def test_the_tests_bring_what_they_import():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    declared = {re.split(r"[<>=\[; ]", one)[0].lower() for one in listed}
+    used = {one.partition(".")[0] for path in test_files() for one in imports(path)}
+    siblings = {path.stem for path in test_files()}
+    third = {one for one in used if one not in sys.stdlib_module_names and one not in (*OURS, "tests", *siblings)}
+    assert third <= {IMPORTED_AS.get(one, one) for one in declared}
