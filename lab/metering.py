@@ -61,10 +61,14 @@ class Metering:
         self._read += parse(complete.decode().splitlines(keepends=True))
         return self._read
 
+    def answers(self) -> list[str]:
+        """Who answered for the VIP, one line a round: when, and every MAC."""
+        return self._history.with_suffix(".arp").read_text().splitlines()
+
     def verdict(self) -> Verdict:
         """Every acknowledged value looked up through the VIP. Raises StepFailed if nobody answers there."""
         history, stored = self.attempts(), self._stored()
-        answers = self._history.with_suffix(".arp").read_text().splitlines()
+        answers = self.answers()
         return Verdict(
             history=list(history),
             acknowledged=len(acknowledged(history)),

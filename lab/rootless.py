@@ -47,8 +47,8 @@ def page_port(wished: int) -> int:
 def again(lab: str, *, create: bool, port: int = 0, keep: bool = True) -> int | None:
     """Run this very command inside the namespaces of the lab; its exit status.
 
-    None if there are none and none shall be made: then there is nothing to enter. `keep` False ends them afterwards.
-    Raises Refused where the host does not let users have them.
+    None if there are none and none shall be made: then there is nothing to enter. They are ended afterwards with
+    `keep` False, and when no lab came of it. Raises Refused where the host does not let users have them.
     """
     holder = find(lab)
     if holder is None:
@@ -62,7 +62,7 @@ def again(lab: str, *, create: bool, port: int = 0, keep: bool = True) -> int | 
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     finally:
-        if not keep:
+        if not keep or not (state_home() / lab).exists():
             end(lab)
 
 

@@ -1,0 +1,159 @@
+"""A running lab as the stories on it see it: who does what, a client that writes, waits that have a bound."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab import faults
+from lab.history import acknowledged, outage_s
+from lab.metering import Metering, Verdict
+from lab.stand import KEMBAR, Stand, wait_for
+from lab.topology import Node
+from orchestrator.core.errors import Refused
+
+MOVED_S = 30.0
+BACK_S = 40.0
+SERVED_FOR = 20  # acknowledged writes that show that somebody serves
+PHASES = {"detect", "fence", "drain", "promote", "vip", "verify"}
+_numbers = itertools.count()
+
+
+@dataclass
+class Writing:
+    """The client of one story; `verdict` is there once the story has let it go."""
+
+    metering: Metering
+    struck: float = 0.0
+    _verdict: list[Verdict] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        return self._verdict[0]
+
+    def strike(self) -> None:
+        """From now on the longest gap counts."""
+        self.struck = time.monotonic()
+
+    @property
+    def outage_s(self) -> float:
+        return outage_s(self.verdict.history, self.struck)
+
+    def goes_on(self, within_s: float = MOVED_S) -> None:
+        """Some writes that began after this call are acknowledged."""
+        now = time.monotonic()
+
+        def served() -> bool:
+            recent = itertools.takewhile(lambda one: one.began > now, reversed(acknowledged(self.metering.attempts())))
+            return sum(1 for _ in recent) >= SERVED_FOR
+
+        wait_for(served, within_s, "no write gets through")
+
+
+class Story:
+    """The lab, and what a story asks of it."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.stand = stand
+
+    def view(self) -> dict[str, Any]:
+        """The pair as an orchestrator sees it that reaches ZooKeeper."""
+        found: list[dict[str, Any]] = []
+
+        def seen() -> bool:
+            shown = self.stand.snapshot()
+            if shown is not None and not shown["data"]["stale"] and shown["primary"]:
+                found.append(shown)
+            return bool(found)
+
+        wait_for(seen, 15.0, "no orchestrator sees the pair")
+        return found[0]
+
+    def until(self, holds: Callable[[dict[str, Any]], bool], what: str, within_s: float = MOVED_S) -> dict[str, Any]:
+        """The first view of which it is true."""
+        found: list[dict[str, Any]] = []
+
+        def true() -> bool:
+            shown = self.view()
+            if holds(shown):
+                found.append(shown)
+            return bool(found)
+
+        wait_for(true, within_s, lambda: f"{what}: {self.stand.snapshot()}")
+        return found[0]
+
+    def stays(self, holds: Callable[[dict[str, Any]], bool], for_s: float) -> None:
+        """It is true of every view for a while."""
+        until = time.monotonic() + for_s
+        while time.monotonic() < until:
+            shown = self.view()
+            assert holds(shown), shown
+            time.sleep(0.05)
+
+    def healthy(self) -> dict[str, Any]:
+        """Certified again, both ways of asking agree."""
+        return self.until(lambda shown: shown["state"] == "healthy", "the pair is not healthy", BACK_S)
+
+    def node(self, role: str) -> Node:
+        return self.stand.topology.node(self.view()[role])
+
+    def row(self, node: Node, shown: dict[str, Any] | None = None) -> dict[str, Any]:
+        rows = (shown or self.view())["nodes"]
+        return next(row for row in rows if row["name"] == node.name)
+
+    def strike(self, fault: str, node: Node | None = None) -> Node:
+        struck, _ = faults.inject(self.stand, fault, node.name if node else None)
+        return struck
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """A client writes all the while; in the end every value it was told of is looked up."""
+        writing = Writing(Metering(self.stand, next(_numbers)))
+        writing.metering.start()
+        writing.strike()
+        try:
+            yield writing
+        finally:
+            writing.metering.stop()
+        writing._verdict.append(writing.metering.verdict())
+
+    def move_to(self, node: Node) -> None:
+        """A planned move, if it is not there already."""
+        if self.node("primary") == node:
+            return
+
+        def admitted() -> bool:
+            shown = self.view()
+            try:
+                body = {"kind": "switchover", "to": node.name, "reason": "the story needs it there"}
+                self.stand.ask("POST", "operations", body, shown["epoch"])
+            except Refused:
+                return False
+            return True
+
+        wait_for(admitted, 15.0, "the switchover is not admitted")
+        self.until(lambda shown: shown["primary"] == node.name and shown["state"] == "healthy", "not moved", BACK_S)
+
+    def kembar(self, *arguments: str) -> tuple[int, Any]:
+        """The `kembar` command with -o json: its exit status and its object."""
+        done = subprocess.run(
+            [*KEMBAR, *arguments, "-o", "json"],
+            env={**os.environ, "KEMBAR_LAB": self.stand.name},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+
+def nothing_lost(verdict: Verdict) -> None:
+    """Every acknowledged value is there once, and one server at a time had the address."""
+    assert verdict.acknowledged > 0
+    assert (verdict.lost, verdict.duplicates, verdict.two_answerers) == (0, 0, 0)

@@ -1,0 +1,107 @@
+"""Losses that are no reason to move the primary; and the command line against a pair that is well."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab import faults, namespaces
+from tests.lab.story import Story, nothing_lost
+
+pytestmark = pytest.mark.lab
+
+
+def test_commits_go_on_without_a_standby_once_async_is_recorded_and_wait_for_it_again_later(story: Story) -> None:
+    epoch, standby = story.view()["epoch"], story.node("standby")
+    with story.writing() as writing:
+        story.strike("standby-loss")
+        shown = story.until(lambda shown: shown["mode"] == "ASYNC", "ASYNC is not recorded")
+        assert not story.row(standby, shown)["promotable"]
+        writing.goes_on()
+        namespaces.link_up(story.stand.name, standby.name)
+        story.until(lambda shown: shown["mode"] == "SYNC" and shown["state"] == "healthy", "not SYNC again", 40.0)
+        writing.goes_on()
+    nothing_lost(writing.verdict)
+    types = [event["type"] for event in story.view()["events"]]  # newest first
+    assert types.index("mode.sync") < types.index("mode.async")
+    assert story.view()["epoch"] == epoch
+
+
+def test_a_killed_agent_is_succeeded_by_one_that_takes_over_what_runs(story: Story) -> None:
+    epoch, primary = story.view()["epoch"], story.node("primary")
+    worker, mysqld = faults.worker(story.stand, primary), faults.mysqld_process(story.stand, primary)
+    assert worker
+    with story.writing() as writing:
+        writing.strike()
+        story.strike("agent-kill")
+        writing.goes_on()
+        story.until(lambda shown: story.row(primary, shown)["gate_open"] and not shown["data"]["stale"], "gate shut")
+        story.healthy()
+    nothing_lost(writing.verdict)
+    assert not worker.lives()
+    assert faults.mysqld_process(story.stand, primary) == mysqld
+    assert (story.view()["epoch"], story.view()["primary"]) == (epoch, primary.name)
+    assert {one.server for one in writing.verdict.history if one.outcome == "ok"} == {writing.verdict.history[0].server}
+
+
+def test_another_orchestrator_leads_when_the_leader_is_killed_and_nothing_moves(story: Story) -> None:
+    before = story.view()
+    leader = before["orchestrator"]["leader"]
+    with story.writing() as writing:
+        writing.strike()
+        story.strike("orchestrator-kill")
+        shown = story.until(
+            lambda shown: shown["orchestrator"]["leader"] not in (None, leader), "nobody leads in its place"
+        )
+        writing.goes_on()
+    nothing_lost(writing.verdict)
+    assert writing.outage_s < 1.0
+    assert (shown["epoch"], shown["primary"]) == (before["epoch"], before["primary"])
+
+
+def test_a_killed_zookeeper_follower_is_not_felt(story: Story) -> None:
+    before = story.view()
+    with story.writing() as writing:
+        writing.strike()
+        node = story.strike("zookeeper-kill")
+        assert story.stand.zookeeper_modes()[str(node.address)] == "-"
+        writing.goes_on()
+        story.stays(lambda shown: (shown["epoch"], shown["primary"]) == (before["epoch"], before["primary"]), 2.0)
+    nothing_lost(writing.verdict)
+    assert writing.outage_s < 1.0
+
+
+def test_status_says_in_json_what_the_orchestrators_see(story: Story) -> None:
+    status, shown = story.kembar("status")
+    assert status == 0
+    assert (shown["state"], shown["writes"], shown["mode"]) == ("healthy", "ok", "SYNC")
+    assert {row["role"] for row in shown["nodes"]} == {"primary", "standby"}
+    assert shown["vip"]["holder"] == shown["primary"]
+
+
+def test_history_is_an_object_with_the_incidents(story: Story) -> None:
+    status, found = story.kembar("history")
+    assert (status, list(found)) == (0, ["incidents"])
+
+
+def test_a_dry_run_of_a_switchover_names_its_checks_and_changes_nothing(story: Story) -> None:
+    before = story.view()
+    status, found = story.kembar("switchover", "--dry-run", "--reason", "asking only")
+    assert status == 0
+    assert found["admitted"] and found["dry_run"] and found["to"] == before["standby"]
+    assert all(check["passed"] for check in found["checks"])
+    assert (story.view()["primary"], story.view()["epoch"]) == (before["primary"], before["epoch"])
+
+
+def test_lab_status_names_every_process(story: Story) -> None:
+    status, found = story.kembar("lab", "status")
+    assert status == 0
+    running = [one["what"] for node in found["nodes"] for one in node["processes"] if one["state"] == "runs"]
+    assert [running.count(what) for what in ("agent", "agent's worker", "mysqld", "orchestrator", "zookeeper")] == [
+        2,
+        2,
+        2,
+        2,
+        3,
+    ]
+    modes = sorted(one["mode"] for node in found["nodes"] for one in node["processes"] if "mode" in one)
+    assert modes == ["follower", "follower", "leader"]
