@@ -1,0 +1,162 @@
+"""What must hold at every step. Each check raises Violation with a sentence; the timeline is the world's trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.core.errors import InvariantBroken
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.invariants import check_step
+from orchestrator.core.model import Cluster, Mode, Phase, Sync, SyncState
+from orchestrator.core.ports import Stored
+from orchestrator.core.requests import Pause
+from orchestrator.core.wire import decode
+from tests.sim.mysqld import Commit, Server, values
+
+if TYPE_CHECKING:
+    from tests.sim.kernel import Kernel
+    from tests.sim.node import Node
+    from tests.sim.world import World
+
+PAUSE_SEEN_S = 2.0  # a pause that is younger may not have reached the leader
+
+
+class Violation(Exception):
+    """A promise was broken."""
+
+
+class Checker:
+    """Follows one world; told by it of everything that matters."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.desired: Cluster | None = None
+        self.forgiven: set[int] = set()  # values that a forced failover gave up
+        self.rules: dict[str, int] = {}
+        self._paused_since: float | None = None
+
+    def fail(self, text: str) -> None:
+        self.world.note(f"VIOLATION {text}")
+        raise Violation(text)
+
+    # --- records
+
+    def written(self, path: str, stored: Stored | None) -> None:
+        paths = self.world.paths
+        if path == paths.desired and stored is not None:
+            self._decided(decode(Cluster, stored.data))
+        elif path == paths.pause and stored is not None:
+            active = decode(Pause, stored.data).active
+            self._paused_since = self.world.time.now if active else None
+
+    def _decided(self, new: Cluster) -> None:
+        old, self.desired = self.desired, new
+        if old is None:
+            return
+        self.rules[new.rule] = self.rules.get(new.rule, 0) + 1
+        promotable = new.promotable.incarnation if new.promotable else "-"
+        self.world.note(f"{new.rule} epoch={new.epoch}.{new.seq} {new.primary} {new.phase} {new.mode} {promotable}")
+        try:
+            check_step(old, new)
+        except InvariantBroken as error:
+            self.fail(str(error))
+        paused = self._paused_since
+        if new.rule in ("F1", "F5") and paused is not None and self.world.time.now - paused > PAUSE_SEEN_S:
+            self.fail(f"{new.rule} began while paused")
+        if new.rule == "F6":
+            heir = self.world.nodes[new.primary]
+            self.forgiven |= set(self.world.meter.ok) - values(heir.server)
+
+    # --- power
+
+    def gate_opened(self, kernel: Kernel) -> None:
+        node = self.world.nodes[kernel.node]
+        other = node.peer
+        self.world.note(f"gate of {kernel.node} opens")
+        if other.kernel.is_open:
+            self.fail(f"two answerers: {kernel.node} opens while the gate of {other.name} is open")
+        if node.server.receiver.on:
+            self.fail(f"I7: {node.name} opens with a running receiver")
+        if node.server.running and not node.server.frozen:
+            self._holds_all(node)
+
+    def _holds_all(self, node: Node) -> None:
+        lost = set(self.world.meter.ok) - values(node.server) - self.forgiven
+        if lost:
+            self.fail(f"{node.name} opens without acknowledged values {sorted(lost)[:5]}")
+
+    def made_writable(self, server: Server) -> None:
+        node = self.world.nodes[server.node]
+        self.world.note(f"mysqld of {server.node} is writable")
+        if server.receiver.on:
+            self.fail(f"I3: {server.node} is made writable with a running receiver")
+        desired, opened = self.desired, node.memory.opened()
+        was_primary = opened is not None and opened[0] == node.memory.epoch()[0]
+        if desired and desired.heir and desired.primary == node.name and desired.epoch == node.memory.epoch()[0]:
+            if node.incarnation() != desired.heir and not was_primary:
+                self.fail(f"I12: {node.name} is opened as {node.incarnation()}, certified was {desired.heir}")
+
+    def relaxed(self, server: Server) -> None:
+        """Called before commits may be acknowledged without a copy."""
+        stored = self.world.store.now(self.world.paths.sync(self.world.nodes[server.node].name))
+        state = decode(Sync, stored.data).state if stored and stored.data else SyncState.NONE
+        self.world.note(f"mysqld of {server.node} relaxes semi-sync")
+        if state is not SyncState.RELAXED:
+            self.fail(f"I5: {server.node} relaxes while its record says {state}")
+
+    def receiver_started(self, server: Server) -> None:
+        if server.writable and self.world.nodes[server.node].kernel.is_open:
+            self.fail(f"I7: the receiver of {server.node} starts while it serves")
+
+    # --- data
+
+    def committed(self, node: Node, commit: Commit) -> None:
+        """A value is in the engine of `node`, before its client hears of it."""
+
+    def acknowledged(self, node: Node, commit: Commit) -> None:
+        """A client is about to be told that its value is safe."""
+        desired, peer = self.desired, node.peer
+        assert desired is not None
+        txn, disk = commit.txn, peer.server.disk
+        held = disk.received.has(txn.uuid, txn.number) or disk.executed.has(txn.uuid, txn.number)
+        if held:
+            return
+        if desired.primary != node.name and desired.heir is not None:
+            self.fail(f"{node.name} acknowledges value {txn.value}, which {desired.primary}, its successor, lacks")
+        if desired.promotable is not None and desired.promotable.incarnation == peer.incarnation():
+            self.fail(f"I2: {node.name} acknowledges value {txn.value}, which {peer.name}, promotable, lacks")
+
+    # --- the end
+
+    def healthy(self) -> str:
+        """Why the pair is not healthy; empty if it is."""
+        desired, world = self.desired, self.world
+        assert desired is not None
+        primary = world.nodes[desired.primary]
+        standby = primary.peer
+        if desired.phase is not Phase.STEADY or desired.mode is not Mode.SYNC:
+            return f"{desired.phase} {desired.mode} for {world.time.now:.1f}"
+        if desired.promotable is None or desired.promotable.incarnation != standby.incarnation():
+            return f"{standby.name} is not promotable"
+        if not (primary.kernel.answers and primary.server.writable):
+            return f"{primary.name} does not serve"
+        if world.time.now - world.meter.last_ok > 4.0:
+            return "clients do not get through"
+        return ""
+
+    def errant(self) -> str:
+        """What the standby has and the primary never saw: only a person, or a later release, can settle it."""
+        assert self.desired is not None
+        primary = self.world.nodes[self.desired.primary]
+        standby = primary.peer
+        ours = GtidSet.parse(standby.server.disk.executed.text())
+        seen = GtidSet.parse(primary.server.disk.executed.text())
+        return str(ours - seen) or standby.server.receiver.error
+
+    def final(self) -> None:
+        """Everything that a client was told is on the primary."""
+        assert self.desired is not None
+        primary = self.world.nodes[self.desired.primary]
+        lost = set(self.world.meter.ok) - values(primary.server) - self.forgiven
+        if lost:
+            self.fail(f"acknowledged values {sorted(lost)[:5]} ({len(lost)}) are not on {primary.name} at the end")

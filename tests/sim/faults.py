@@ -1,0 +1,258 @@
+"""The plan of one seed's faults, and what each does to the world. Numbered, so that shrinking can leave some out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from orchestrator.core.requests import Kind, Pause, Request
+from orchestrator.core.wire import encode
+from tests.sim.network import ZK
+from tests.sim.swarm import Swarm
+
+if TYPE_CHECKING:
+    from tests.sim.node import Node
+    from tests.sim.world import World
+
+
+@dataclass(frozen=True)
+class Fault:
+    number: int
+    at: float
+    kind: str
+    seconds: float
+    which: float  # decides among nodes, orchestrators, links: in [0, 1)
+    other: float
+
+
+def plan(swarm: Swarm) -> list[Fault]:
+    rng = Random(f"faults-{swarm.seed}")
+    kinds, weights = list(swarm.kinds), list(swarm.kinds.values())
+    faults, at = [], 8.0
+    while True:
+        at += rng.expovariate(1 / swarm.fault_every_s)
+        if at >= swarm.storm_s:
+            return [fault for fault in faults if fault.number not in swarm.dropped]
+        kind = rng.choices(kinds, weights)[0]
+        lengths = [(0.05, 1.0), (1.0, 4.0), (4.0, 20.0)][: 3 if swarm.long_faults else 2]
+        seconds = rng.uniform(*rng.choice(lengths))
+        faults.append(Fault(len(faults), at, kind, seconds, rng.random(), rng.random()))
+
+
+class Injector:
+    """Carries faults out, and ends them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.injected: dict[str, int] = {}
+        self._requests = 0
+
+    def schedule(self, faults: list[Fault]) -> None:
+        for fault in faults:
+            self.world.time.at(fault.at, lambda fault=fault: self._begin(fault))
+
+    def _begin(self, fault: Fault) -> None:
+        self.injected[fault.kind] = self.injected.get(fault.kind, 0) + 1
+        self.world.note(f"fault {fault.number} {fault.kind} {fault.seconds:.2f} s")
+        getattr(self, "_" + fault.kind.replace("-", "_"))(fault)
+
+    def _later(self, fault: Fault, call) -> None:
+        def end() -> None:
+            self.world.note(f"fault {fault.number} {fault.kind} ends")
+            call()
+
+        self.world.time.after(fault.seconds, end)
+
+    def _node(self, fault: Fault) -> Node:
+        """The primary somewhat more often than the standby."""
+        nodes = self.world.nodes
+        desired = self.world.checker.desired
+        assert desired is not None
+        primary = nodes[desired.primary]
+        node = primary if fault.which < 0.6 else primary.peer
+        self.world.note(f"  at {node.name}")
+        return node
+
+    def _orchestrator(self, fault: Fault):
+        names = list(self.world.deciding)
+        return self.world.deciding[names[int(fault.which * len(names))]]
+
+    # --- processes
+
+    def _agent_kill(self, fault: Fault) -> None:
+        node = self._node(fault)
+        node.kill_agent()
+        self._later(fault, node.start_agent)
+
+    def _both_agents(self, fault: Fault) -> None:
+        for node in self.world.nodes.values():
+            node.kill_agent()
+            self._later(fault, node.start_agent)
+
+    def _agent_stop(self, fault: Fault) -> None:
+        process = self._node(fault).process
+        if process is not None:
+            process.freeze()
+            self._later(fault, process.thaw)
+
+    def _mysqld_kill(self, fault: Fault) -> None:
+        self._node(fault).server.kill()
+
+    def _both_mysqld(self, fault: Fault) -> None:
+        one = self._node(fault)
+        one.server.kill()
+        self.world.time.after(min(fault.seconds, 1.0), one.peer.server.kill)
+
+    def _mysqld_restart_standby_then_primary(self, fault: Fault) -> None:
+        desired = self.world.checker.desired
+        assert desired is not None
+        primary = self.world.nodes[desired.primary]
+        primary.peer.server.kill()
+        self.world.time.after(fault.seconds, primary.server.kill)
+
+    def _mysqld_stop(self, fault: Fault) -> None:
+        server = self._node(fault).server
+        life = server.life
+        server.freeze()
+        self._later(fault, lambda: server.life == life and server.thaw())
+
+    def _client_lock(self, fault: Fault) -> None:
+        server = self._node(fault).server
+        server.locked_until = self.world.time.now + fault.seconds
+
+    def _host_loss(self, fault: Fault) -> None:
+        node = self._node(fault)
+        if node.kernel.powered:
+            node.lose_power()
+            self._later(fault, node.boot)
+
+    def _orchestrator_kill(self, fault: Fault) -> None:
+        one = self._orchestrator(fault)
+        one.kill()
+        self._later(fault, one.start)
+
+    def _orchestrator_stop(self, fault: Fault) -> None:
+        process = self._orchestrator(fault).process
+        if process is not None:
+            process.freeze()
+            self._later(fault, process.thaw)
+
+    def _rules_flushed(self, fault: Fault) -> None:
+        """Only while nothing is shut that must be: without rules every host with the address answers, by assumption 6
+        nobody does that; so it happens to the node that serves."""
+        for node in self.world.nodes.values():
+            if node.kernel.answers:
+                node.kernel.rules = False
+
+    # --- network
+
+    def _places(self) -> list[str]:
+        return [*self.world.nodes, ZK, *dict.fromkeys(one.host for one in self.world.deciding.values()),
+                *(client.name for client in self.world.clients)]  # fmt: skip
+
+    def _cut(self, fault: Fault, links: list[tuple[str, str]]) -> None:
+        network = self.world.network
+        self.world.note(f"  cut {', '.join('>'.join(link) for link in links)}")
+        for link in links:
+            network.cut(*link)
+        self._later(fault, lambda: [network.heal(*link) for link in links])
+
+    def _pair_of_places(self, fault: Fault) -> tuple[str, str]:
+        node = self._node(fault).name
+        others = [place for place in self._places() if place != node]
+        return node, others[int(fault.other * len(others))]
+
+    def _link_two_way(self, fault: Fault) -> None:
+        one, other = self._pair_of_places(fault)
+        self._cut(fault, [(one, other), (other, one)])
+
+    def _link_one_way(self, fault: Fault) -> None:
+        one, other = self._pair_of_places(fault)
+        self._cut(fault, [(one, other) if fault.which * 10 % 1 < 0.5 else (other, one)])
+
+    def _pair_cut(self, fault: Fault) -> None:
+        """The node from everything, or from all but the clients."""
+        node = self._node(fault).name
+        others = [place for place in dict.fromkeys(self._places()) if place != node]
+        if fault.other < 0.5:
+            others = [place for place in others if not place.startswith("client")]
+        self._cut(fault, [link for other in others for link in ((node, other), (other, node))])
+
+    # --- ZooKeeper
+
+    def _zookeeper_cut(self, fault: Fault) -> None:
+        node = self._node(fault).name
+        self._cut(fault, [(node, ZK), (ZK, node)])
+
+    def _zookeeper_stall(self, fault: Fault) -> None:
+        store = self.world.store
+        if not store.available:
+            return
+        store.available = False
+        for client in self.world.zookeeper_clients():
+            client.trouble_begins() if fault.other < 0.3 else client.cut()
+
+        def end() -> None:
+            store.available = True
+            for client in self.world.zookeeper_clients():
+                client.trouble_ends()
+
+        self._later(fault, end)
+
+    def _zookeeper_stale(self, fault: Fault) -> None:
+        """One client's follower is cut from its leader: it answers reads from what it knew."""
+        clients = self.world.zookeeper_clients()
+        client = clients[int(fault.other * len(clients))]
+        if client.connected:
+            client.stale_since = self.world.time.now
+            client.trouble_begins()
+
+            def end() -> None:
+                client.stale_since = None
+                client.trouble_ends()
+
+            self._later(fault, end)
+
+    # --- operators
+
+    def _switchover(self, fault: Fault) -> None:
+        world, desired = self.world, self.world.checker.desired
+        assert desired is not None
+        self._requests += 1
+        name = f"r{self._requests}"
+        other = world.nodes[desired.primary].peer.name
+        request = Request(name, Kind.SWITCHOVER, other, "a test", "olga", desired.epoch)
+        world.store.put(world.paths.request(name), encode(request))
+
+    def _pause(self, fault: Fault) -> None:
+        self._put_pause(Pause(active=True, for_s=0.0, reason="a test", actor="olga"))
+        self._later(fault, lambda: self._put_pause(Pause()))
+
+    def _put_pause(self, pause: Pause) -> None:
+        store, path = self.world.store, self.world.paths.pause
+        from orchestrator.core.ports import SetData
+
+        store.apply((SetData(path, encode(pause), -1),), 0)
+
+    def heal(self) -> None:
+        """The quiet ending begins: everything is as it should be, and nothing comes after."""
+        world = self.world
+        world.note("quiet")
+        world.network.heal_all()
+        world.store.available = True
+        self._put_pause(Pause())
+        for node in world.nodes.values():
+            node.boot()
+            node.start_agent()
+            assert node.process is not None
+            node.process.thaw()
+            node.server.thaw()
+            node.server.locked_until = 0.0
+        for one in world.deciding.values():
+            one.start()
+            assert one.process is not None
+            one.process.thaw()
+        for client in world.zookeeper_clients():
+            client.stale_since = None
+            client.trouble_ends()

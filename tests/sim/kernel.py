@@ -1,0 +1,170 @@
+"""What a host's kernel does by itself: the gate's elements, the address, clocks; and how clients find the VIP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from orchestrator.core.errors import GateRefused, StepFailed
+from tests.sim.network import Network
+from tests.sim.strands import Time
+
+NEVER = float("-inf")
+ADDRESS_LATE_S = 0.3
+
+
+class Clock:
+    """Clock (see the port) of one host: its rate is wrong, and its two readings differ a little."""
+
+    def __init__(self, time: Time, rng: Random) -> None:
+        self._time = time
+        self._start = rng.uniform(1_000, 100_000)
+        rate = 1 + rng.uniform(-200e-6, 200e-6)
+        between = rng.uniform(0, 50e-6)
+        self._fast, self._slow = rate + between, rate - between
+
+    def holder_now(self) -> float:
+        return self._start + self._time.now * self._fast
+
+    def waiter_now(self) -> float:
+        return self._start + self._time.now * self._slow
+
+    def wall_s(self) -> float:
+        return 1.7e9 + self._time.now
+
+
+class Kernel:
+    """Gate and address of one host; both end with the host's power."""
+
+    def __init__(self, time: Time, network: Network, rng: Random, node: str) -> None:
+        self.time, self.network, self.rng, self.node = time, network, rng, node
+        self.slew = 1 + rng.uniform(-0.1, 0.1)  # of kernel timers
+        self.powered = True
+        self.rules = True
+        self.lease_until = self.permit_until = NEVER
+        self._address_until = NEVER
+        self.opened: Callable[[Kernel], None] = lambda kernel: None
+        self.announced: Callable[[Kernel], None] = lambda kernel: None
+        self.refused = 0
+
+    def power_off(self) -> None:
+        self.powered = False
+        self.lease_until = self.permit_until = self._address_until = NEVER
+
+    @property
+    def is_open(self) -> bool:
+        """Whether traffic of the VIP passes: without rules it always does."""
+        return self.powered and (self.time.now < self.lease_until or not self.rules)
+
+    @property
+    def has_address(self) -> bool:
+        return self.powered and self.time.now < self._address_until
+
+    @property
+    def answers(self) -> bool:
+        return self.is_open and self.has_address
+
+    def add_address(self, lifetime_s: float) -> None:
+        self._address_until = self.time.now + lifetime_s + ADDRESS_LATE_S * self.rng.random()
+
+    def drop_address(self) -> None:
+        self._address_until = NEVER
+
+
+class SimGate:
+    """Gate (see the port) of one kernel; each call is a place where its thread may lose the processor."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel, self._time = kernel, kernel.time
+
+    def _act(self) -> None:
+        if self._time.strand is not None:
+            self._time.strand.boundary()
+
+    def load(self) -> None:
+        self._act()
+        self._kernel.rules = True
+        self._kernel.lease_until = self._kernel.permit_until = NEVER
+
+    def intact(self) -> bool:
+        return self._kernel.rules
+
+    def is_open(self) -> bool:
+        return self._time.now < self._kernel.lease_until
+
+    def arm(self, ttl_s: float) -> None:
+        self._act()
+        self._kernel.permit_until = self._time.now + ttl_s * self._kernel.slew
+
+    def open(self, ttl_s: float) -> None:
+        self._act()
+        kernel = self._kernel
+        if self._time.now >= kernel.permit_until:
+            kernel.refused += 1
+            raise GateRefused("the permit has expired")
+        kernel.permit_until = NEVER
+        kernel.lease_until = self._time.now + ttl_s * kernel.slew
+        kernel.opened(kernel)
+
+    def renew(self, ttl_s: float) -> None:
+        self._act()
+        kernel = self._kernel
+        if self._time.now >= kernel.lease_until:
+            kernel.refused += 1
+            raise GateRefused("the lease element has expired")
+        kernel.lease_until = self._time.now + ttl_s * kernel.slew
+
+    def shut(self) -> None:
+        self._act()
+        self._kernel.lease_until = self._kernel.permit_until = NEVER
+
+
+class SimVip:
+    """VirtualIp (see the port). Sockets are not modelled one by one: who waits for an answer loses it."""
+
+    def __init__(self, kernel: Kernel, other: Callable[[], Kernel]) -> None:
+        self._kernel, self._other, self._time = kernel, other, kernel.time
+        self._foreign: str | None = None
+
+    def _act(self) -> None:
+        if self._time.strand is not None:
+            self._time.strand.boundary()
+
+    def present(self) -> bool:
+        return self._kernel.has_address
+
+    def probe(self) -> None:
+        self._act()
+        self._foreign = self._answer()
+
+    def _answer(self) -> str | None:
+        other, network = self._other(), self._kernel.network
+        heard = other.powered and network.both(self._kernel.node, other.node)
+        return other.node if heard and other.answers else None
+
+    def foreign_mac(self) -> str | None:
+        found, self._foreign = self._foreign, None
+        return found
+
+    def claimed_by(self, wait_s: float) -> str | None:
+        assert self._time.strand is not None
+        self._time.strand.sleep(wait_s)
+        return self._answer()
+
+    def add(self, lifetime_s: int) -> None:
+        self._act()
+        self._kernel.add_address(lifetime_s)
+
+    def drop(self) -> None:
+        self._act()
+        self._kernel.drop_address()
+
+    def reset_clients(self) -> None:
+        self._act()
+
+    def announce(self) -> None:
+        self._act()
+        if not self._kernel.has_address:
+            raise StepFailed("no address to announce")
+        if self._kernel.is_open:
+            self._kernel.announced(self._kernel)

@@ -1,0 +1,310 @@
+"""One mysqld and its disk: binary log, GTIDs, semi-sync source, crash and recovery. Statements are in database.py."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.sim.network import Network
+from tests.sim.strands import Time
+
+if TYPE_CHECKING:
+    from tests.sim.replication import Receiver, Stream
+
+Call = Callable[[], None]
+
+
+class Txn(NamedTuple):
+    """One transaction: a unique value under its GTID. Heartbeats have a negative value."""
+
+    uuid: str
+    number: int
+    value: int
+
+
+class Numbers:
+    """A GTID set that grows by single numbers, mostly the next one; its text is kept while it does not change."""
+
+    __slots__ = ("_intervals", "_text")
+
+    def __init__(self) -> None:
+        self._intervals: dict[str, list[list[int]]] = {}  # per server: [first, last], sorted, not adjacent
+        self._text: str | None = ""
+
+    def add(self, uuid: str, number: int) -> None:
+        intervals = self._intervals.setdefault(uuid, [])
+        if intervals and number == intervals[-1][1] + 1:
+            intervals[-1][1] = number
+        elif self.has(uuid, number):
+            return
+        else:
+            intervals.append([number, number])
+            intervals.sort()
+            merged = intervals[:1]
+            for first, last in intervals[1:]:
+                if first <= merged[-1][1] + 1:
+                    merged[-1][1] = max(merged[-1][1], last)
+                else:
+                    merged.append([first, last])
+            self._intervals[uuid] = merged
+        self._text = None
+
+    def has(self, uuid: str, number: int) -> bool:
+        for first, last in reversed(self._intervals.get(uuid, ())):
+            if number >= first:
+                return number <= last
+        return False
+
+    def first_free(self, uuid: str) -> int:
+        intervals = self._intervals.get(uuid)
+        return intervals[0][1] + 1 if intervals and intervals[0][0] == 1 else 1
+
+    def text(self) -> str:
+        if self._text is None:
+            parts = []
+            for uuid in sorted(self._intervals):
+                spelled = [f"{first}-{last}" if last > first else str(first) for first, last in self._intervals[uuid]]
+                parts.append(":".join([uuid, *spelled]))
+            self._text = ",".join(parts)
+        return self._text
+
+
+@dataclass(slots=True)
+class Commit:
+    """A transaction on its way through the commit of one server."""
+
+    index: int  # in the binary log
+    txn: Txn
+    waits: bool  # for the standby's acknowledgement
+    done: Callable[[str, Commit], None] | None  # ok, or lost with the server
+
+
+@dataclass
+class Disk:
+    """What survives a crash of mysqld and of its host."""
+
+    binlog: list[Txn] = field(default_factory=list)
+    executed: Numbers = field(default_factory=Numbers)
+    received: Numbers = field(default_factory=Numbers)
+    relay: deque[Txn] = field(default_factory=deque)  # received and not applied
+    source: str | None = None  # the node that the channel names
+    started: int = 0  # how often mysqld was started on it
+
+
+class Server:
+    """The process of one node. What waits is told by calls; no strand runs in here."""
+
+    def __init__(self, time: Time, network: Network, rng: Random, node: str, uuid: str) -> None:
+        self.time, self.network, self.rng = time, network, rng
+        self.node, self.uuid = node, uuid
+        self.disk = Disk()
+        self.state = "none"  # starting, running, exiting
+        self.life: str | None = None
+        self.boot = 0
+        self.frozen = False
+        self.frozen_at = 0.0
+        self.since = 0.0  # of this life
+        self.answering_since: float | None = None
+        self.receiver: Receiver
+        self.peer: Server
+        self.streams: list[Stream] = []  # to replicas, as this end believes
+        self.when_exiting: list[Call] = []
+        self.acknowledged: Callable[[Server, Commit], None] = lambda server, commit: None
+        self.start_s, self.apply_s = 0.5, 0.002
+        self.late: list[Call] = []  # statements whose caller has gone, still to take effect
+        self._unfrozen: list[Call] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self.offline = self.read_only = self.super_read_only = True
+        self.source_on, self.waits_for_ever = False, True
+        self.no_tx = 0
+        self.acked = -1
+        self.pipeline: deque[Commit] = deque()
+        self.locked_until = 0.0  # by a client: no statement that needs the global lock goes through
+        self.arrivals = 0
+        self.late.clear()
+        self._unfrozen.clear()
+
+    # --- process
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    @property
+    def alive(self) -> bool:
+        return self.state in ("starting", "running")
+
+    @property
+    def answers(self) -> bool:
+        return self.state == "running" and not self.frozen
+
+    def start(self) -> None:
+        """Fenced, as its options say; recovery commits whatever the binary log holds."""
+        if self.alive:
+            return
+        self.disk.started += 1
+        self.state, self.frozen, self.since = "starting", False, self.time.now
+        self.life = life = f"boot{self.boot}/{1000 + self.disk.started}/{self.disk.started}"
+        self._reset()
+        self.receiver.forget()
+        self.time.after(self.start_s * (0.5 + self.rng.random()), lambda: self.life == life and self._recovered())
+
+    def _recovered(self) -> None:
+        if self.state != "starting":
+            return
+        if self.frozen:
+            self._unfrozen.append(self._recovered)
+            return
+        for txn in self.disk.binlog:
+            self.disk.executed.add(txn.uuid, txn.number)
+        self.disk.relay.clear()  # relay_log_recovery
+        kept = Numbers()
+        for txn in self.disk.binlog:
+            if self.disk.received.has(txn.uuid, txn.number):
+                kept.add(txn.uuid, txn.number)
+        self.disk.received = kept
+        self.acked = len(self.disk.binlog) - 1
+        self.state, self.answering_since = "running", self.time.now
+
+    def kill(self) -> None:
+        """SIGKILL, or a crash: nothing more is committed; the process is gone a little later."""
+        if not self.alive:
+            return
+        life = self.life
+        self.state, self.frozen = "exiting", False
+        pipeline, self.pipeline = self.pipeline, deque()
+        for commit in pipeline:
+            if commit.done is not None:
+                commit.done("lost", commit)
+        self.late.clear()
+        self._unfrozen.clear()
+        for stream in list(self.streams):
+            stream.source_died()
+        self.receiver.forget()
+        for told in self.when_exiting:
+            told()
+        self.time.after(0.06 + 0.07 * self.rng.random(), lambda: self.life == life and self._gone())
+
+    def _gone(self) -> None:
+        if self.state == "exiting":
+            self.state, self.life = "none", None
+
+    def vanish(self) -> None:
+        """With its host: nobody is told anything."""
+        self.kill()
+        self.state, self.life = "none", None
+
+    def freeze(self) -> None:
+        if self.alive and not self.frozen:
+            self.frozen, self.frozen_at = True, self.time.now
+
+    def thaw(self) -> None:
+        if not self.frozen:
+            return
+        self.frozen = False
+        waiting, self._unfrozen = self._unfrozen, []
+        for call in waiting:
+            call()
+        for stream in list(self.streams):
+            stream.pump()
+        self.receiver.tick()
+
+    def once_unfrozen(self, call: Call) -> None:
+        if self.frozen:
+            self._unfrozen.append(call)
+        else:
+            call()
+
+    # --- writing
+
+    @property
+    def writable(self) -> bool:
+        return not (self.offline or self.read_only or self.super_read_only)
+
+    def commit(self, value: int, done: Callable[[str, Commit], None] | None) -> bool:
+        """A write of a client or of the heartbeat; False if the server refuses it."""
+        if self.read_only or self.super_read_only:
+            return False
+        number = self.disk.executed.first_free(self.uuid)
+        for waiting in self.pipeline:
+            if waiting.txn.uuid == self.uuid:
+                number = max(number, waiting.txn.number + 1)
+        while self.disk.executed.has(self.uuid, number):
+            number += 1
+        self.log(Txn(self.uuid, number, value), done)
+        return True
+
+    def log(self, txn: Txn, done: Callable[[str, Commit], None] | None) -> None:
+        """Into the binary log, synced; from here on replicas see it and recovery commits it."""
+        self.disk.binlog.append(txn)
+        index = len(self.disk.binlog) - 1
+        self.pipeline.append(Commit(index, txn, self.source_on and self.waits_for_ever, done))
+        for stream in self.streams:
+            stream.pump()
+        self.advance()
+
+    def advance(self) -> None:
+        """Engine commits, in the order of the binary log, as far as acknowledgements allow."""
+        while self.pipeline:
+            commit = self.pipeline[0]
+            if commit.waits and commit.index > self.acked:
+                return
+            self.pipeline.popleft()
+            self.disk.executed.add(commit.txn.uuid, commit.txn.number)
+            if commit.done is not None:
+                commit.done("ok", commit)
+
+    def ack(self, index: int) -> None:
+        if index > self.acked and self.alive:
+            self.acked = index
+            self.advance()
+
+    def waiting(self) -> int:
+        return sum(commit.waits and commit.index > self.acked for commit in self.pipeline)
+
+    def switch_source(self, on: bool) -> None:
+        """OFF acknowledges whatever waits."""
+        self.source_on = on
+        if not on:
+            for commit in self.pipeline:
+                if commit.waits and commit.index > self.acked:
+                    commit.waits = False
+                    self.no_tx += 1
+            self.advance()
+
+    def set_offline(self, on: bool) -> None:
+        """Ends the sessions of ordinary accounts, the dump to a replica among them."""
+        self.offline = on
+        if on:
+            for stream in list(self.streams):
+                stream.source_died()
+
+    # --- binary log of a dead server
+
+    def tail_without(self, held: Callable[[Txn], bool]) -> int:
+        """How many transactions at the end of the binary log are not in that set, none after them that is."""
+        binlog = self.disk.binlog
+        first = next((i for i, txn in enumerate(binlog) if not held(txn)), len(binlog))
+        return len(binlog) - first
+
+    def cut(self, count: int) -> tuple[Txn, ...]:
+        if not count:
+            return ()
+        tail = tuple(self.disk.binlog[-count:])
+        del self.disk.binlog[-count:]
+        return tail
+
+
+def values(server: Server) -> set[int]:
+    """Every value that is committed in the engine."""
+    executed = server.disk.executed
+    return {txn.value for txn in server.disk.binlog if executed.has(txn.uuid, txn.number)}
+
+
+def subset(txns: Iterable[Txn], numbers: Numbers) -> bool:
+    return all(numbers.has(txn.uuid, txn.number) for txn in txns)

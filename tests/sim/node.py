@@ -1,0 +1,131 @@
+"""One node of the pair: its host, its mysqld, and the agent process with the product's own loops."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from agents.executor import Executor
+from agents.lease import LeaseKeeper
+from agents.loop import Agent
+from agents.server import Server
+from agents.steps import Source, Steps
+from orchestrator.coordination.paths import Paths
+from orchestrator.core.model import HostFacts, NodeName
+from tests.sim.database import SimDatabase
+from tests.sim.health import SimHealth, SimMemory, SimSupervisor, capture
+from tests.sim.kernel import Clock, Kernel, SimGate, SimVip
+from tests.sim.mirror import SimMirror
+from tests.sim.mysqld import Server as Mysqld
+from tests.sim.strands import Event, Process, Strand
+from tests.sim.zookeeper import Client
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+WATCH_S = 0.001  # from the death of mysqld until the process watch tells the keeper
+
+
+class Node:
+    """What has the name db-a or db-b, over all its lives."""
+
+    def __init__(self, world: World, name: NodeName, uuid: str) -> None:
+        self.world, self.name = world, name
+        self.kernel = Kernel(world.time, world.network, world.rng(f"kernel-{name}"), name)
+        self.server = Mysqld(world.time, world.network, world.rng(f"mysqld-{name}"), name, uuid)
+        self.server.start_s, self.server.apply_s = world.swarm.start_s, world.swarm.apply_s
+        self.server.when_exiting.append(self._mysqld_exits)
+        self.clock = Clock(world.time, world.rng(f"clock-{name}"))
+        self.memory = SimMemory()
+        self.process: Process | None = None
+        self.keeper: LeaseKeeper | None = None
+        self.client: Client | None = None
+        self._mirror: SimMirror | None = None
+        self._lives = 0
+
+    @property
+    def peer(self) -> Node:
+        return next(node for node in self.world.nodes.values() if node is not self)
+
+    def incarnation(self) -> str:
+        return f"{self.server.uuid}/{self.server.life}/{self.memory.relay_counter()}"
+
+    def start_agent(self) -> None:
+        world, name, peer = self.world, self.name, self.peer.name
+        if self.process is not None or not self.kernel.powered:
+            return
+        self._lives += 1
+        rng = world.rng(f"agent-{name}-{self._lives}")
+        process = self.process = Process(world.time, f"agent-{name}")
+        policy, paths, clock = world.swarm.policy, world.paths, self.clock
+        gate, keeper_vip = SimGate(self.kernel), SimVip(self.kernel, lambda: self.peer.kernel)
+        if not gate.intact():
+            keeper_vip.drop()
+            gate.load()
+        client = self.client = Client(
+            world.time, world.network, world.store, name, process, clock, rng,
+            stall_s=min(0.5, policy.timing.authorised_s / 2), lag_s=world.swarm.follower_lag_s,
+        )  # fmt: skip
+        news = Event()
+        self._mirror = SimMirror(
+            world.time, client, clock, rng,
+            [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer)], wake=news.set,
+            late_s=world.swarm.mirror_late_s, lost=world.swarm.watch_lost,
+        )  # fmt: skip
+        keeper = self.keeper = LeaseKeeper(
+            paths.lease(name), f"{name}/{self._lives}", client, gate, keeper_vip, clock, policy.timing,
+            address_lifetime_s=policy.address_lifetime_s, changed=news.set,
+        )  # fmt: skip
+        self._threads(process, client, clock, keeper, news, rng, paths)
+
+    def _threads(
+        self, process: Process, client: Client, clock: Clock, keeper: LeaseKeeper, news: Event, rng: Random,
+        paths: Paths,
+    ) -> None:  # fmt: skip
+        world, name, policy = self.world, self.name, self.world.swarm.policy
+        vip, supervisor = SimVip(self.kernel, lambda: self.peer.kernel), SimSupervisor(self.server)
+        database = SimDatabase(self.server, rng, world.swarm.slow_statement)
+        steps = Steps(
+            name, paths, client, keeper, vip, supervisor, database, self.memory,
+            Source(self.peer.name, 3306, "kembar_repl", "", None), clock, policy.address_lifetime_s,
+            lambda index, epoch, primary, own: capture(self.server, index, epoch, primary, own),
+        )  # fmt: skip
+        health = SimHealth(self.server, clock, process, rng, hang_s=policy.hang_s)
+        agent = Agent(
+            name, self.peer.name, self.peer.name, paths, clock, client, self._mirror, keeper, vip,
+            Server(database, supervisor, self.memory, clock, lambda: ()), health, self.memory, steps,
+            Executor(steps, clock), lambda facts: HostFacts(), news,
+        )  # fmt: skip
+        for title, run in (("keeper", keeper.run), ("tick", agent.run)):
+            world.pausing(process.spawn(title, run), rng)
+
+    def kill_agent(self) -> None:
+        if self.process is None:
+            return
+        self.process.kill()
+        assert self.client is not None and self._mirror is not None
+        self._mirror.close()
+        self.client.close()
+        self.process = self.keeper = None
+
+    def lose_power(self) -> None:
+        self.kill_agent()
+        self.kernel.power_off()
+        self.server.vanish()
+
+    def boot(self) -> None:
+        """Gate rules come before everything else; the agent starts mysqld."""
+        if self.kernel.powered:
+            return
+        self.kernel.powered = self.kernel.rules = True
+        self.server.boot += 1
+        self.start_agent()
+
+    def strands(self) -> list[Strand]:
+        return self.process._strands if self.process else []
+
+    def _mysqld_exits(self) -> None:
+        process, keeper = self.process, self.keeper
+        if process is not None and keeper is not None:
+            tell = lambda: keeper.exited(self.clock.holder_now())  # noqa: E731
+            self.world.time.after(WATCH_S, lambda: process.do(tell))

@@ -1,0 +1,220 @@
+"""One simulated pair with everything around it, from a seed: built, stormed at, and left in peace to recover."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from functools import lru_cache
+from types import SimpleNamespace
+
+import agents.lease
+import orchestrator.coordination.election
+import orchestrator.coordination.records
+import orchestrator.loop
+import orchestrator.recorder
+from orchestrator.coordination.layout import first_record
+from orchestrator.coordination.paths import Paths
+from orchestrator.core import wire
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.history import Recent
+from orchestrator.core.model import Lease, NodeName, Report, Sync
+from orchestrator.core.requests import Pause
+from orchestrator.core.wire import encode
+from tests.sim import strands
+from tests.sim.checkers import Checker
+from tests.sim.clients import Client, Meter
+from tests.sim.faults import Injector, plan
+from tests.sim.kernel import Kernel
+from tests.sim.network import Network
+from tests.sim.node import Node
+from tests.sim.orchestrators import Deciding
+from tests.sim.strands import Strand, Time
+from tests.sim.swarm import Swarm
+from tests.sim.zookeeper import Client as ZooKeeperClient
+from tests.sim.zookeeper import Store
+
+DB_A, DB_B = NodeName("db-a"), NodeName("db-b")
+UUIDS = {DB_A: "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", DB_B: "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"}
+QUIET_S = 60.0  # by then a pair without trouble must be healthy again
+PAUSES = ((0.01, 0.3), (0.3, 1.5), (1.5, 4.0))
+
+
+@dataclass
+class Result:
+    seed: int
+    simulated_s: float = 0.0
+    faults: dict[str, int] = field(default_factory=dict)
+    rules: dict[str, int] = field(default_factory=dict)
+    violation: str = ""
+    diverged: str = ""
+    recovered_s: float = 0.0
+    tried: int = 0
+    ok: int = 0
+    trace: list[tuple[float, str]] = field(default_factory=list)
+
+
+class World:
+    def __init__(self, swarm: Swarm) -> None:
+        self.swarm, self.seed = swarm, swarm.seed
+        self.time = Time()
+        strands.running_in(self.time)
+        self.trace: list[tuple[float, str]] = []
+        self.calm = False
+        self.ends_at = swarm.storm_s + 2 * QUIET_S
+        self.paths, self.pair = Paths("sim"), (DB_A, DB_B)
+        self.network = Network(self.time, self.rng("network"), swarm.latency_s)
+        self.store = Store(self.time)
+        self.meter, self.checker = Meter(), Checker(self)
+        self.store.written.append(self.checker.written)
+        self._provision()
+        self.nodes = {name: Node(self, name, UUIDS[name]) for name in self.pair}
+        for node in self.nodes.values():
+            node.server.peer = node.peer.server
+            node.kernel.opened = self.checker.gate_opened
+            node.kernel.announced = self._announced
+            strands_of_server(self, node)
+        hosts = ["o1", "o2", str(DB_A)]
+        rng = self.rng("hosts")
+        self.deciding = {}
+        for number in range(swarm.orchestrators):
+            host = hosts[number] if rng.random() < 0.8 else str(rng.choice(self.pair))
+            name = host if host in self.pair else f"o{number + 1}"
+            self.deciding.setdefault(name, Deciding(self, name, host))
+        self.clients = [Client(self, f"client{n}", self.rng(f"client{n}")) for n in range(swarm.clients)]
+        self.injector = Injector(self)
+
+    def rng(self, purpose: str) -> Random:
+        return Random(f"{self.seed}-{purpose}")
+
+    def note(self, text: str) -> None:
+        self.trace.append((self.time.now, text))
+
+    def zookeeper_clients(self) -> list[ZooKeeperClient]:
+        found = [node.client for node in self.nodes.values() if node.process]
+        found += [one._client for one in self.deciding.values() if one.process]
+        return [client for client in found if client is not None]
+
+    def pausing(self, strand: Strand, rng: Random) -> Strand:
+        """Let it lose the processor at some of its boundaries, if this seed does that to threads of its kind."""
+        every = self.swarm.pause_every
+        if every and strand.name in self.swarm.pause_kinds:
+
+            def pauses(strand: Strand) -> float:
+                strand.until_pause = int(rng.expovariate(1 / every)) + 1
+                return 0.0 if self.calm else rng.uniform(*rng.choice(PAUSES))
+
+            strand.until_pause = int(rng.expovariate(1 / every)) + 1
+            strand.pauses = pauses
+        return strand
+
+    def run(self) -> Result:
+        """The storm, then the quiet ending."""
+        result = Result(self.seed, trace=self.trace)
+        for node in self.nodes.values():
+            node.start_agent()
+        for one in self.deciding.values():
+            one.start()
+        self.injector.schedule(plan(self.swarm))
+        try:
+            self.time.run(self.swarm.storm_s)
+            self.calm = True
+            self.time.at(self.time.now, self.injector.heal)
+            self._become_healthy(result)
+        except Exception as error:
+            result.violation = f"{type(error).__name__}: {error}"
+            self.note(result.violation)
+        result.simulated_s = self.time.now
+        result.faults, result.rules = self.injector.injected, self.checker.rules
+        result.tried, result.ok = self.meter.tried, len(self.meter.ok)
+        self._end()
+        return result
+
+    def _become_healthy(self, result: Result) -> None:
+        quiet_since = self.time.now
+        while True:
+            self.time.run(self.time.now + 1.0)
+            why = self.checker.healthy()
+            if not why:
+                break
+            if self.time.now - quiet_since > QUIET_S + 10 * self.swarm.start_s:
+                result.diverged = self.checker.errant()
+                if not result.diverged:
+                    self.checker.fail(f"not healthy {self.time.now - quiet_since:.0f} s after the last fault: {why}")
+                break
+        result.recovered_s = self.time.now - quiet_since
+        self.checker.final()
+
+    def _end(self) -> None:
+        for node in self.nodes.values():
+            node.kill_agent()
+        for one in self.deciding.values():
+            one.kill()
+
+    def _provision(self) -> None:
+        paths, put = self.paths, self.store.put
+        timing = self.swarm.policy.timing
+        put(paths.desired, encode(first_record(DB_A)))
+        put(paths.leader, b"")
+        put(paths.policy, encode(self.swarm.policy))
+        put(paths.pause, encode(Pause()))
+        put(paths.recent, encode(Recent()))
+        for node in self.pair:
+            put(paths.lease(node), encode(Lease(timing=timing)))
+            put(paths.sync(node), encode(Sync()))
+            put(paths.report(node), encode(Report(node)))
+
+    def _announced(self, kernel: Kernel) -> None:
+        node = self.nodes[kernel.node]
+        for client in self.clients:
+            heard = self.network.up(node.name, client.name) and client._rng.random() >= self.swarm.announce_lost
+            if heard:
+                client.hear(node)
+
+
+def strands_of_server(world: World, node: Node) -> None:
+    """Tell the checker of what happens in a server."""
+    server, receiver = node.server, None
+    from tests.sim.replication import Receiver
+
+    receiver = Receiver(server)
+    start = receiver.start
+
+    def started() -> None:
+        world.checker.receiver_started(server)
+        start()
+
+    receiver.start = started  # type: ignore[method-assign]
+
+
+@contextmanager
+def virtual_time() -> Iterator[None]:
+    """The product's loops wait in virtual time: their events, futures and queues are ours meanwhile."""
+    threading = SimpleNamespace(Event=strands.Event)
+    places = [
+        (agents.lease, "threading", threading),
+        (agents.lease, "Future", strands.Future),
+        (orchestrator.loop, "threading", threading),
+        (orchestrator.coordination.election, "threading", threading),
+        (orchestrator.recorder, "queue", SimpleNamespace(SimpleQueue=strands.Queue)),
+        # Pure functions of immutable arguments, asked the same again and again by everybody.
+        (GtidSet, "parse", lru_cache(2048)(GtidSet.parse)),
+        (orchestrator.coordination.records, "decode", lru_cache(2048)(wire.decode)),
+    ]
+    before = [module.__dict__[name] for module, name, _ in places]
+    logging.disable(logging.CRITICAL)
+    for module, name, ours in places:
+        setattr(module, name, ours)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        for (module, name, _), theirs in zip(places, before, strict=True):
+            setattr(module, name, theirs)
+
+
+def play(seed: int, storm_s: float = 120.0, dropped: frozenset[int] = frozenset()) -> Result:
+    with virtual_time():
+        return World(Swarm.draw(seed, storm_s, dropped)).run()
