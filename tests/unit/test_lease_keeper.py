@@ -277,6 +277,31 @@ def test_a_lost_answer_is_read_back_and_never_repeated(happened):
     assert host.gate.is_open()
 
 
+def in_doubt(*, happened: bool) -> Host:
+    """Serving, with a renewal whose answer was lost."""
+    host = serving()
+    host.coordinator.slow = True
+    host.step(H)
+    host.coordinator.lose(happened=happened)
+    return host
+
+
+def test_a_revoke_over_a_renewal_whose_answer_was_lost_is_a_revoke():
+    """It keeps owner and number of the lease that it takes."""
+    host = in_doubt(happened=True)
+    host.revoke()
+    host.step(H)
+    assert host.keeper.power().lease.state is LeaseState.REVOKED
+    assert not host.gate.is_open() and not host.keeper.may_act()
+
+
+def test_anothers_write_with_the_number_of_ours_is_anothers():
+    host = in_doubt(happened=False)
+    host.coordinator.put(PATH, replace(host.stored, owner="db-a/o2", n=host.stored.n + 1))
+    host.step(H)
+    assert not host.gate.is_open() and not host.keeper.may_act()
+
+
 def test_a_read_older_than_what_is_known_says_nothing():
     host = serving()
     host.run(0.3)
@@ -628,6 +653,15 @@ def test_shorter_timings_are_used_before_they_are_written():
     assert host.stored.timing == FAST.timing and host.gate.ttls[-1] == FAST.timing.gate_ttl_s
     longer = [op.data for ops in host.coordinator.writes for op in ops if isinstance(op, SetData)]
     assert longer  # the record shrank only after the first renewal under the shorter ones was acknowledged
+
+
+def test_a_lease_taken_while_timings_shrink_claims_those_in_use():
+    host = Host()
+    host.keeper.follow(FAST.timing)
+    host.take()
+    assert host.coordinator.get(Lease, PATH).timing.authorised_s == A
+    sent = [decode(Lease, op.data).timing for ops in host.coordinator.writes for op in ops if isinstance(op, SetData)]
+    assert sent[0].gate_ttl_s == TTL
 
 
 def test_the_lease_never_claims_less_than_what_is_used():
