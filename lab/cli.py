@@ -22,6 +22,7 @@ from orchestrator.core.errors import KembarError
 
 Arguments = ParamSpec("Arguments")
 OVERHEAD = "overhead"
+RUNS, PAIRS = 10, 6
 
 
 def say(line: str) -> None:
@@ -144,19 +145,19 @@ def heal() -> None:
 
 @command.command(name="bench")
 @click.argument("name", type=click.Choice([*BENCHES, OVERHEAD]))
-@click.option("--runs", default=10, show_default=True)
+@click.option("--runs", type=click.IntRange(1), help="Default 10; of overhead 6, each a stretch with and one without.")
 @profile_option
 @output_option
 @reports_trouble
-def bench_(name: str, runs: int, profile: str, output: str) -> None:
+def bench_(name: str, runs: int | None, profile: str, output: str) -> None:
     """Measure one fault, or the overhead, in a lab of its own: one JSON object as the last line with -o json."""
     lab = f"bench_{name.replace('-', '_')}"
     enter(lab, create=True, keep=False)
     found: dict[str, Any]
     if name == OVERHEAD:
-        found = overhead.run(Stand(lab), runs, profile, say)
+        found = overhead.run(Stand(lab), runs or PAIRS, profile, say)
     else:
-        found = bench.run(Stand(lab), name, runs, profile, say)
+        found = bench.run(Stand(lab), name, runs or RUNS, profile, say)
     click.echo(json.dumps(found, indent=None if output == "json" else 1))
     if any(found.get(key) for key in ("lost", "duplicates", "two_answerers")):
         sys.exit(1)

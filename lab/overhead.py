@@ -28,7 +28,7 @@ from lab.stand import QUORUM_S, Say, Stand, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import Refused, StepFailed
 
-SEGMENT_S = 4.0
+SEGMENT_S = 3.0
 WARM_S = 3.0
 IDLE_S = 5.0
 SAMPLES = 300
@@ -60,8 +60,21 @@ class Rates:
 
 
 def run(stand: Stand, runs: int, profile: str, say: Say) -> dict[str, Any]:
-    """Bring the lab up, measure `runs` pairs of segments, take it down: one JSON object. Raises KembarError."""
-    facts = stand.up(profile, say, port=0)
+    """Measure in a lab as it is, then with ZooKeeper's disks apart: one JSON object. Raises KembarError.
+
+    `runs` pairs of segments each. The first lab has one disk for two mysqlds and three ZooKeeper servers, all of which
+    wait for their own syncs; the profile `fast` is for ZooKeeper on a disk of its own.
+    """
+    found = _measure(stand, runs, profile, say, apart=False)
+    say("again, with ZooKeeper's data apart from the disk of the two mysqlds")
+    apart = _measure(stand, runs, profile, say, apart=True)
+    found["zookeeper_apart"] = {key: apart[key] for key in ("commit_ratio", "commits_per_s", "segments")}
+    return found
+
+
+def _measure(stand: Stand, runs: int, profile: str, say: Say, *, apart: bool) -> dict[str, Any]:
+    """Bring the lab up, measure, take it down."""
+    facts = stand.up(profile, say, port=0, zookeeper_apart=apart)
     try:
         shown = stand.snapshot()
         if shown is None:

@@ -45,13 +45,15 @@ class Stand:
         self.name = name
         self.topology = lab_topology()
         self.files = Files(state_home() / name, self.topology)
+        self._memory = Path(f"/dev/shm/kembar-{os.getuid()}-{name}")  # noqa: S108 - a disk that no other server uses
 
     # up and down
 
-    def up(self, profile: str, say: Say, *, port: int = PORT) -> Facts:
+    def up(self, profile: str, say: Say, *, port: int = PORT, zookeeper_apart: bool = False) -> Facts:
         """Everything started and the pair certified. Raises Refused (something is missing) or StepFailed.
 
-        `port` 0, or one that is taken, is replaced by a free one.
+        `port` 0, or one that is taken, is replaced by a free one. `zookeeper_apart` keeps ZooKeeper's data in memory,
+        as if each server had a disk of its own: in a lab three of them share the one that both mysqlds wait for.
         """
         if self.files.read_facts() is not None or namespaces.existing(self.name):
             raise Refused(f"lab {self.name} stands already: kembar lab status, or kembar lab down")
@@ -70,6 +72,8 @@ class Stand:
         )
         self.files.root.mkdir(parents=True, exist_ok=True)
         self.files.write_facts(facts)
+        if zookeeper_apart:
+            self._put_zookeeper_apart()
         say(f"MySQL {mysqld.version}, ZooKeeper {java.version}, profile {profile}")
         namespaces.up(self.topology, self.name)
         with ThreadPoolExecutor() as pool:
@@ -99,6 +103,7 @@ class Stand:
             ended = processes.end_all(self.files.root, pid_files)
         namespaces.down(self.name)
         shutil.rmtree(self.files.root, ignore_errors=True)
+        shutil.rmtree(self._memory, ignore_errors=True)
         return ended
 
     def facts(self) -> Facts:
@@ -149,6 +154,13 @@ class Stand:
     def _initialise(self, facts: Facts) -> None:
         datadirs = [self.files.instance(node).datadir for node in self.topology.pair]
         initialise(find_mysqld(), datadirs, facts.passwords, self.topology.cluster)
+
+    def _put_zookeeper_apart(self) -> None:
+        for node in self.topology.members("zookeeper"):
+            place, link = self._memory / node.name, self.files.zookeeper(node) / "data"
+            place.mkdir(mode=0o700, parents=True)
+            link.parent.mkdir(parents=True)
+            link.symlink_to(place)
 
     def _wait_quorum(self) -> None:
         wait_for(
