@@ -125,6 +125,8 @@ def _hold(lab: str, port: int) -> tuple[Process, int]:
             child.wait()
             why = " ".join(log.read_text(errors="replace").split())[-200:]
             log.unlink()
+            with suppress(OSError):
+                log.parent.rmdir()
             command = " ".join(_self())
             raise Refused(f"no user namespaces for ordinary users here ({why}): run it as root: sudo {command}")
     log.unlink()
