@@ -195,8 +195,12 @@ class Steps:
         return self._sync.state is SyncState.RELAXED and self._sync.epoch == order.goal.epoch
 
     def _certify(self, order: Order) -> None:
-        """The set is read after semi-sync is ON, and a commit must have returned after that."""
+        """The set is read after semi-sync is ON, and a commit must have returned after that.
+
+        What is counted against it later is read before that commit: one that goes by itself meanwhile is seen.
+        """
         self._database.semisync.require_ack()
+        no_tx = self._database.facts().no_tx
         executed = self._database.executed()
         self.heartbeat()
         armed = replace(
@@ -204,7 +208,7 @@ class Steps:
             token=secrets.token_hex(8),
             standby=order.standby,
             executed=executed,
-            no_tx=self._database.facts().no_tx,
+            no_tx=no_tx,
         )
         index = self._database.variables(("log_bin_index",))["log_bin_index"]
         self._write_tail(order.goal.epoch, order.incarnation, TailState.ARMED, index)

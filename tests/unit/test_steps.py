@@ -1,0 +1,133 @@
+"""Orders within one action that a lost row would depend on: certification, and records by their version."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from agents.converge import Action
+from agents.steps import Order, Steps
+from orchestrator.coordination.paths import Paths
+from orchestrator.core.errors import StaleWrite, StepFailed
+from orchestrator.core.model import Goal, Mode, Role, Sync, SyncState
+from tests.builders import DB_A, UUID_A
+from tests.fakes import FakeClock, FakeCoordinator
+
+PATHS = Paths("main")
+SYNC, DESIRED = PATHS.sync(DB_A), PATHS.desired
+
+
+class FakeServer:
+    """A primary on which commits go on: each question counts one more, and each lets one go by itself."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.semisync = self
+        self.no_tx = 0
+
+    def require_ack(self) -> None:
+        self.calls.append("require_ack")
+
+    def relax(self) -> None:
+        self.calls.append("relax")
+
+    def executed(self) -> str:
+        self.calls.append("executed")
+        return f"{UUID_A}:1-9"
+
+    def facts(self) -> FakeServer:
+        self.calls.append("no_tx")
+        return self
+
+    def heartbeat(self, *_: object) -> None:
+        self.calls.append("heartbeat")
+        self.no_tx += 1
+
+    def variables(self, names: tuple[str, ...]) -> dict[str, str]:
+        return dict.fromkeys(names, "/data/binlog.index")
+
+
+class FakeMemory:
+    def tail(self) -> None:
+        return None
+
+    def write_tail(self, tail: object) -> None:
+        return None
+
+
+class Hands:
+    def __init__(self) -> None:
+        self.server, self.coordinator = FakeServer(), FakeCoordinator()
+        self.coordinator.put(SYNC, Sync())
+        self.coordinator.put(DESIRED, Sync())
+        nobody = cast(Any, None)
+        self.steps = Steps(
+            DB_A, PATHS, self.coordinator, nobody, nobody, nobody, cast(Any, self.server), cast(Any, FakeMemory()),
+            nobody, FakeClock(), 4, nobody,
+        )  # fmt: skip
+
+    def see(self) -> None:
+        stored = self.coordinator.nodes[SYNC]
+        self.steps.see_sync(self.coordinator.get(Sync, SYNC), stored.version)
+
+    def run(self, action: Action, *, desired_version: int = 0) -> None:
+        goal = Goal(Role.PRIMARY, Mode.ASYNC, 7, 42, DB_A, None, None)
+        self.steps.run(action, Order(goal, desired_version, "db-a/1", standby="db-b/1"))
+
+    @property
+    def stored(self) -> Sync:
+        return self.coordinator.get(Sync, SYNC)
+
+
+def test_the_set_and_the_count_are_read_after_on_and_before_the_commit_that_proves_them():
+    """A commit that was let go between the proof and a later count would never be missed."""
+    hands = Hands()
+    hands.see()
+    hands.run(Action.CERTIFY)
+    calls = hands.server.calls
+    assert calls[0] == "require_ack" and calls[-1] == "heartbeat" and set(calls[1:-1]) == {"executed", "no_tx"}
+    sync = hands.stored
+    assert (sync.state, sync.epoch, sync.incarnation, sync.standby) == (SyncState.ARMED, 7, "db-a/1", "db-b/1")
+    assert sync.executed == f"{UUID_A}:1-9" and sync.no_tx == 0 and sync.token
+
+
+def test_each_certification_has_a_token_of_its_own():
+    hands = Hands()
+    hands.see()
+    tokens = []
+    for _ in range(2):
+        hands.run(Action.CERTIFY)
+        tokens.append(hands.stored.token)
+    assert tokens[0] != tokens[1]
+
+
+@pytest.mark.parametrize("action", [Action.CERTIFY, Action.RECORD_RELAXED, Action.RECORD_DEGRADED, Action.WITHDRAW])
+def test_no_record_is_written_before_one_was_read(action):
+    """ZooKeeper takes -1 for any version."""
+    hands = Hands()
+    with pytest.raises(StepFailed):
+        hands.run(action)
+    assert hands.stored == Sync()
+
+
+@pytest.mark.parametrize("action", [Action.CERTIFY, Action.RECORD_RELAXED, Action.RECORD_DEGRADED, Action.WITHDRAW])
+def test_a_record_that_somebody_else_wrote_is_not_overwritten(action):
+    hands = Hands()
+    hands.see()
+    hands.coordinator.put(SYNC, Sync(token="another"))
+    with pytest.raises(StaleWrite):
+        hands.run(action)
+    assert hands.stored.token == "another"
+
+
+def test_relaxing_is_recorded_under_the_record_that_allows_it():
+    """C5: whichever of promotion and relaxing commits first makes the other fail."""
+    hands = Hands()
+    hands.see()
+    hands.coordinator.put(DESIRED, Sync())
+    with pytest.raises(StaleWrite):
+        hands.run(Action.RECORD_RELAXED)
+    assert hands.stored == Sync()
+    hands.run(Action.RECORD_RELAXED, desired_version=1)
+    assert hands.stored.state is SyncState.RELAXED and "relax" not in hands.server.calls
