@@ -50,16 +50,13 @@ def run(stand: Stand, name: str, runs: int, profile: str, say: Say) -> dict[str,
     """Bring the lab up, strike `runs` times, take it down: one JSON object. KembarError if nothing was measured."""
     bench = BENCHES[name]
     tally = Tally()
-    facts = stand.up(profile, say, port=0)
-    try:
+    with stand.lent(profile, say) as facts:
         zookeeper_ms = zookeeper_write_ms(stand)
         for number in range(runs):
             _strike(stand, bench, number, tally, say)
             if number + 1 < runs:
                 _restore(stand, profile, tally, say)
         return _result(bench, profile, runs, tally, zookeeper_ms, facts.mysql_version)
-    finally:
-        stand.down()
 
 
 def zookeeper_write_ms(stand: Stand) -> float:

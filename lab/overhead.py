@@ -74,8 +74,7 @@ def run(stand: Stand, runs: int, profile: str, say: Say) -> dict[str, Any]:
 
 def _measure(stand: Stand, runs: int, profile: str, say: Say, *, apart: bool) -> dict[str, Any]:
     """Bring the lab up, measure, take it down."""
-    facts = stand.up(profile, say, port=0, zookeeper_apart=apart)
-    try:
+    with stand.lent(profile, say, zookeeper_apart=apart) as facts:
         shown = stand.snapshot()
         if shown is None:
             raise Refused("no orchestrator answers")
@@ -92,8 +91,6 @@ def _measure(stand: Stand, runs: int, profile: str, say: Say, *, apart: bool) ->
         memory = {name: _rss_mb(process) for name, process in watched.items()}
         seen_ms = client.visible_ms(standby)
         return _result(profile, runs, rates, seen_ms, idle, busy, memory, facts.mysql_version)
-    finally:
-        stand.down()
 
 
 class _Client:

@@ -12,8 +12,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,7 @@ class Stand:
         `port` 0, or one that is taken, is replaced by a free one. `zookeeper_apart` keeps ZooKeeper's data in memory,
         as if each server had a disk of its own: in a lab three of them share the one that both mysqlds wait for.
         """
-        if self.files.read_facts() is not None or namespaces.existing(self.name):
-            raise Refused(f"lab {self.name} stands already: kembar lab status, or kembar lab down")
+        self._refuse_a_second()
         if os.geteuid() != 0:
             raise Refused("the lab makes network namespaces: run it as root, or with sudo")
         mysqld, java = find_programs()
@@ -94,6 +94,21 @@ class Stand:
         say(f"agents and orchestrators started, page on {facts.url}")
         self.wait_healthy()
         return facts
+
+    @contextmanager
+    def lent(self, profile: str, say: Say, *, zookeeper_apart: bool = False) -> Iterator[Facts]:
+        """The lab for as long as the block lasts, then down, also if it did not come up. Raises as `up` does."""
+        self._refuse_a_second()  # it is somebody else's, and not to be ended
+        try:
+            yield self.up(profile, say, port=0, zookeeper_apart=zookeeper_apart)
+        finally:
+            self.down()
+
+    def _refuse_a_second(self) -> None:
+        if self.files.read_facts() is not None or namespaces.existing(self.name):
+            raise Refused(
+                f"lab {self.name} stands already: kembar lab status, or KEMBAR_LAB={self.name} kembar lab down"
+            )
 
     def down(self) -> int:
         """End every process, remove every namespace and file of this lab; how many processes there were."""
