@@ -15,7 +15,7 @@ class Action(StrEnum):
     SHUT_GATE = "shut_gate"
     RESET_CLIENTS = "reset_clients"
     SET_OFFLINE = "set_offline"
-    FORCE_READ_ONLY = "force_read_only"  # by SIGKILL if the server will not
+    FORCE_READ_ONLY = "force_read_only"  # offline too; by SIGKILL if the server will not
     SET_READ_ONLY = "set_read_only"  # never by force: planned switchover
     KILL_MYSQLD = "kill_mysqld"
     RELEASE = "release"
@@ -39,7 +39,6 @@ class Action(StrEnum):
     SET_WRITABLE = "set_writable"
     ADD_ADDRESS = "add_address"
     OPEN_GATE = "open_gate"
-    ANNOUNCE = "announce"
     PROBE_WRITE = "probe_write"
     SAY_OPEN = "say_open"
     # standby
@@ -66,7 +65,8 @@ class Local:
     # server
     offline: bool = True
     read_only: bool = True  # clients cannot write
-    locked: bool = True  # super_read_only: administrators cannot either
+    locked: bool = True  # super_read_only, seen just now: administrators cannot either
+    fresh: bool = True  # the server's facts are of now; old ones only let power be taken
     receiving: bool = False
     applying: bool = False
     follows_peer: bool = False
@@ -77,6 +77,7 @@ class Local:
     # records and memory
     relaxed: bool = False  # the relaxed record of this epoch is written
     armed: bool = False  # the armed record of this epoch, mysqld and standby is written
+    other_armed: bool = False  # it is written for an earlier mysqld of this host
     certifying: bool = False  # armed, and neither late nor stalled: U2 may still come
     degraded: bool = False  # semi-sync let a commit go since it was armed, or would
     promoted: bool = False  # promotion file of this epoch: all that was received has been executed
@@ -119,8 +120,8 @@ def unable(goal: Goal, local: Local) -> str:
         return ""
     if local.promoted or local.was_primary:
         return ""  # what was received is executed and on disk: a restart loses nothing of it
-    if local.incarnation != goal.heir:
-        return f"incarnation: certified was {goal.heir}, running is {local.incarnation or 'nothing'}"
+    if local.incarnation and local.incarnation != goal.heir:  # unknown, or dead: the leader sees that by itself
+        return f"incarnation: certified was {goal.heir}, running is {local.incarnation}"
     return ""
 
 
@@ -140,15 +141,15 @@ def _release(local: Local) -> tuple[Action, ...]:
 def _demote(local: Local) -> tuple[Action, ...]:
     if local.mysqld is Mysqld.STARTING:
         return _close(local)  # perhaps found running and writable by a new agent: released is said once it answers
-    writable = _alive(local) and not local.locked
-    if not (local.gate_open or local.lease_open or writable):
+    powerful = local.gate_open or local.lease_open
+    writable = _alive(local) and not local.locked and (local.fresh or powerful)
+    if not (powerful or writable):
         return ()
     if writable and local.commits_waiting:
         # super_read_only would wait behind the stalled commits, and releasing them would acknowledge them.
         return (*_close(local), Action.KILL_MYSQLD, *_release(local))
     # A refused server is not ours to change, unless it holds power: a release attests that it cannot write.
-    ours = not local.refused or local.gate_open or local.lease_open
-    server = (Action.SET_OFFLINE, Action.FORCE_READ_ONLY) if writable and ours else ()
+    server = (Action.FORCE_READ_ONLY,) if writable and (powerful or not local.refused) else ()
     return (*_close(local), *server, *_release(local))
 
 
@@ -159,10 +160,12 @@ def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
         return _primary_without_mysqld(local)
     if unable(goal, local) or (local.refused and not local.opened):
         return ()
-    if not (local.opened or local.promoted or local.was_primary):
+    if not (local.opened or local.was_primary or _ready(local)):
         return _take_what_was_received(local)
     if local.receiving or local.applying:
         return (Action.STOP_RECEIVER, Action.STOP_APPLIER)
+    if local.other_armed:
+        return (Action.WITHDRAW,)
     if local.armed and local.degraded:
         return (Action.RECORD_DEGRADED,)  # before it is put right, which would hide that a commit went by itself
     if not local.lease_held:
@@ -176,6 +179,11 @@ def _primary_without_mysqld(local: Local) -> tuple[Action, ...]:
     if local.mysqld is Mysqld.DEAD and local.restart_due:
         return (Action.WITHDRAW, Action.START_MYSQLD)
     return ()
+
+
+def _ready(local: Local) -> bool:
+    """Promised by the promotion file, and still so: a receiver that was started again may have brought more."""
+    return local.promoted and not local.receiving and local.drained
 
 
 def _take_what_was_received(local: Local) -> tuple[Action, ...]:
@@ -198,7 +206,7 @@ def _open(goal: Goal, local: Local) -> tuple[Action, ...]:
     if local.read_only or local.offline:
         actions.append(Action.SET_WRITABLE)
     if not local.gate_open and _may_open(goal, local):
-        actions += [Action.ADD_ADDRESS, Action.OPEN_GATE, Action.ANNOUNCE]
+        actions += [Action.ADD_ADDRESS, Action.OPEN_GATE]
     if not local.said_open and (local.gate_open or _may_open(goal, local)):
         actions += [Action.PROBE_WRITE, Action.SAY_OPEN]
     return tuple(actions)
@@ -229,7 +237,7 @@ def _hand_over(local: Local) -> tuple[Action, ...]:
 
 
 def _prepare(goal: Goal, local: Local) -> tuple[Action, ...]:
-    if not _alive(local) or unable(goal, local) or local.promoted:
+    if not _alive(local) or unable(goal, local) or _ready(local):
         return ()
     return _take_what_was_received(local)
 

@@ -139,13 +139,20 @@ def version_of(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3]) or (0,)
 
 
+# Wall time on both sides; clients' transactions only, ours are short.
+OLDEST_TRANSACTION = (
+    "(SELECT COALESCE(MAX(TIMESTAMPDIFF(SECOND, trx_started, NOW())), 0) FROM information_schema.innodb_trx)"
+)
+
+
 def facts_query(semisync: bool) -> str:
     """Four result sets in one round trip: variables, status, the channel (no row or one), errors of its workers.
 
     What was received is read before what was executed. Without the plugins their variables would fail with 1193.
     """
     names = (*SEMISYNC_VARIABLES, *GLOBAL_VARIABLES) if semisync else GLOBAL_VARIABLES
-    variables = "SELECT " + ", ".join(f"@@GLOBAL.{name} AS {name}" for name in names)
+    columns = [f"@@GLOBAL.{name} AS {name}" for name in names]
+    variables = f"SELECT {', '.join(columns)}, {OLDEST_TRANSACTION} AS oldest_transaction_s"
     quoted = ", ".join(f"'{name}'" for name in STATUS)
     return ";".join((CHANNEL, APPLIER_ERRORS, f"SHOW GLOBAL STATUS WHERE Variable_name IN ({quoted})", variables))
 

@@ -25,7 +25,6 @@ PHASES: Mapping[Action, str] = {
     Action.SET_WRITABLE: "promote",
     Action.ADD_ADDRESS: "vip",
     Action.OPEN_GATE: "vip",
-    Action.ANNOUNCE: "vip",
     Action.PROBE_WRITE: "verify",
     Action.SAY_OPEN: "verify",
 }
@@ -47,6 +46,8 @@ class Executor:
         self._certify_tries = 0
         self.certify_after: Instant = 0.0  # waiter's clock: not before, as earlier tries have failed
         self.failure = ""
+        self.failed: Action | None = None
+        self.failed_in_a_row = 0
 
     @property
     def timeline_ms(self) -> dict[str, float]:
@@ -69,20 +70,27 @@ class Executor:
         finally:
             # After the last of them: no log call stands between deciding and acting.
             log.info("did, in ms: %s", ", ".join(took) or "nothing", extra={"epoch": order.goal.epoch})
-        self.failure = ""
+        self.failure, self.failed, self.failed_in_a_row = "", None, 0
         return True
 
     def _failed(self, action: Action, error: KembarError) -> None:
-        self.failure = f"{action}: {error}"
+        self.failed_in_a_row = self.failed_in_a_row + 1 if action is self.failed else 1
+        self.failure, self.failed = f"{action}: {error}", action
         log.warning("%s failed: %s", action, error)
         if action is Action.CERTIFY:
-            self._certify_tries += 1
-            wait_s = min(CERTIFY_BACKOFF_MAX_S, 2.0 ** (self._certify_tries - 1))
-            self.certify_after = self._clock.waiter_now() + wait_s
+            self.certification_failed()
+
+    def certification_failed(self) -> None:
+        """The step failed, or no U2 followed it: the next try comes later each time."""
+        self._certify_tries += 1
+        wait_s = min(CERTIFY_BACKOFF_MAX_S, 2.0 ** (self._certify_tries - 1))
+        self.certify_after = self._clock.waiter_now() + wait_s
+
+    def certified(self) -> None:
+        """U2 is written."""
+        self._certify_tries = 0
 
     def _measured(self, action: Action, epoch: int, took_ms: float) -> None:
-        if action is Action.CERTIFY:
-            self._certify_tries = 0
         phase = PHASES.get(action)
         if phase is None:
             return

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+from agents.guard import Guard
 from orchestrator.core.errors import (
     CoordinatorUnavailable,
-    GateRefused,
     InvariantBroken,
     KembarError,
     StaleWrite,
@@ -23,15 +23,13 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.lease import Timing
 from orchestrator.core.model import Instant, Lease, LeaseState
-from orchestrator.core.ports import Clock, Coordinator, Gate, Op, Pending, SetData, Stored, VirtualIp
+from orchestrator.core.ports import Clock, Coordinator, Op, Pending, SetData, Stored
 from orchestrator.core.wire import decode, encode
 
 ANSWER_S = 1.0  # of a take or release; the gate is shut, or stays armed no longer than its own life
 COMMAND_S = 3.0  # until a command has begun; it takes no longer itself
 READ_BACK_S = 0.04  # well below gate_ttl_s, so that a doubt never costs the gate its renewal
-ANNOUNCE_AFTER_S = (0.02, 0.1, 0.5, 1.0)  # then every ANNOUNCE_EVERY_S: a lost announcement is repaired by the next
-ANNOUNCE_EVERY_S = 30.0
-REFRESH_ADDRESS_S = 1.0  # its lifetime is in whole seconds and may end up to 1 s late
+TICK_S = 15.0  # a tick that is silent for so long hangs, and nobody judges mysqld any more: power ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,8 @@ class Power:
     sent: Instant | None  # holder's clock before the last acknowledged renewal; None after SHUT
     gate_open: bool
     known: bool  # whether our own lease record has been read
-    trouble: str = ""  # of the address or its announcement; the gate does not depend on either
+    saying_open: bool = False  # the next renewal tells the leader that clients are served
+    trouble: str = ""  # of gate or address
 
 
 @dataclass(slots=True)
@@ -62,28 +61,24 @@ class LeaseKeeper:
         path: str,
         owner: str,
         coordinator: Coordinator,
-        gate: Gate,
-        vip: VirtualIp,
+        guard: Guard,
         clock: Clock,
         timing: Timing,
         *,
-        address_lifetime_s: int,
         changed: Callable[[], None],
     ) -> None:
         self._path, self._owner = path, owner
-        self._coordinator, self._gate, self._vip, self._clock = coordinator, gate, vip, clock
+        self._coordinator, self._guard, self._clock = coordinator, guard, clock
         self._used = self._wanted = timing
-        self._address_lifetime_s = address_lifetime_s
         self._changed = changed
         self._lease, self._version = Lease(timing=timing), -1
         self._number = 0  # of our last write: never used twice, so that a read tells which of them happened
         self._sent: Instant | None = None
         self._flight: _Flight | None = None
         self._doubt = False
-        self._gate_open = gate.is_open()
-        self._opened_at: Instant | None = None
-        self._announced = 0
-        self._refreshed: Instant = float("-inf")
+        self._renouncing = False  # shut by the tick: no renewal until the lease is taken anew, so that W can pass
+        self._saying_open = False
+        self._ticked: Instant | None = None
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._stopping = False
@@ -101,6 +96,10 @@ class LeaseKeeper:
         power = self._power
         return power.lease.state is LeaseState.HELD and self._used.may_act(self._clock.holder_now(), power.sent)
 
+    def ticked(self) -> None:
+        """A tick has ended: whoever judges mysqld is alive."""
+        self._ticked = self._clock.holder_now()
+
     def follow(self, timing: Timing) -> None:
         """Use other timings: longer ones only after the lease record says so, it shrinks only after they are used."""
         self._wanted = timing
@@ -114,15 +113,18 @@ class LeaseKeeper:
 
     def open(self) -> None:
         """Gate probation: ARM, then check the horizon, then OPEN. Raises GateRefused, StepFailed (no authority)."""
-        self._ask(self._open)
+        self._ask(lambda: self._guard.open(self._used.gate_ttl_s, self._authorised))
 
     def say_open(self) -> None:
         """Tell the leader that clients are served: with the next renewal, which is sent at once."""
         self._ask(self._say_open)
 
     def shut(self) -> None:
-        """SHUT the gate, and forget the authority to open it again before another renewal."""
-        self._ask(self._shut)
+        """SHUT the gate for good: the lease is not renewed either, until it is taken again.
+
+        If the word of a release cannot be given after this, the lease falls silent and the fence wait covers the rest.
+        """
+        self._ask(self._renounce)
 
     def release(self, why: str, executed: str = "", began: Instant | None = None) -> None:
         """Shut, then say so. Only when nothing local can write any more. Raises as take()."""
@@ -160,9 +162,9 @@ class LeaseKeeper:
         self._hear_answer()
         self._send_renewal()
         self._renew_gate()
-        self._tend_address()
+        self._guard.tend()
         self._power = self._now()
-        if (before.lease.state, before.gate_open) != (self._lease.state, self._gate_open):
+        if (before.lease.state, before.gate_open) != (self._lease.state, self._guard.is_open):
             self._changed()
 
     def _ask(self, command: Callable[[], None]) -> None:
@@ -187,10 +189,17 @@ class LeaseKeeper:
         except TimeoutError:
             if answer.cancel():
                 raise StepFailed(f"the keeper of {self._path} was busy for {COMMAND_S} s: nothing was begun") from None
-            answer.result(COMMAND_S)
+            answer.result()  # each of its waits has a limit
 
     def _now(self) -> Power:
-        return Power(self._lease, self._sent, self._gate_open, known=self._version >= 0, trouble=self._trouble)
+        return Power(
+            self._lease,
+            self._sent,
+            self._guard.is_open,
+            known=self._version >= 0,
+            saying_open=self._saying_open,
+            trouble=self._trouble or self._guard.trouble,
+        )
 
     # renewals
 
@@ -215,6 +224,7 @@ class LeaseKeeper:
     def _accept(self, flight: _Flight, version: int) -> None:
         self._lease, self._version = flight.lease, version
         self._sent = flight.sent or self._sent
+        self._saying_open = self._saying_open and not flight.lease.gate_open
         if flight.lease.timing.longest(self._wanted) == flight.lease.timing:
             self._used = self._wanted  # else they came after this renewal was sent: the next one carries them
         self._flight, self._doubt = None, False
@@ -253,13 +263,13 @@ class LeaseKeeper:
         return self._number
 
     def _send_renewal(self) -> None:
-        if not self._ours(self._lease) or self._flight is not None or self._version < 0:
+        if not self._ours(self._lease) or self._flight is not None or self._version < 0 or self._renouncing:
             return
         lease = replace(
             self._lease,
             n=self._next_number(),
             timing=self._used.longest(self._wanted),
-            gate_open=self._lease.gate_open and self._gate_open,
+            gate_open=self._guard.is_open and (self._lease.gate_open or self._saying_open),
         )
         self._flight = self._write(lease, self._version)
 
@@ -287,17 +297,20 @@ class LeaseKeeper:
             timing=self._used.longest(self._wanted),
         )
         flight = self._written(lease, others)
-        self._sent = flight.sent
-        if self._gate_open:
+        self._sent, self._renouncing, self._saying_open = flight.sent, False, False
+        if self._guard.is_open:
             self._renew_gate()  # adopted from an agent that ended: the element must not run out meanwhile
 
     def _say_open(self) -> None:
-        self._know()
-        self._land()
-        if not (self._ours(self._lease) and self._gate_open):
+        """By the next renewal, sent at once: the gate is open, so nothing here may wait for an answer."""
+        if not (self._ours(self._lease) and self._guard.is_open):
             raise StepFailed(f"the gate is not open under a lease of ours: {self._lease.state}")
-        flight = self._written(replace(self._lease, n=self._next_number(), gate_open=True))
-        self._sent = flight.sent
+        self._saying_open = True
+        self._send_renewal()
+
+    def _renounce(self) -> None:
+        self._renouncing = True
+        self._shut()
 
     def _release_if_held(self, why: str, began: Instant) -> None:
         if not self._ours(self._lease):
@@ -309,8 +322,8 @@ class LeaseKeeper:
         self._changed()
 
     def _release(self, why: str, executed: str, began: Instant | None) -> None:
-        was_open = self._gate_open
-        self._shut()
+        was_open = self._guard.is_open
+        self._renounce()
         self._know()
         took_ms = 0.0 if began is None else round((self._clock.holder_now() - began) * 1000, 2)
         released = replace(
@@ -328,7 +341,7 @@ class LeaseKeeper:
         self._flight = None
         flight = self._write(released, version)
         if was_open:
-            self._vip.reset_clients()  # beside the write: whoever waits for an answer must not wait for ever
+            self._guard.reset_clients()  # beside the write: whoever waits for an answer must not wait for ever
         try:
             self._land_written(flight, released)
         except StaleWrite:
@@ -373,72 +386,32 @@ class LeaseKeeper:
 
     # the gate
 
-    def _open(self) -> None:
-        if not self._gate.intact():
-            self._set_up_again()
-            raise StepFailed("the gate's rules were gone and stand again: the address comes first")
-        ttl_s = self._used.gate_ttl_s
-        self._gate.arm(ttl_s)
-        if not (self._ours(self._lease) and self._used.may_act(self._clock.holder_now(), self._sent)):
-            raise StepFailed("the gate may not open: no acknowledged renewal within the horizon")
-        self._gate.open(ttl_s)
-        self._gate_open, self._opened_at, self._announced = True, self._clock.holder_now(), 0
-        self._trouble = ""
+    def _authorised(self) -> bool:
+        """Whether power may be used now: under a lease of ours, within the horizon, and with a living tick."""
+        now = self._clock.holder_now()
+        ticking = self._ticked is None or now - self._ticked < TICK_S
+        return self._ours(self._lease) and ticking and self._used.may_act(now, self._sent)
 
-    def _shut(self) -> None:
-        self._gate_open, self._sent, self._opened_at = False, None, None
+    def _forget_authority(self) -> None:
+        """ARM and RENEW need a renewal that is sent from now on."""
+        self._sent, self._saying_open = None, False
         if self._flight is not None:
             self._flight.sent = None
-        try:
-            self._gate.shut()
-        except StepFailed:
-            self._vip.drop()
-            raise
+
+    def _shut(self) -> None:
+        self._forget_authority()
+        self._guard.shut()
 
     def _shut_for_clients(self) -> None:
-        """A client that waits for an answer sends nothing that could be refused: its socket is destroyed."""
-        self._shut()
-        self._vip.reset_clients()
+        self._forget_authority()
+        self._guard.shut_for_clients()
 
     def _renew_gate(self) -> None:
-        if not self._gate_open or self._lease.owner != self._owner:
-            return  # a gate left open by an agent that ended closes by itself, unless we take its lease first
-        if not self._used.may_act(self._clock.holder_now(), self._sent):
+        if not self._guard.is_open:
+            self._guard.look_while_shut()
+        elif self._lease.owner != self._owner:
+            self._guard.look_at_foreign()
+        elif not self._authorised():
             self._shut_for_clients()  # the lease may still be ours: a later renewal lets it open again
-            return
-        try:
-            if self._gate.intact():
-                self._gate.renew(self._used.gate_ttl_s)
-            else:
-                self._set_up_again()
-        except (GateRefused, StepFailed) as error:
-            self._trouble = str(error)
-            self._shut_for_clients()  # one of the two families may still be alive
-
-    def _set_up_again(self) -> None:
-        """Somebody took our rules: nothing may answer on the address until they stand again."""
-        self._gate_open = False
-        self._vip.reset_clients()
-        self._vip.drop()
-        self._gate.load()
-
-    def _tend_address(self) -> None:
-        """Keep its lifetime from ending, right after an accepted renewal or while refusing; repeat announcements."""
-        now = self._clock.holder_now()
-        try:
-            if now - self._refreshed >= REFRESH_ADDRESS_S:
-                self._refreshed = now
-                if self._vip.present():
-                    self._vip.add(self._address_lifetime_s)
-            if self._opened_at is not None and now - self._opened_at >= _announcement_due_s(self._announced):
-                self._announced += 1
-                self._vip.announce()
-        except StepFailed as error:
-            self._trouble = str(error)
-
-
-def _announcement_due_s(number: int) -> float:
-    """When the announcement of this number is due after the opening."""
-    if number < len(ANNOUNCE_AFTER_S):
-        return ANNOUNCE_AFTER_S[number]
-    return ANNOUNCE_AFTER_S[-1] + ANNOUNCE_EVERY_S * (number - len(ANNOUNCE_AFTER_S) + 1)
+        elif not self._guard.renew(self._used.gate_ttl_s):
+            self._forget_authority()

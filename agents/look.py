@@ -53,10 +53,12 @@ class Sight:
     mysqld: Mysqld
     incarnation: str
     facts: ServerFacts | None
+    fresh: bool  # the facts are of this look
     power: Power
     may_act: bool
     has_address: bool
     sync: Sync
+    relaxed: bool  # our relaxed record of this epoch is written beyond doubt
     armed_since: Instant
     peer: Peer
     peer_address: str
@@ -81,11 +83,12 @@ def local(s: Sight, memory: Memory) -> Local:
         lease_held=lease.state is LeaseState.HELD and lease.epoch == s.goal.epoch and s.may_act,
         lease_open=s.power.known and lease.state in (LeaseState.HELD, LeaseState.REVOKED),
         gate_open=s.power.gate_open,
-        said_open=lease.gate_open,
+        said_open=lease.gate_open or s.power.saying_open,
         has_address=s.has_address,
         offline=facts is None or facts.offline,
         read_only=facts is None or facts.super_read_only or facts.read_only,
-        locked=facts is None or facts.super_read_only,
+        locked=s.mysqld is not Mysqld.RUNNING or (s.fresh and facts is not None and facts.super_read_only),
+        fresh=s.fresh,
         receiving=facts is not None and facts.receiver_running,
         applying=facts is not None and facts.applier_running,
         follows_peer=facts is not None
@@ -95,11 +98,14 @@ def local(s: Sight, memory: Memory) -> Local:
         source_on=facts is not None and facts.source_on,
         requires_ack=facts is not None and facts.requires_ack,
         commits_waiting=facts is not None and facts.wait_sessions > 0,
-        relaxed=s.sync.state is SyncState.RELAXED and s.sync.epoch == s.goal.epoch,
+        relaxed=s.relaxed,
         armed=armed,
         certifying=armed and s.now - s.armed_since < CERTIFICATE_WAIT_S and s.stalled_s < s.policy.stall_s,
-        degraded=facts is not None
-        and (facts.no_tx != s.sync.no_tx or not facts.source_status_on or not facts.requires_ack),
+        other_armed=s.sync.state is SyncState.ARMED
+        and s.sync.epoch == s.goal.epoch
+        and bool(s.incarnation)
+        and s.sync.incarnation != s.incarnation,
+        degraded=facts is not None and _degraded(facts, s.sync),
         promoted=promotion.get("epoch") == s.goal.epoch,
         opened=opened == (s.goal.epoch, s.incarnation),
         was_primary=opened is not None and opened[0] == s.goal.epoch,
@@ -177,11 +183,25 @@ def _armed(s: Sight) -> bool:
     )
 
 
+def _degraded(facts: ServerFacts, sync: Sync) -> bool:
+    """A commit went without the standby since it was armed, or could go: by itself, or acknowledged by a stranger."""
+    went = facts.no_tx != sync.no_tx
+    could = not (facts.source_status_on and facts.requires_ack and facts.wait_no_replica)
+    return went or could or facts.semisync_clients > 1
+
+
 def _restart_due(s: Sight) -> bool:
     """Nobody is promotable, or we released long ago without being replaced: paused, held down, no leader."""
     if s.goal.mode is Mode.ASYNC or s.goal.promotable is None:
         return True
     return s.released_since is not None and s.now - s.released_since >= s.policy.restart_wait_s
+
+
+def _missing(s: Sight, peer: Report) -> int:
+    """How many of our transactions the other node has not even received: soon after its return nearly all."""
+    if s.facts is None:
+        return 0
+    return len(GtidSet.parse(s.facts.executed) - GtidSet.parse(peer.executed) - GtidSet.parse(peer.received))
 
 
 def _standby_ready(s: Sight) -> bool:
@@ -199,6 +219,7 @@ def _standby_ready(s: Sight) -> bool:
         and not (peer.applier_error or peer.errant or peer.refusals or s.peer_errant)
         and peer.node not in s.policy.maintenance
         and peer.backlog_transactions <= s.policy.backlog_transactions_max
+        and _missing(s, peer) <= s.policy.backlog_transactions_max
     )
 
 

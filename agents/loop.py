@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from itertools import takewhile
 from typing import Protocol
 
-from agents.converge import Local, converge, unable
+from agents.converge import Action, Local, converge
 from agents.executor import Executor
 from agents.lease import LeaseKeeper
-from agents.look import Peer, Sight, kept_tail, local, own_errant, primary_executed
-from agents.replication import Arrival, ServerFacts
+from agents.look import Peer, Sight, local, primary_executed
 from agents.reporter import Reporter
 from agents.server import Server
 from agents.steps import Order, Steps
+from agents.telling import Telling
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Reader
-from orchestrator.core.errors import KembarError
+from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import (
     Cluster,
-    HostFacts,
     Instant,
     Lease,
     LeaseState,
@@ -43,6 +42,22 @@ from orchestrator.core.wire import decode
 log = logging.getLogger("kembar.agent")
 
 ROUNDS_MAX = 8  # of look and act in one tick; a goal is at most four rounds away
+# With a disk that takes no writes: the record is followed in what takes power away, and commits may be let go.
+WITHOUT_MEMORY = frozenset(
+    {
+        Action.SHUT_GATE,
+        Action.RESET_CLIENTS,
+        Action.FORCE_READ_ONLY,
+        Action.SET_READ_ONLY,
+        Action.KILL_MYSQLD,
+        Action.RELEASE,
+        Action.HAND_OVER,
+        Action.DROP_ADDRESS,
+        Action.RECORD_RELAXED,
+        Action.RELAX,
+        Action.RECORD_DEGRADED,
+    }
+)
 SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
 RELEASES: Mapping[Mysqld, str] = {Mysqld.HUNG: "hung", Mysqld.EXITING: "exited", Mysqld.DEAD: "exited"}
 
@@ -51,8 +66,6 @@ class Health(Protocol):
     """What the probes of this host say of mysqld."""
 
     def mysqld(self) -> Mysqld: ...
-
-    def troubles(self) -> tuple[str, ...]: ...
 
     def stalled_s(self) -> float:
         """How long the heartbeat commit has been waiting for the standby's acknowledgement; 0 if it is not."""
@@ -83,7 +96,7 @@ class Agent:
         memory: Memory,
         steps: Steps,
         executor: Executor,
-        host_facts: Callable[[ServerFacts | None], HostFacts],
+        telling: Telling,
         news: threading.Event,
     ) -> None:
         """`news` is set by whoever learns something: the next tick then comes at once."""
@@ -92,15 +105,16 @@ class Agent:
         self._coordinator, self._mirror, self._keeper, self._vip = coordinator, mirror, keeper, vip
         self._server, self._health = server, health
         self._memory, self._steps, self._executor = memory, steps, executor
-        self._host_facts = host_facts
+        self._telling = telling
         self._reader = Reader()
         self._reporter = Reporter(paths.report(node), coordinator, clock)
         self._peer_errant = GtidSet()
         self._armed_since: tuple[str, Instant] = ("", 0.0)
         self._released: tuple[int, Instant] | None = None
-        self._unheard_since: Instant | None = None
         self._news = news
         self._tick_s = 0.1
+        self._given_up = ""  # token of the last certification that led to nothing
+        self._forgetful = ""  # why the record could not be remembered
         self._stopping = False
 
     def stop(self) -> None:
@@ -129,11 +143,17 @@ class Agent:
         for _ in range(ROUNDS_MAX):
             sight = self._look(seen, desired, policy)
             found = local(sight, self._memory)
-            actions = () if self._blind(sight) else converge(sight.goal, found)
+            self._note_certification(sight, found)
+            actions = () if self._blind(sight) else self._allowed(converge(sight.goal, found))
             if not actions or not self._executor.run(actions, self._order(desired, sight)):
                 break
             acted = True
-        self._report(sight, found, at_once=acted)
+        self._tell(sight, found, seen, at_once=acted)
+        self._keeper.ticked()
+
+    def _allowed(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+        """All, if the record they rest on is remembered; else only what takes power away, up to the first other."""
+        return actions if not self._forgetful else tuple(takewhile(lambda action: action in WITHOUT_MEMORY, actions))
 
     # the record
 
@@ -148,8 +168,12 @@ class Agent:
                 *remembered,
             )
             return False
+        self._forgetful = ""
         if (cluster.epoch, cluster.seq) > remembered:
-            self._memory.remember(cluster.epoch, cluster.seq)
+            try:
+                self._memory.remember(cluster.epoch, cluster.seq)
+            except StepFailed as error:
+                self._forgetful = str(error)
         return True
 
     def _policy(self, seen: Mapping[str, Seen]) -> Policy:
@@ -177,10 +201,12 @@ class Agent:
             mysqld=mysqld,
             incarnation=self._server.incarnation,
             facts=self._server.facts,
+            fresh=self._server.fresh,
             power=power,
             may_act=self._keeper.may_act(),
             has_address=self._vip.present(),
             sync=sync,
+            relaxed=self._steps.relaxed(goal.epoch),
             armed_since=self._armed_since[1],
             peer=peer,
             peer_address=self._peer_address,
@@ -229,6 +255,14 @@ class Agent:
             self._armed_since = (sync.token, now)
         return sync
 
+    def _note_certification(self, sight: Sight, found: Local) -> None:
+        """One that was armed and led to nothing is tried again later each time."""
+        if sight.goal.promotable is not None:
+            self._executor.certified()
+        elif found.armed and not found.certifying and self._given_up != self._armed_since[0]:
+            self._given_up = self._armed_since[0]
+            self._executor.certification_failed()
+
     def _note_release(self, lease: Lease, cluster: Cluster, now: Instant) -> None:
         released = lease.state is LeaseState.RELEASED and lease.epoch == cluster.epoch
         if not released:
@@ -260,83 +294,8 @@ class Agent:
             why=RELEASES.get(sight.mysqld, "superseded"),
         )
 
-    # report
-
-    def _report(self, sight: Sight, found: Local, *, at_once: bool) -> None:
+    def _tell(self, sight: Sight, found: Local, seen: Mapping[str, Seen], *, at_once: bool) -> None:
         self._health.write(found.lease_held and not found.read_only and sight.goal.role is Role.PRIMARY)
-        facts = sight.facts
-        report = Report(
-            node=self._node,
-            epoch=sight.goal.epoch,
-            seq=sight.goal.seq,
-            role=sight.goal.role,
-            mysqld=sight.mysqld,
-            incarnation=sight.incarnation,
-            gate_open=sight.power.gate_open,
-            has_address=sight.has_address,
-            stalled_s=round(sight.stalled_s, 3) if found.commits_waiting else 0.0,  # else something of ours holds it up
-            unheard_s=self._unheard_s(sight),
-            token=self._token(sight),
-            errant=self._errant(sight, found),
-            peer_errant=str(self._peer_errant) if sight.goal.role is Role.PRIMARY else "",
-            unable=unable(sight.goal, found) or self._failed_step(sight),
-            troubles=self._troubles(sight, found),
-            refusals=sight.refusals,
-            timeline_ms=self._executor.timeline_ms,
-            host=self._host_facts(facts),
-        )
-        if facts is not None:
-            report = _with_server(report, facts, self._server.arrival, self._clock.holder_now())
+        peer_sync = self._reader.sighting(Sync, seen, self._paths.sync(self._peer))
+        report = self._telling.report(sight, found, peer_sync.value if peer_sync else Sync(), self._forgetful)
         self._reporter.tell(report, every_s=sight.policy.report_every_s, at_once=at_once)
-
-    def _unheard_s(self, sight: Sight) -> float:
-        """How long no semi-sync replica has been connected, on a primary whose commits wait for one."""
-        facts = sight.facts
-        if sight.goal.role is not Role.PRIMARY or facts is None or not facts.requires_ack or facts.semisync_clients:
-            self._unheard_since = None
-            return 0.0
-        if self._unheard_since is None:
-            self._unheard_since = sight.now
-        return round(sight.now - self._unheard_since, 3)
-
-    def _token(self, sight: Sight) -> str:
-        """The primary's certification whose set this node holds, received or executed."""
-        if sight.goal.role not in (Role.STANDBY, Role.RETURNING) or sight.facts is None:
-            return ""
-        sync = self._reader.sighting(Sync, self._mirror.snapshot(), self._paths.sync(self._peer))
-        if sync is None or sync.value.state is not SyncState.ARMED or sync.value.standby != sight.incarnation:
-            return ""
-        return sync.value.token if GtidSet.parse(sync.value.executed) <= sight.facts.held else ""
-
-    def _errant(self, sight: Sight, found: Local) -> str:
-        replicating = found.receiving and found.applying
-        if sight.goal.role not in (Role.STANDBY, Role.RETURNING) or replicating:
-            return ""
-        return str(own_errant(sight) or "")
-
-    def _troubles(self, sight: Sight, found: Local) -> tuple[str, ...]:
-        """Also why errant transactions could not be cut before mysqld started, or why it is not started."""
-        kept = kept_tail(self._memory) if found.errant and sight.goal.role in (Role.STANDBY, Role.RETURNING) else ""
-        waits = self._executor.failure if found.tail_pending else ""
-        own = (sight.power.trouble, f"TAIL_KEPT: {kept}" if kept else "", waits)
-        return (*self._health.troubles(), *(text for text in own if text))
-
-    def _failed_step(self, sight: Sight) -> str:
-        """A planned handover that does not go through is withdrawn by its reason."""
-        return self._executor.failure if sight.goal.role is Role.HANDOVER else ""
-
-
-def _with_server(report: Report, facts: ServerFacts, last: Arrival | None, now: Instant) -> Report:
-    return replace(
-        report,
-        executed=facts.executed,
-        received=facts.received,
-        receiver_running=facts.receiver_running,
-        receiver_connected=facts.receiver_connected,
-        received_age_s=round(last.age_s(now), 3) if last else 0.0,
-        applier_running=facts.applier_running,
-        applier_error=facts.applier_error,
-        backlog_transactions=len(facts.backlog),
-        writable=facts.writable,
-        durable=facts.durable,
-    )

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.core.errors import Refused
+from orchestrator.core.errors import Refused, StepFailed
 
 EPOCH, PROMOTION, OPENED, RELAY, LOCK = "epoch.json", "promotion.json", "opened.json", "relay.json", "lock"
 TAIL = "tail.json"
@@ -43,7 +43,7 @@ class FileMemory:
         return (0, 0) if self._epoch is None else (int(self._epoch["epoch"]), int(self._epoch["seq"]))
 
     def remember(self, epoch: int, seq: int) -> None:
-        """Keep the higher of what is known and this. Raises OSError if the disk refuses."""
+        """Keep the higher of what is known and this. Raises StepFailed if the disk refuses."""
         if (epoch, seq) > self.epoch():
             self._epoch = self._write(EPOCH, {"epoch": epoch, "seq": seq})
 
@@ -52,7 +52,7 @@ class FileMemory:
         return self._promotion
 
     def write_promotion(self, promotion: Mapping[str, str | int]) -> None:
-        """Raises OSError if the disk refuses; then nothing may be opened."""
+        """Raises StepFailed if the disk refuses; then nothing may be opened."""
         self._promotion = self._write(PROMOTION, dict(promotion))
 
     def opened(self) -> tuple[int, str] | None:
@@ -67,7 +67,7 @@ class FileMemory:
         return self._tail
 
     def write_tail(self, tail: Mapping[str, str | int]) -> None:
-        """Raises OSError if the disk refuses; then mysqld may not be started."""
+        """Raises StepFailed if the disk refuses; then mysqld may not be started."""
         self._tail = self._write(TAIL, dict(tail))
 
     def relay_counter(self) -> int:
@@ -100,18 +100,26 @@ class FileMemory:
 
     def _write(self, name: str, values: Values) -> Values:
         path = self._directory / name
-        beside = path.with_suffix(".new")
-        with beside.open("wb") as file:
-            file.write(json.dumps(values).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _replace(path, json.dumps(values).encode() + b"\n")
+        except OSError as error:
+            raise StepFailed(f"{path}: cannot be written: {error}") from error
         return values
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """The whole new content or the old one, also after a kill or a power loss. Raises OSError."""
+    beside = path.with_suffix(".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _locked(path: Path) -> int:

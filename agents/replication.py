@@ -42,6 +42,7 @@ class ServerFacts:
     durable: bool  # invariant I13
     connections: int
     commits: int
+    oldest_transaction_s: float = 0.0
 
     @property
     def writable(self) -> bool:
@@ -117,6 +118,7 @@ def facts_from(
         replica_status_on=_on(status, "Rpl_semi_sync_replica_status"),
         durable=durable(variables),
         connections=_number(status, "Threads_connected"),
+        oldest_transaction_s=float(variables.get("oldest_transaction_s") or 0),
         commits=sum(_number(status, name) for name in ("Com_commit", "Com_insert", "Com_update", "Com_delete")),
     )
 

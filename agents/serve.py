@@ -15,6 +15,7 @@ from agents.config import AgentConfig
 from agents.dialect import ChannelTls
 from agents.executor import Executor
 from agents.gate import NftGate
+from agents.guard import Guard
 from agents.health import HostHealth
 from agents.host import host_facts
 from agents.lease import LeaseKeeper
@@ -26,6 +27,7 @@ from agents.probes import Probes
 from agents.server import Server
 from agents.session import Access
 from agents.steps import Source, Steps
+from agents.telling import Telling
 from agents.vip import LinuxVirtualIp
 from agents.watch import ProcessWatch
 from orchestrator.config.shared import read_secret
@@ -92,11 +94,9 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         paths.lease(name),
         f"{name}/{secrets.token_hex(4)}",
         zookeeper,
-        gate,
-        keeper_vip,
+        Guard(gate, keeper_vip, clock, policy.address_lifetime_s),
         clock,
         policy.timing,
-        address_lifetime_s=policy.address_lifetime_s,
         changed=news.set,
     )
     steps = Steps(
@@ -113,6 +113,9 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         policy.address_lifetime_s,
         partial(capture, config.mysql.datadir, config.state_dir / "reconcile"),
     )
+    server = Server(database, supervisor, memory, clock, partial(_refusals, database))
+    health = HostHealth(supervisor, probes, hang_s=policy.hang_s)
+    executor = Executor(steps, clock)
     agent = Agent(
         name,
         peer,
@@ -123,12 +126,12 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         mirror,
         keeper,
         tick_vip,
-        Server(database, supervisor, memory, clock, partial(_refusals, database)),
-        HostHealth(supervisor, probes, hang_s=policy.hang_s),
+        server,
+        health,
         memory,
         steps,
-        Executor(steps, clock),
-        partial(host_facts, config.mysql.datadir),
+        executor,
+        Telling(executor, health, server, memory, clock, partial(host_facts, config.mysql.datadir)),
         news,
     )
     watch = ProcessWatch(supervisor, clock, keeper.exited)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agents.replication import Arrival, ServerFacts, arrival
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
+from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Mysqld
 from orchestrator.core.ports import Clock, Memory, Supervisor
 
@@ -40,6 +41,8 @@ class Server:
         self.fresh = False
         self.refusals: tuple[str, ...] = ()
         self.arrival: Arrival | None = None
+        self._received = ""
+        self._held = GtidSet()
 
     def look(self, mysqld: Mysqld) -> Mysqld:
         """Ask it, unless it is gone; its state with the answer taken into account."""
@@ -47,6 +50,7 @@ class Server:
         if life != self._life or mysqld in (Mysqld.DEAD, Mysqld.EXITING):
             self._life, self._checked = life, False
             self.facts, self.fresh, self.refusals = None, False, ()
+            self._received, self._held = "", GtidSet()
         if mysqld in (Mysqld.DEAD, Mysqld.EXITING):
             return mysqld
         self._ask()
@@ -72,7 +76,17 @@ class Server:
             self._note_silence(str(error))
             return
         self._note_silence("")
+        self._watch_relay_logs(self.facts)
         self.arrival = arrival(self.arrival, self.facts, self._clock.holder_now())
+
+    def _watch_relay_logs(self, facts: ServerFacts) -> None:
+        """What was received and executed never shrinks, unless somebody threw relay logs away: another incarnation."""
+        if facts.received == self._received:
+            return
+        held = facts.held
+        if not self._held <= held:
+            self._memory.draw_relay_counter()
+        self._received, self._held = facts.received, held
 
     def _note_silence(self, why: str) -> None:
         """One line when it stops answering, or answers again, not one a tick."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from agents.lease import LeaseKeeper
 from agents.look import last_writer
 from agents.mysql import Database
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.errors import KembarError, StepFailed
+from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Goal, Instant, Mode, NodeName, Sync, SyncState
 from orchestrator.core.ports import Check, Clock, Coordinator, Memory, SetData, Supervisor, VirtualIp
@@ -28,6 +29,7 @@ RECORD_S = 1.0
 STEADY_S = 30.0  # a server that lived so long is no crash loop
 START_PAUSE_MAX_S = 60.0
 CLAIM_S = 0.1  # a second look at a VIP that somebody else has claimed
+REQUIRE_ACK_S = 1.0  # behind a shut gate: an absent standby is for the leader to judge, who wants our reports
 DRAIN_ROUND_S = 0.5  # one tick's share; a longer backlog is drained over several, each reported
 
 
@@ -81,6 +83,7 @@ class Steps:
         self._address_lifetime_s = address_lifetime_s
         self._capture = capture
         self._sync, self._sync_version = Sync(), -1
+        self._sync_doubt = True  # a write of ours, or of an agent before us, may still be under way
         self._heartbeats = 0
         self._claimed: str | None = None
         self._started: Instant = float("-inf")
@@ -103,14 +106,13 @@ class Steps:
             Action.TAKE_LEASE: self._take_lease,
             Action.RECORD_RELAXED: self._record_relaxed,
             Action.RELAX: lambda order: self._database.semisync.relax(),
-            Action.REQUIRE_ACK: lambda order: self._database.semisync.require_ack(),
+            Action.REQUIRE_ACK: lambda order: self._database.semisync.require_ack(REQUIRE_ACK_S),
             Action.CERTIFY: self._certify,
             Action.RECORD_DEGRADED: self._record_degraded,
-            Action.WITHDRAW: lambda order: self._record(self._sync_as(SyncState.NONE, order)),
+            Action.WITHDRAW: lambda order: self._record(self._sync_as(SyncState.NONE, order), self._unchanged(order)),
             Action.SET_WRITABLE: lambda order: self._database.set_writable(),
             Action.ADD_ADDRESS: self._add_address,
             Action.OPEN_GATE: self._open_gate,
-            Action.ANNOUNCE: lambda order: self._vip.announce(),
             Action.PROBE_WRITE: lambda order: self.heartbeat(),
             Action.SAY_OPEN: lambda order: self._keeper.say_open(),
             Action.CAPTURE_TAIL: self._capture_tail,
@@ -141,6 +143,7 @@ class Steps:
     def _force_read_only(self, order: Order) -> None:
         """A server that will not become read-only in its budget, or says nothing, is killed: the fence may not wait."""
         try:
+            self._database.set_offline(True)
             self._database.set_read_only(kill_blockers=True)
         except KembarError:
             self._supervisor.kill()
@@ -176,23 +179,43 @@ class Steps:
     def _take_lease(self, order: Order) -> None:
         """In ASYNC the relaxed record goes with it, in the same write. Meanwhile the network is asked for the VIP."""
         self._vip.probe()
-        check = Check(self._paths.desired, order.desired_version)
-        if order.goal.mode is Mode.SYNC or self._is_relaxed(order):
+        check = self._unchanged(order)
+        if order.goal.mode is Mode.SYNC or self.relaxed(order.goal.epoch):
             self._keeper.take(order.goal.epoch, order.incarnation, (check,))
             return
         relaxed = self._sync_as(SyncState.RELAXED, order)
-        self._keeper.take(order.goal.epoch, order.incarnation, (check, self._sync_write(relaxed)))
+        with self._doubting():
+            self._keeper.take(order.goal.epoch, order.incarnation, (check, self._sync_write(relaxed)))
         self._sync, self._sync_version = relaxed, self._sync_version + 1
 
     # semi-sync
 
     def _record_relaxed(self, order: Order) -> None:
-        if not self._is_relaxed(order):
-            check = Check(self._paths.desired, order.desired_version)
-            self._record(self._sync_as(SyncState.RELAXED, order), check)
+        if not self.relaxed(order.goal.epoch):
+            self._record(self._sync_as(SyncState.RELAXED, order), self._unchanged(order))
 
-    def _is_relaxed(self, order: Order) -> bool:
-        return self._sync.state is SyncState.RELAXED and self._sync.epoch == order.goal.epoch
+    def relaxed(self, epoch: int) -> bool:
+        """Whether the relaxed record of that epoch is written, and no earlier write can still change it.
+
+        A read is no barrier: an armed write whose answer was lost may still be applied. Only a later write of ours that
+        was acknowledged makes it fail, by its version.
+        """
+        return self._sync.state is SyncState.RELAXED and self._sync.epoch == epoch and not self._sync_doubt
+
+    def _unchanged(self, order: Order) -> Check:
+        return Check(self._paths.desired, order.desired_version)
+
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """Around a write of the sync record: it leaves no doubt if it is acknowledged, or surely was not sent."""
+        try:
+            yield
+        except CoordinatorUnavailable:
+            raise
+        except KembarError:
+            self._sync_doubt = True
+            raise
+        self._sync_doubt = False
 
     def _certify(self, order: Order) -> None:
         """The set is read after semi-sync is ON, and a commit must have returned after that.
@@ -227,7 +250,8 @@ class Steps:
         return SetData(self._paths.sync(self._node), encode(sync), self._sync_version)
 
     def _record(self, sync: Sync, *checks: Check) -> None:
-        answer = self._coordinator.submit((self._sync_write(sync), *checks)).result(RECORD_S)
+        with self._doubting():
+            answer = self._coordinator.submit((self._sync_write(sync), *checks)).result(RECORD_S)
         self._sync, self._sync_version = sync, int(answer[0])
 
     # tail of the binary log

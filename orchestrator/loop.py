@@ -30,10 +30,8 @@ class Leadership(Protocol):
     """What the loop needs of an election."""
 
     @property
-    def term(self) -> int | None: ...
-
-    @property
-    def term_version(self) -> int | None: ...
+    def tenure(self) -> tuple[int, int] | None:
+        """Number and record version of our term, read as one; None while not leading or in any doubt."""
 
     def resign(self) -> None: ...
 
@@ -94,17 +92,17 @@ class Orchestrator:
     def tick(self) -> None:
         """One pass. Trouble with ZooKeeper ends the pass; the next one reads and decides again."""
         seen, now = self._mirror.snapshot(), self._clock.waiter_now()
-        term, term_version = self._leadership.term, self._leadership.term_version
-        leading = term is not None and term_version is not None
-        found = self._watching.situation(seen, now, self._hearing_since(seen), term or 0)
+        tenure = self._leadership.tenure
+        leading = tenure is not None
+        found = self._watching.situation(seen, now, self._hearing_since(seen), tenure[0] if tenure else 0)
         if found is None:
             self._show(Look(seen, now, leading))
             return
         situation, version = found
         decision = decide(situation)
         written = False
-        if term_version is not None and decision.rule is not None and version >= self._written_version:
-            written = self._write(situation, decision, version, term_version)
+        if tenure is not None and decision.rule is not None and version >= self._written_version:
+            written = self._write(situation, decision, version, tenure[1])
         self._show(Look(seen, now, leading, situation, version, decision, written))
         if leading and not written:
             self._leave_the_pair(situation, seen)

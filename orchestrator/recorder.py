@@ -78,6 +78,8 @@ class Recorder:
         if situation is None or term_version is None:
             return
         self._catch_up(look)
+        if self._version < 0:
+            return  # never without a version, which would overwrite whatever is there
         if look.written and look.decided is not None:
             self._note(look, look.decided, situation, term_version)
         self._complete(look, situation, term_version)

@@ -134,7 +134,7 @@ class FakeGate:
 
     clock: FakeClock
     rules: bool = True
-    broken: bool = False  # the kernel refuses to shut
+    broken: bool = False  # the kernel refuses to shut, and to load rules that would be shut
     lease_until: float = float("-inf")
     permit_until: float = float("-inf")
     calls: list[str] = field(default_factory=list)
@@ -143,13 +143,15 @@ class FakeGate:
 
     def load(self) -> None:
         self.calls.append("load")
+        if self.broken:
+            raise StepFailed("the kernel refuses")
         self.rules, self.lease_until, self.permit_until = True, float("-inf"), float("-inf")
 
     def intact(self) -> bool:
         return self.rules
 
     def is_open(self) -> bool:
-        return self.clock.now < self.lease_until
+        return self.rules and self.clock.now < self.lease_until
 
     def arm(self, ttl_s: float) -> None:
         self.calls.append("arm")
@@ -171,7 +173,7 @@ class FakeGate:
 
     def shut(self) -> None:
         self.calls.append("shut")
-        if self.broken:
+        if self.broken or not self.rules:
             raise StepFailed("the kernel refuses")
         self.lease_until = self.permit_until = float("-inf")
 

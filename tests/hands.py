@@ -25,7 +25,7 @@ NO_SERVER = {
     "certifying": False,
     "degraded": False,
 }
-GIVES_POWER = (Action.SET_WRITABLE, Action.ADD_ADDRESS, Action.OPEN_GATE, Action.ANNOUNCE, Action.SAY_OPEN)
+GIVES_POWER = (Action.SET_WRITABLE, Action.ADD_ADDRESS, Action.OPEN_GATE, Action.SAY_OPEN)
 
 
 def run(goal: Goal, local: Local, *, rounds: int = 8) -> tuple[Local, list[Action]]:
@@ -49,7 +49,9 @@ def after(goal: Goal, local: Local, action: Action) -> Local:
             return replace(local, gate_open=False, lease_held=False)  # it forgets its authority
         case Action.SET_OFFLINE | Action.SET_ONLINE:
             return replace(local, offline=action is Action.SET_OFFLINE)
-        case Action.FORCE_READ_ONLY | Action.SET_READ_ONLY:
+        case Action.FORCE_READ_ONLY:
+            return replace(local, offline=True, read_only=True, locked=True)
+        case Action.SET_READ_ONLY:
             return replace(local, read_only=True, locked=True)
         case Action.KILL_MYSQLD:
             return replace(local, mysqld=Mysqld.DEAD, **NO_SERVER)
@@ -79,7 +81,7 @@ def after(goal: Goal, local: Local, action: Action) -> Local:
                 local, source_on=True, requires_ack=True, armed=True, certifying=True, degraded=False, relaxed=False
             )
         case Action.RECORD_DEGRADED | Action.WITHDRAW:
-            return replace(local, armed=False, certifying=False, relaxed=False)
+            return replace(local, armed=False, other_armed=False, certifying=False, relaxed=False)
         case Action.SET_WRITABLE:
             return replace(local, offline=False, read_only=False, locked=False)
         case Action.OPEN_GATE:
@@ -96,7 +98,7 @@ def after(goal: Goal, local: Local, action: Action) -> Local:
             return replace(local, awaited=False)
         case Action.CAPTURE_TAIL:
             return replace(local, tail_pending=False)
-        case Action.RESET_CLIENTS | Action.ANNOUNCE | Action.PROBE_WRITE:
+        case Action.RESET_CLIENTS | Action.PROBE_WRITE:
             return local
 
 

@@ -68,7 +68,7 @@ TABLE = (
     Row(1, "provision zkspeed", "lab", "orchestrator.coordination orchestrator.process"),
 
     Row(2, "loop watching showing recorder", "orchestrator", RECORDS),
-    Row(2, "lease look steps executor loop reporter server", "agents",
+    Row(2, "lease guard look steps executor loop reporter server telling", "agents",
         f"{AGENTS_L0} {RECORDS} agents.mysql agents.binlog.capture agents.binlog.truncate"),
     Row(2, "stand standing bench metering overhead faults demo", "lab",
         "lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files lab.programs lab.processes",

@@ -89,6 +89,12 @@ class Election:
         term = self._undoubted()
         return term.version if term else None
 
+    @property
+    def tenure(self) -> tuple[int, int] | None:
+        """`term` and `term_version` of one and the same term, None if we do not lead or have any doubt."""
+        term = self._undoubted()
+        return (term.number, term.version) if term else None
+
     def resign(self) -> None:
         """Stop leading at once and stand again behind all other candidates."""
         self._resigning = True

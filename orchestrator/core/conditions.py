@@ -23,7 +23,9 @@ def primary_lost(s: Situation) -> bool:
 
 def primary_exited(s: Situation) -> bool:
     """F5: the primary's agent lives, has released, and attests that its mysqld can commit nothing more."""
-    return s.released(s.primary) and s.lease(s.primary).why in ("exited", "hung") and _may_take_over(s)
+    report = s.report(s.primary)
+    attested = s.lease(s.primary).why in ("exited", "hung") or (report is not None and _dead(report.mysqld))
+    return s.released(s.primary) and attested and _may_take_over(s)
 
 
 def fence_proven(s: Situation) -> bool:

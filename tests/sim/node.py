@@ -6,10 +6,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from agents.executor import Executor
+from agents.guard import Guard
 from agents.lease import LeaseKeeper
 from agents.loop import Agent
 from agents.server import Server
 from agents.steps import Source, Steps
+from agents.telling import Telling
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.model import HostFacts, NodeName
 from tests.sim.database import SimDatabase
@@ -42,6 +44,7 @@ class Node:
         self.client: Client | None = None
         self._mirror: SimMirror | None = None
         self._lives = 0
+        self._adversary = world.rng(f"adversary-{name}") if world.swarm.adversary else None
 
     @property
     def peer(self) -> Node:
@@ -58,7 +61,7 @@ class Node:
         rng = world.rng(f"agent-{name}-{self._lives}")
         process = self.process = Process(world.time, f"agent-{name}")
         policy, paths, clock = world.swarm.policy, world.paths, self.clock
-        gate, keeper_vip = SimGate(self.kernel), SimVip(self.kernel, lambda: self.peer.kernel)
+        gate, keeper_vip = SimGate(self.kernel, self._lose_processor), SimVip(self.kernel, lambda: self.peer.kernel)
         if not gate.intact():
             keeper_vip.drop()
             gate.load()
@@ -73,8 +76,8 @@ class Node:
             late_s=world.swarm.mirror_late_s, lost=world.swarm.watch_lost,
         )  # fmt: skip
         keeper = self.keeper = LeaseKeeper(
-            paths.lease(name), f"{name}/{self._lives}", client, gate, keeper_vip, clock, policy.timing,
-            address_lifetime_s=policy.address_lifetime_s, changed=news.set,
+            paths.lease(name), f"{name}/{self._lives}", client,
+            Guard(gate, keeper_vip, clock, policy.address_lifetime_s), clock, policy.timing, changed=news.set,
         )  # fmt: skip
         self._threads(process, client, clock, keeper, news, rng, paths)
 
@@ -91,10 +94,11 @@ class Node:
             lambda index, epoch, primary, own: capture(self.server, index, epoch, primary, own),
         )  # fmt: skip
         health = SimHealth(self.server, clock, process, rng, hang_s=policy.hang_s)
+        server, executor = Server(database, supervisor, self.memory, clock, lambda: ()), Executor(steps, clock)
+        telling = Telling(executor, health, server, self.memory, clock, lambda facts: HostFacts())
         agent = Agent(
             name, self.peer.name, self.peer.name, paths, clock, client, self._mirror, keeper, vip,
-            Server(database, supervisor, self.memory, clock, lambda: ()), health, self.memory, steps,
-            Executor(steps, clock), lambda facts: HostFacts(), news,
+            server, health, self.memory, steps, executor, telling, news,
         )  # fmt: skip
         for title, run in (("keeper", keeper.run), ("tick", agent.run)):
             world.pausing(process.spawn(title, run), rng)
@@ -129,3 +133,24 @@ class Node:
         if process is not None and keeper is not None:
             tell = lambda: keeper.exited(self.clock.holder_now())  # noqa: E731
             self.world.time.after(WATCH_S, lambda: process.do(tell))
+
+    def _lose_processor(self, action: str) -> None:
+        """Where theorem B is tight: between the last check of the horizon and the system call, then for long."""
+        world, keeper, process = self.world, self.keeper, self.process
+        strand = world.time.strand
+        if world.calm or strand is None or keeper is None or process is None:
+            return
+        if not self._adversary or self._adversary.random() >= world.swarm.adversary:
+            return
+        rng, timing = self._adversary, world.swarm.policy.timing
+        if action == "open":
+            strand.sleep(rng.uniform(0, 2 * timing.fence_wait_s))
+            return
+        sent = keeper.power().sent
+        age_s = self.clock.holder_now() - (sent if sent is not None else 0.0)
+        if age_s < timing.authorised_s - 2 * timing.renew_every_s:
+            return
+        world.note(f"the keeper of {self.name} is paused before a renewal, then stopped")
+        strand.sleep((self.kernel.lease_until - world.time.now) * rng.uniform(0.7, 1.02))
+        world.time.after(0.0, process.freeze)
+        world.time.after(rng.uniform(1.0, 6.0), process.thaw)

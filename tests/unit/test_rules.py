@@ -227,16 +227,21 @@ def test_an_attested_exit_needs_no_wait(why):
 @pytest.mark.parametrize(
     "lease",
     [
-        released("superseded"),
-        released("handover"),
         released(epoch=EPOCH - 1),
         {"lease": {"state": LeaseState.REVOKED, "why": "exited"}},
         {"lease": {"state": LeaseState.HELD, "why": "exited"}},
     ],
-    ids=["superseded", "handover", "of an earlier epoch", "revoked", "still held"],
+    ids=["of an earlier epoch", "revoked", "still held"],
 )
 def test_only_a_release_of_this_epoch_attests_an_exit(lease):
     assert fires(situation(seen(DB_A, **{**DEAD_PRIMARY, **lease}))) == ""
+
+
+@pytest.mark.parametrize("why", ["superseded", "handover"])
+def test_a_release_for_another_reason_is_no_death_until_the_agent_says_so(why):
+    lease = released(why)
+    assert fires(situation(seen(DB_A, **{**DEAD_PRIMARY, **lease, "mysqld": Mysqld.RUNNING}))) == ""
+    assert fires(situation(seen(DB_A, **{**DEAD_PRIMARY, **lease, "mysqld": Mysqld.DEAD}))) == "F5"
 
 
 def test_a_report_of_death_alone_is_not_the_release():
