@@ -94,6 +94,8 @@ def _nobody_heard(s: Situation) -> bool:
 
 
 def _about_primary(s: Situation) -> Finding | None:
+    if s.released(s.primary) and s.lease(s.primary).why in ("exited", "hung"):
+        return Finding.PRIMARY_EXITED  # the agent's own word, which comes before its next report
     if primary_silent(s):
         return Finding.PRIMARY_SILENT if second_signal(s) else Finding.PRIMARY_CUT_OFF
     report = s.report(s.primary)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PAUSE_SEEN_S = 2.0  # a pause that is younger may not have reached the leader
 
 
-class Violation(Exception):
+class Violation(Exception):  # noqa: N818 - a promise is broken, nothing went wrong here
     """A promise was broken."""
 
 
@@ -34,6 +34,7 @@ class Checker:
         self.forgiven: set[int] = set()  # values that a forced failover gave up
         self.rules: dict[str, int] = {}
         self._paused_since: float | None = None
+        self._forced: str | None = None  # loss was accepted until this node opens
 
     def fail(self, text: str) -> None:
         self.world.note(f"VIOLATION {text}")
@@ -64,8 +65,7 @@ class Checker:
         if new.rule in ("F1", "F5") and paused is not None and self.world.time.now - paused > PAUSE_SEEN_S:
             self.fail(f"{new.rule} began while paused")
         if new.rule == "F6":
-            heir = self.world.nodes[new.primary]
-            self.forgiven |= set(self.world.meter.ok) - values(heir.server)
+            self._forced = new.primary
 
     # --- power
 
@@ -82,7 +82,10 @@ class Checker:
 
     def _holds_all(self, node: Node) -> None:
         lost = set(self.world.meter.ok) - values(node.server) - self.forgiven
-        if lost:
+        if self._forced == node.name:
+            self.forgiven |= lost
+            self._forced = None
+        elif lost:
             self.fail(f"{node.name} opens without acknowledged values {sorted(lost)[:5]}")
 
     def made_writable(self, server: Server) -> None:
@@ -92,9 +95,9 @@ class Checker:
             self.fail(f"I3: {server.node} is made writable with a running receiver")
         desired, opened = self.desired, node.memory.opened()
         was_primary = opened is not None and opened[0] == node.memory.epoch()[0]
-        if desired and desired.heir and desired.primary == node.name and desired.epoch == node.memory.epoch()[0]:
-            if node.incarnation() != desired.heir and not was_primary:
-                self.fail(f"I12: {node.name} is opened as {node.incarnation()}, certified was {desired.heir}")
+        named = desired is not None and desired.primary == node.name and desired.epoch == node.memory.epoch()[0]
+        if named and desired.heir and node.incarnation() != desired.heir and not was_primary:
+            self.fail(f"I12: {node.name} is opened as {node.incarnation()}, certified was {desired.heir}")
 
     def relaxed(self, server: Server) -> None:
         """Called before commits may be acknowledged without a copy."""

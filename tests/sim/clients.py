@@ -49,7 +49,7 @@ class Client:
         world.meter.tried += 1
         node = self.neighbour
         reached = node is not None and world.network.up(self.name, node.name) and node.kernel.powered
-        if not reached or not node.kernel.has_address and self._rng.random() < 0.5:
+        if node is None or not reached or (not node.kernel.has_address and self._rng.random() < 0.5):
             self._resolve()
             self._next(0.5)
             return

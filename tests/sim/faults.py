@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from orchestrator.core.model import DEFAULT, FAST
+from orchestrator.core.ports import SetData
 from orchestrator.core.requests import Kind, Pause, Request
 from orchestrator.core.wire import encode
 from tests.sim.network import ZK
@@ -29,14 +31,14 @@ class Fault:
 def plan(swarm: Swarm) -> list[Fault]:
     rng = Random(f"faults-{swarm.seed}")
     kinds, weights = list(swarm.kinds), list(swarm.kinds.values())
-    faults, at = [], 8.0
+    faults, at = [], 5.0
     while True:
         at += rng.expovariate(1 / swarm.fault_every_s)
         if at >= swarm.storm_s:
             return [fault for fault in faults if fault.number not in swarm.dropped]
         kind = rng.choices(kinds, weights)[0]
         lengths = [(0.05, 1.0), (1.0, 4.0), (4.0, 20.0)][: 3 if swarm.long_faults else 2]
-        seconds = rng.uniform(*rng.choice(lengths))
+        seconds = rng.uniform(*rng.choices(lengths, (4, 4, 2)[: len(lengths)])[0])
         faults.append(Fault(len(faults), at, kind, seconds, rng.random(), rng.random()))
 
 
@@ -104,7 +106,7 @@ class Injector:
         one.server.kill()
         self.world.time.after(min(fault.seconds, 1.0), one.peer.server.kill)
 
-    def _mysqld_restart_standby_then_primary(self, fault: Fault) -> None:
+    def _standby_then_primary(self, fault: Fault) -> None:
         desired = self.world.checker.desired
         assert desired is not None
         primary = self.world.nodes[desired.primary]
@@ -217,13 +219,30 @@ class Injector:
     # --- operators
 
     def _switchover(self, fault: Fault) -> None:
+        self._request(Kind.SWITCHOVER)
+
+    def _forced_failover(self, fault: Fault) -> None:
+        """Somebody loses patience: the primary is lost, and a little later loss is accepted."""
+        if fault.which < 0.5:
+            self._mysqld_kill(fault)
+        else:
+            self._host_loss(fault)
+        self.world.time.after(fault.seconds * fault.other, lambda: self._request(Kind.FAILOVER))
+
+    def _request(self, kind: Kind) -> None:
         world, desired = self.world, self.world.checker.desired
         assert desired is not None
         self._requests += 1
         name = f"r{self._requests}"
         other = world.nodes[desired.primary].peer.name
-        request = Request(name, Kind.SWITCHOVER, other, "a test", "olga", desired.epoch)
+        request = Request(name, kind, other, "a test", "olga", desired.epoch)
         world.store.put(world.paths.request(name), encode(request))
+
+    def _policy(self, fault: Fault) -> None:
+        """Other timings, under way."""
+        store, path = self.world.store, self.world.paths.policy
+        policy = DEFAULT if fault.which < 0.5 else FAST
+        store.apply((SetData(path, encode(policy), -1),), 0)
 
     def _pause(self, fault: Fault) -> None:
         self._put_pause(Pause(active=True, for_s=0.0, reason="a test", actor="olga"))
@@ -231,8 +250,6 @@ class Injector:
 
     def _put_pause(self, pause: Pause) -> None:
         store, path = self.world.store, self.world.paths.pause
-        from orchestrator.core.ports import SetData
-
         store.apply((SetData(path, encode(pause), -1),), 0)
 
     def heal(self) -> None:

@@ -187,10 +187,9 @@ class SimHealth:
 def capture(server: Server, index: Path, epoch: int, primary: GtidSet, own: str) -> Outcome:
     """agents.binlog.capture on the simulated disk: the tail is cut if nothing of the primary's set follows it."""
     assert not server.alive and own == server.uuid
-    held = {uuid: intervals for uuid, intervals in primary.intervals.items()}
 
     def has(uuid: str, number: int) -> bool:
-        return any(first <= number <= last for first, last in held.get(uuid, ()))
+        return any(first <= number <= last for first, last in primary.intervals.get(uuid, ()))
 
     count = server.tail_without(lambda txn: has(txn.uuid, txn.number))
     tail = server.disk.binlog[len(server.disk.binlog) - count :]

@@ -45,6 +45,7 @@ class Kernel:
         self._address_until = NEVER
         self.opened: Callable[[Kernel], None] = lambda kernel: None
         self.announced: Callable[[Kernel], None] = lambda kernel: None
+        self.noted: Callable[[str], None] = lambda text: None
         self.refused = 0
 
     def power_off(self) -> None:
@@ -64,6 +65,10 @@ class Kernel:
     def answers(self) -> bool:
         return self.is_open and self.has_address
 
+    def shut_now(self) -> None:
+        if self.time.now < self.lease_until:
+            self.noted(f"gate of {self.node} shuts")
+
     def add_address(self, lifetime_s: float) -> None:
         self._address_until = self.time.now + lifetime_s + ADDRESS_LATE_S * self.rng.random()
 
@@ -74,8 +79,9 @@ class Kernel:
 class SimGate:
     """Gate (see the port) of one kernel; each call is a place where its thread may lose the processor."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel, self._time = kernel, kernel.time
+    def __init__(self, kernel: Kernel, before: Callable[[str], None] = lambda action: None) -> None:
+        """`before` RENEW and OPEN somebody may take the processor away."""
+        self._kernel, self._time, self._before = kernel, kernel.time, before
 
     def _act(self) -> None:
         if self._time.strand is not None:
@@ -97,6 +103,7 @@ class SimGate:
         self._kernel.permit_until = self._time.now + ttl_s * self._kernel.slew
 
     def open(self, ttl_s: float) -> None:
+        self._before("open")
         self._act()
         kernel = self._kernel
         if self._time.now >= kernel.permit_until:
@@ -107,6 +114,7 @@ class SimGate:
         kernel.opened(kernel)
 
     def renew(self, ttl_s: float) -> None:
+        self._before("renew")
         self._act()
         kernel = self._kernel
         if self._time.now >= kernel.lease_until:
@@ -116,6 +124,7 @@ class SimGate:
 
     def shut(self) -> None:
         self._act()
+        self._kernel.shut_now()
         self._kernel.lease_until = self._kernel.permit_until = NEVER
 
 

@@ -113,6 +113,7 @@ class Server:
         self.streams: list[Stream] = []  # to replicas, as this end believes
         self.when_exiting: list[Call] = []
         self.acknowledged: Callable[[Server, Commit], None] = lambda server, commit: None
+        self.world_note: Callable[[str], None] = lambda text: None
         self.start_s, self.apply_s = 0.5, 0.002
         self.late: list[Call] = []  # statements whose caller has gone, still to take effect
         self._unfrozen: list[Call] = []

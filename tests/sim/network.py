@@ -13,8 +13,9 @@ ZK = "zk"
 class Network:
     """Places are the two nodes, hosts of orchestrators, clients, and the ensemble `zk` as a whole."""
 
-    def __init__(self, time: Time, rng: Random, latency_s: float) -> None:
+    def __init__(self, time: Time, rng: Random, latency_s: float, spikes: float) -> None:
         self.time, self._rng, self._latency_s = time, rng, latency_s
+        self._spikes = spikes
         self._cuts: dict[tuple[str, str], int] = {}
         self.changed: list[Callable[[str, str], None]] = []  # told of (source, target)
 
@@ -27,6 +28,8 @@ class Network:
     def delay_s(self) -> float:
         """One way; sometimes a good deal longer."""
         rng = self._rng.random
+        if self._spikes and rng() < self._spikes:
+            return 0.05 + 0.4 * rng()
         return self._latency_s * (0.5 + rng()) * (8 if rng() < 0.01 else 1)
 
     def cut(self, source: str, target: str) -> None:

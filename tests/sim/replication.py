@@ -131,7 +131,10 @@ class Receiver:
         self.applying = False
 
     def configure(self, source: str) -> None:
-        """Relay logs are deleted, whatever was not applied too."""
+        """Relay logs are deleted, whatever was not applied too. Refused while a thread runs."""
+        if self.on or self.applying:
+            return
+        self.server.world_note(f"relay logs of {self.server.node} are deleted")
         disk = self.server.disk
         disk.source, disk.received = source, Numbers()
         disk.relay.clear()

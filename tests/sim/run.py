@@ -15,14 +15,13 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--storm", type=float, default=120.0)
+    parser.add_argument("--storm", type=float, default=60.0)
     parser.add_argument("--show", type=int, help="play one seed and print its timeline")
     parser.add_argument("--keep-going", action="store_true")
     options = parser.parse_args()
     if options.show is not None:
         result = play(options.show, options.storm)
-        for when, text in result.trace:
-            print(f"{when:9.3f} {text}")
+        print(result.timeline())
         print(result.violation or "no violation", result.diverged, f"recovered in {result.recovered_s:.1f} s")
         return bool(result.violation)
     return batch(range(options.first, options.first + options.seeds), options.storm, options.keep_going)
@@ -54,8 +53,8 @@ def line(results: list[Result], cpu_s: float) -> str:
     missing = sorted({rule.id for rule in RULES} - set(rules))
     writes = sum(result.ok for result in results)
     return (
-        f"{len(results)} seeds, {simulated_s / 3600:.2f} simulated hours, {faults.total()} faults of {len(faults)} kinds,"
-        f" rules {len(rules)} of {len(RULES)}{' without ' + ','.join(missing) if missing else ''} "
+        f"{len(results)} seeds, {simulated_s / 3600:.2f} simulated hours, "
+        f"{faults.total()} faults of {len(faults)} kinds, rules {len(rules)} of {len(RULES)}{' without ' + ','.join(missing) if missing else ''} "
         f"({', '.join(f'{rule} {n}' for rule, n in sorted(rules.items()))}), {writes} acknowledged writes, "
         f"{sum(bool(result.diverged) for result in results)} diverged, "
         f"{sum(bool(result.violation) for result in results)} violations; "

@@ -182,7 +182,7 @@ class Strand:
             self._target()
         except Killed:
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the hub raises it
             self._time.broken = error
         self._ended = True
 

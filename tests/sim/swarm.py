@@ -9,8 +9,9 @@ from orchestrator.core.model import DEFAULT, FAST, Policy
 
 KINDS = (
     "agent-kill", "agent-stop", "mysqld-kill", "mysqld-stop", "host-loss", "orchestrator-kill", "orchestrator-stop",
-    "link-two-way", "link-one-way", "zookeeper-cut", "zookeeper-stall", "zookeeper-stale", "client-lock", "rules-flushed",
-    "both-mysqld", "both-agents", "switchover", "pause", "pair-cut", "mysqld-restart-standby-then-primary",
+    "link-two-way", "link-one-way", "zookeeper-cut", "zookeeper-stall", "zookeeper-stale", "client-lock",
+    "rules-flushed", "both-mysqld", "both-agents", "switchover", "pause", "pair-cut", "standby-then-primary", "forced-failover",
+    "policy",
 )  # fmt: skip
 
 
@@ -31,6 +32,8 @@ class Swarm:
     pause_every: int  # boundaries between two pauses of a thread, on average; 0: none
     pause_kinds: tuple[str, ...]
     slow_statement: float
+    adversary: float  # how often a keeper loses the processor where that is worst
+    spikes: float  # how often a packet takes some tenths of a second
     start_s: float
     apply_s: float
     long_faults: bool
@@ -38,7 +41,7 @@ class Swarm:
     dropped: frozenset[int] = field(default_factory=frozenset)  # faults left out, by number: for shrinking
 
     @classmethod
-    def draw(cls, seed: int, storm_s: float = 120.0, dropped: frozenset[int] = frozenset()) -> Swarm:
+    def draw(cls, seed: int, storm_s: float = 60.0, dropped: frozenset[int] = frozenset()) -> Swarm:
         rng = Random(f"swarm-{seed}")
         count = rng.choice((1, 1, 2, 3, 5, 8, len(KINDS)))
         kinds = {kind: rng.choice((0.2, 1.0, 3.0)) for kind in rng.sample(KINDS, count)}
@@ -47,19 +50,21 @@ class Swarm:
             policy=rng.choice((FAST, FAST, DEFAULT)),
             orchestrators=rng.choice((1, 2, 2, 3)),
             kinds=kinds,
-            fault_every_s=rng.choice((2.0, 5.0, 10.0, 20.0)),
+            fault_every_s=rng.choice((2.0, 4.0, 6.0, 6.0, 10.0)),
             write_every_s=rng.choice((0.05, 0.2, 0.5)),
             clients=rng.choice((1, 2)),
             latency_s=rng.choice((0.0005, 0.002, 0.01)),
-            mirror_late_s=rng.choice((0.002, 0.005, 0.02, 0.1)),
+            mirror_late_s=rng.choice((0.002, 0.002, 0.005, 0.02, 0.1)),
             watch_lost=rng.choice((0.0, 0.0, 0.0, 0.05, 0.3)),
             announce_lost=rng.choice((0.0, 0.0, 0.5)),
             follower_lag_s=rng.choice((0.0, 0.005, 0.05)),
-            pause_every=rng.choice((0, 0, 2000, 300, 60)),
+            pause_every=rng.choice((0, 0, 3000, 600, 100)),
             pause_kinds=tuple(rng.sample(("keeper", "tick", "orchestrator", "election"), rng.choice((1, 2, 4)))),
-            slow_statement=rng.choice((0.0, 0.0, 0.02, 0.1)),
-            start_s=rng.choice((0.3, 1.0, 3.0)),
-            apply_s=rng.choice((0.001, 0.01, 0.2, 1.0)),
+            slow_statement=rng.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
+            adversary=rng.choice((0.0, 0.0, 0.1, 0.6)),
+            spikes=rng.choice((0.0, 0.0, 0.001, 0.01)),
+            start_s=rng.choice((0.3, 0.3, 1.0, 3.0)),
+            apply_s=rng.choice((0.001, 0.001, 0.01, 0.3)),
             long_faults=rng.random() < 0.5,
             storm_s=storm_s,
             dropped=dropped,

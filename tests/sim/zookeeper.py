@@ -238,11 +238,11 @@ class Client:
 
     def _arrive(self, pending: Pending) -> None:
         reattached = self.connected and pending.connection != self._connection
-        if reattached or not self.process.alive and self._rng.random() < 0.5:
+        if reattached or (not self.process.alive and self._rng.random() < 0.5):
             return  # the ensemble refuses what a session sent before it moved
         working = self.store.available and self.stale_since is None
         if not self._network.up(self._host, ZK) or (pending.ops is not None and not working):
-            if pending.connection == self._connection and self.connected or self._rng.random() < 0.9:
+            if (pending.connection == self._connection and self.connected) or self._rng.random() < 0.9:
                 self._time.after(RETRY_S, lambda: self._arrive(pending))
             return
         pending.arrived = True
