@@ -9,7 +9,7 @@ import pytest
 from agents.converge import Action
 from agents.steps import Order, Steps
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.errors import StaleWrite, StepFailed
+from orchestrator.core.errors import StaleWrite, StepFailed, UnknownOutcome
 from orchestrator.core.model import Goal, Mode, Role, Sync, SyncState
 from tests.builders import DB_A, UUID_A
 from tests.fakes import FakeClock, FakeCoordinator
@@ -131,3 +131,40 @@ def test_relaxing_is_recorded_under_the_record_that_allows_it():
     assert hands.stored == Sync()
     hands.run(Action.RECORD_RELAXED, desired_version=1)
     assert hands.stored.state is SyncState.RELAXED and "relax" not in hands.server.calls
+
+
+def test_an_armed_write_of_unknown_outcome_leaves_nothing_relaxed():
+    """A read still shows the relaxed record, yet the write may come later: only another write of ours ends that."""
+    hands = Hands()
+    hands.see()
+    hands.run(Action.RECORD_RELAXED)
+    assert hands.steps.relaxed(7)
+    hands.coordinator.slow = True
+    hands.coordinator.when_waiting = lambda: hands.coordinator.lose(happened=False)
+    with pytest.raises(UnknownOutcome):
+        hands.run(Action.CERTIFY)
+    hands.coordinator.slow = False
+    hands.see()
+    assert not hands.steps.relaxed(7)
+    before = hands.coordinator.nodes[SYNC].version
+    hands.run(Action.RECORD_RELAXED)
+    assert hands.steps.relaxed(7) and hands.coordinator.nodes[SYNC].version == before + 1
+
+
+def test_a_new_agent_does_not_trust_the_relaxed_record_of_its_predecessor():
+    hands = Hands()
+    hands.coordinator.put(SYNC, Sync(SyncState.RELAXED, epoch=7))
+    hands.see()
+    assert not hands.steps.relaxed(7)
+    before = hands.coordinator.nodes[SYNC].version
+    hands.run(Action.RECORD_RELAXED)
+    assert hands.steps.relaxed(7) and hands.coordinator.nodes[SYNC].version == before + 1
+
+
+def test_withdrawing_asks_whether_the_node_is_still_primary():
+    hands = Hands()
+    hands.see()
+    hands.coordinator.put(DESIRED, Sync())
+    with pytest.raises(StaleWrite):
+        hands.run(Action.WITHDRAW)
+    assert hands.stored == Sync()

@@ -1,0 +1,128 @@
+"""What a report says of steps that cannot be done, and of time without a standby."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from agents.converge import Action, Local
+from agents.executor import Executor
+from agents.lease import Power
+from agents.look import Peer, Sight
+from agents.telling import Telling
+from orchestrator.core.errors import StepFailed
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.model import (
+    FAST,
+    Cluster,
+    HostFacts,
+    Lease,
+    Mode,
+    Mysqld,
+    Phase,
+    Role,
+    Sync,
+    goal_for,
+)
+from tests.builders import DB_A
+from tests.fakes import FakeClock
+
+PHASES = {
+    Role.PREPARE: Phase.FENCING,
+    Role.PRIMARY: Phase.PROMOTING,
+    Role.HANDOVER: Phase.SWITCHING,
+}
+
+
+class Failing:
+    def run(self, action: Action, order: object) -> None:
+        raise StepFailed("the relay disk hangs")
+
+
+class Quiet:
+    arrival = None
+
+    def troubles(self) -> tuple[str, ...]:
+        return ()
+
+    def tail(self) -> None:
+        return None
+
+
+def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> Sight:
+    cluster = Cluster(7, 42, DB_A, mode, PHASES[role], heir="me")
+    base = Sight(
+        node=DB_A,
+        cluster=cluster,
+        goal=goal_for(DB_A, cluster),
+        policy=FAST,
+        now=100.0,
+        mysqld=Mysqld.RUNNING,
+        incarnation="me",
+        facts=None,
+        fresh=True,
+        power=Power(Lease(), None, gate_open=False, known=True),
+        may_act=False,
+        has_address=False,
+        sync=Sync(),
+        relaxed=False,
+        armed_since=0.0,
+        peer=Peer(),
+        peer_address="192.0.2.12",
+        peer_errant=GtidSet(),
+        stalled_s=0.0,
+        released_since=None,
+        certify_after=0.0,
+        refusals=(),
+        told_handover="",
+    )
+    return replace(base, **changes)
+
+
+class Node:
+    def __init__(self) -> None:
+        quiet = cast(Any, Quiet())
+        self.executor = Executor(Failing(), FakeClock())
+        self.telling = Telling(self.executor, quiet, quiet, quiet, FakeClock(), lambda facts: HostFacts())
+
+    def fail(self, action: Action, times: int) -> None:
+        order = cast(Any, type("Order", (), {"goal": sight().goal}))
+        for _ in range(times):
+            assert not self.executor.run((action,), order)
+
+    def unable(self, role: Role, forgetful: str = "", **found: Any) -> str:
+        local = Local(Mysqld.RUNNING, incarnation="me", **found)
+        return self.telling.report(sight(role), local, Sync(), forgetful).unable
+
+
+@pytest.mark.parametrize("action", [Action.STOP_RECEIVER, Action.STOP_APPLIER, Action.WRITE_PROMOTION])
+def test_a_step_of_the_takeover_that_keeps_failing_gives_the_power_back(action):
+    node = Node()
+    node.fail(action, 2)
+    assert node.unable(Role.PREPARE) == ""
+    node.fail(action, 1)
+    assert "the relay disk hangs" in node.unable(Role.PREPARE)
+    assert node.unable(Role.PRIMARY, opened=True, was_primary=True) == ""
+
+
+def test_a_long_drain_is_waited_for():
+    node = Node()
+    node.fail(Action.DRAIN, 50)
+    assert node.unable(Role.PREPARE) == ""
+
+
+def test_a_handover_is_withdrawn_after_three_tries():
+    node = Node()
+    node.fail(Action.SET_READ_ONLY, 2)
+    assert node.unable(Role.HANDOVER) == ""
+    node.fail(Action.SET_READ_ONLY, 1)
+    assert node.unable(Role.HANDOVER)
+
+
+def test_an_epoch_that_cannot_be_remembered_is_not_taken_over():
+    node = Node()
+    assert node.unable(Role.PREPARE, "epoch.json: no space").startswith("memory")
+    assert node.unable(Role.PRIMARY, "epoch.json: no space").startswith("memory")
+    assert node.unable(Role.PRIMARY, "epoch.json: no space", opened=True, was_primary=True) == ""
