@@ -10,10 +10,11 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /
 BENCHES ?= mysqld-crash host-loss link-loss switchover standby-loss agent-kill agent-restart orchestrator-kill \
 	zookeeper-kill zookeeper-leader-kill overhead
 RUNS ?= 20
+SEEDS ?= 1000
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo lab bench docs evidence clean
+.PHONY: help setup check test sim mutants demo lab bench docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -38,7 +39,13 @@ check: setup  ## lint, format, types, unit tests; no root, under a minute
 	$(PY) -m pytest tests/unit $(wildcard tests/test_tidy.py)
 
 test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
-	$(PY) -m pytest tests/contract tests/lab
+	$(PY) -m pytest tests/sim tests/contract tests/lab
+
+sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
+	nice -n 19 $(PY) -m tests.sim.run --seeds $(SEEDS) --keep-going
+
+mutants: setup  ## planted protocol errors, each of which the simulator must find
+	nice -n 19 $(PY) -m tests.sim.mutants
 
 demo: setup  ## a lab, its page, and a killed primary with its measured outage; leaves the lab running
 	$(KEMBAR) lab demo

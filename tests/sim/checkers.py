@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import InvariantBroken
@@ -33,6 +34,7 @@ class Checker:
         self.desired: Cluster | None = None
         self.forgiven: set[int] = set()  # values that a forced failover gave up
         self.rules: dict[str, int] = {}
+        self.when_rule: dict[str, Callable[[], None]] = {}  # for stories
         self._paused_since: float | None = None
         self._forced: str | None = None  # loss was accepted until this node opens
 
@@ -61,6 +63,9 @@ class Checker:
             check_step(old, new)
         except InvariantBroken as error:
             self.fail(str(error))
+        told = self.when_rule.get(new.rule)
+        if told is not None:
+            told()
         paused = self._paused_since
         if new.rule in ("F1", "F5") and paused is not None and self.world.time.now - paused > PAUSE_SEEN_S:
             self.fail(f"{new.rule} began while paused")

@@ -32,14 +32,15 @@ def plan(swarm: Swarm) -> list[Fault]:
     rng = Random(f"faults-{swarm.seed}")
     kinds, weights = list(swarm.kinds), list(swarm.kinds.values())
     faults, at = [], 5.0
-    while True:
+    while kinds:
         at += rng.expovariate(1 / swarm.fault_every_s)
         if at >= swarm.storm_s:
-            return [fault for fault in faults if fault.number not in swarm.dropped]
+            break
         kind = rng.choices(kinds, weights)[0]
         lengths = [(0.05, 1.0), (1.0, 4.0), (4.0, 20.0)][: 3 if swarm.long_faults else 2]
         seconds = rng.uniform(*rng.choices(lengths, (4, 4, 2)[: len(lengths)])[0])
         faults.append(Fault(len(faults), at, kind, seconds, rng.random(), rng.random()))
+    return [fault for fault in faults if fault.number not in swarm.dropped]
 
 
 class Injector:
@@ -188,19 +189,24 @@ class Injector:
         self._cut(fault, [(node, ZK), (ZK, node)])
 
     def _zookeeper_stall(self, fault: Fault) -> None:
+        self.stall(fault.seconds, cut=fault.other >= 0.3)
+
+    def stall(self, seconds: float, *, cut: bool) -> None:
+        """Nothing is written; followers drop their clients while they elect, or all just hangs."""
         store = self.world.store
         if not store.available:
             return
         store.available = False
         for client in self.world.zookeeper_clients():
-            client.trouble_begins() if fault.other < 0.3 else client.cut()
+            client.cut() if cut else client.trouble_begins()
 
         def end() -> None:
+            self.world.note("ZooKeeper is back")
             store.available = True
             for client in self.world.zookeeper_clients():
                 client.trouble_ends()
 
-        self._later(fault, end)
+        self.world.time.after(seconds, end)
 
     def _zookeeper_stale(self, fault: Fault) -> None:
         """One client's follower is cut from its leader: it answers reads from what it knew."""
@@ -219,7 +225,7 @@ class Injector:
     # --- operators
 
     def _switchover(self, fault: Fault) -> None:
-        self._request(Kind.SWITCHOVER)
+        self.request(Kind.SWITCHOVER)
 
     def _forced_failover(self, fault: Fault) -> None:
         """Somebody loses patience: the primary is lost, and a little later loss is accepted."""
@@ -227,9 +233,9 @@ class Injector:
             self._mysqld_kill(fault)
         else:
             self._host_loss(fault)
-        self.world.time.after(fault.seconds * fault.other, lambda: self._request(Kind.FAILOVER))
+        self.world.time.after(fault.seconds * fault.other, lambda: self.request(Kind.FAILOVER))
 
-    def _request(self, kind: Kind) -> None:
+    def request(self, kind: Kind) -> None:
         world, desired = self.world, self.world.checker.desired
         assert desired is not None
         self._requests += 1

@@ -39,7 +39,7 @@ def batch(seeds: range, storm_s: float, keep_going: bool) -> int:
             if not keep_going:
                 break
         elif result.diverged:
-            print(f"seed {seed}: diverged: {result.diverged}", flush=True)
+            print(f"seed {seed}: a person is needed: {result.diverged}", flush=True)
     print(line(results, time.process_time() - began))
     return bool(sum(bool(result.violation) for result in results))
 
@@ -52,9 +52,10 @@ def line(results: list[Result], cpu_s: float) -> str:
         rules.update(result.rules)
     missing = sorted({rule.id for rule in RULES} - set(rules))
     writes = sum(result.ok for result in results)
+    without = f" without {','.join(missing)}" if missing else ""
     return (
         f"{len(results)} seeds, {simulated_s / 3600:.2f} simulated hours, "
-        f"{faults.total()} faults of {len(faults)} kinds, rules {len(rules)} of {len(RULES)}{' without ' + ','.join(missing) if missing else ''} "
+        f"{faults.total()} faults of {len(faults)} kinds, rules {len(rules)} of {len(RULES)}{without} "
         f"({', '.join(f'{rule} {n}' for rule, n in sorted(rules.items()))}), {writes} acknowledged writes, "
         f"{sum(bool(result.diverged) for result in results)} diverged, "
         f"{sum(bool(result.violation) for result in results)} violations; "

@@ -10,8 +10,8 @@ from orchestrator.core.model import DEFAULT, FAST, Policy
 KINDS = (
     "agent-kill", "agent-stop", "mysqld-kill", "mysqld-stop", "host-loss", "orchestrator-kill", "orchestrator-stop",
     "link-two-way", "link-one-way", "zookeeper-cut", "zookeeper-stall", "zookeeper-stale", "client-lock",
-    "rules-flushed", "both-mysqld", "both-agents", "switchover", "pause", "pair-cut", "standby-then-primary", "forced-failover",
-    "policy",
+    "rules-flushed", "both-mysqld", "both-agents", "switchover", "pause", "pair-cut", "standby-then-primary",
+    "forced-failover", "policy",
 )  # fmt: skip
 
 
