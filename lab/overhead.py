@@ -1,8 +1,9 @@
 """`kembar lab bench overhead`: what Kembar costs a pair that is well.
 
-The same two servers take commits in turn with Kembar running and with all of it stopped (agents, orchestrators,
-ZooKeeper), A B B A, so that drift of the machine falls on both alike. Stopped agents leave a bare semi-sync pair, as
-mysqld goes on; only the gate before the VIP shuts. Hence the client writes to the primary's own address in both.
+The same two servers take commits in turn with Kembar running and with its agents and orchestrators stopped, A B B A, so
+that drift of the machine falls on both alike. Stopped agents leave a bare semi-sync pair, as mysqld goes on; only the
+gate before the VIP shuts. Hence the client writes to the primary's own address in both. ZooKeeper goes on, with nothing
+to write: of three servers that were stopped together and went on, none opened a session any more (3.8.0, measured).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lab import faults, processes
 from lab.history import quantiles
 from lab.metering import VALUES_PER_RUN
 from lab.processes import Process
-from lab.stand import QUORUM_S, Say, Stand, wait_for
+from lab.stand import Say, Stand
 from lab.topology import Node
 from orchestrator.core.errors import Refused, StepFailed
 
@@ -134,34 +135,26 @@ def _segments(
 
 @contextmanager
 def _stopped(stand: Stand) -> Iterator[None]:
-    """Everything of Kembar and ZooKeeper stands still; afterwards the pair is certified again."""
+    """Everything of Kembar stands still; afterwards the pair is certified again."""
     found = _kembar(stand)
     for process in found:
         processes.send(process, signal.SIGSTOP)
     try:
         yield
     finally:
-        _go_on(stand, "zookeeper")
-        wait_for(lambda: "-" not in stand.zookeeper_modes().values(), QUORUM_S, "ZooKeeper has no quorum again")
         for process in reversed(found):  # an orchestrator that goes on first would find everybody silent
             processes.send(process, signal.SIGCONT)
         stand.wait_healthy()
 
 
 def _kembar(stand: Stand) -> list[Process]:
-    """Orchestrators, agents with their workers, ZooKeeper: in the order in which they are stopped. No mysqld."""
+    """Orchestrators, then agents with their workers, as they are stopped. No mysqld."""
     recorded = processes.recorded(stand.files.root)
     found = [process for name, process in recorded.items() if name.startswith("orchestrator-")]
     for node in stand.topology.pair:
         worker = faults.worker(stand, node)
         found += [recorded[f"agent-{node.name}"], *([worker] if worker else [])]
-    return [*found, *(process for name, process in recorded.items() if name.startswith("zookeeper-"))]
-
-
-def _go_on(stand: Stand, what: str) -> None:
-    for name, process in processes.recorded(stand.files.root).items():
-        if name.startswith(what):
-            processes.send(process, signal.SIGCONT)
+    return found
 
 
 def _watched(stand: Stand, primary: Node, standby: Node, leader: str) -> dict[str, Process]:
