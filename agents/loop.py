@@ -162,7 +162,8 @@ class Agent:
         remembered = self._memory.epoch()
         if (cluster.epoch, cluster.seq) < remembered:
             log.error(
-                "record %s.%s is older than %s.%s that was followed: kembar adopt",
+                "record %s.%s is older than %s.%s, which was followed here: not obeyed. ZooKeeper lost writes "
+                "or is another one: give it back its newest data, or name the right servers in agent.yaml",
                 cluster.epoch,
                 cluster.seq,
                 *remembered,

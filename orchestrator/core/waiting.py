@@ -10,7 +10,8 @@ from orchestrator.core.situation import Situation
 def reason(s: Situation, *, held: str = "") -> str:
     """One sentence, empty if nothing is waited for. `held`: the rule that a pause or hold-down keeps from beginning."""
     if held:
-        return f"{held} would begin now: " + ("paused, kembar resume" if s.paused else "hold-down, kembar ack")
+        ends = "paused, kembar resume" if s.paused else "hold-down, kembar ack --reason TEXT"
+        return f"{held} would begin now: {ends}"
     if not s.hearing:
         return "we have not heard ZooKeeper long enough to judge anybody's silence"
     return _by_phase(s)
@@ -64,7 +65,7 @@ def _no_successor(s: Situation) -> str:
     if s.cluster.mode is Mode.ASYNC or s.cluster.promotable is None:
         return (
             f"for {s.primary} to return: {s.standby} is not proven to hold everything; "
-            f"kembar failover --to {s.standby} --accept-data-loss ends the wait"
+            f"kembar failover --to {s.standby} --accept-data-loss --reason TEXT ends the wait"
         )
     if s.standby_certified() and s.armed():
         return f"until the gate of {s.primary} has closed for certain, or {s.standby} receives nothing from it either"
