@@ -40,15 +40,15 @@ class Leadership(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One tick's view, for whoever shows or records it. `decision` is what was written in it, if anything was."""
+    """One tick's view, for whoever shows or records it."""
 
     seen: Mapping[str, Seen]
     now: Instant
     leading: bool
     situation: Situation | None = None
     desired_version: int = -1
-    decided: Decision | None = None  # the outcome of decide(), written or not
-    written: bool = False
+    decided: Decision | None = None  # the outcome of decide()
+    written: bool = False  # whether ZooKeeper has acknowledged it
 
 
 class Orchestrator:

@@ -41,7 +41,7 @@ class Session:
 
 
 def client_command(command: Command) -> Command:
-    """Adds --config, --endpoint, --cluster, --timeout and --output; the command takes a Session first."""
+    """Adds --config, --endpoint, --cluster and --output; the command takes a Session first."""
 
     @click.option("-c", "--config", metavar="FILE", help="client.yaml to use.")
     @click.option("--endpoint", envvar="KEMBAR_ENDPOINT", metavar="URL[,URL]", help="Orchestrators, tried in order.")

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 
 class KembarError(Exception):
-    """Trouble that we expect; caught in one place, the tick."""
+    """Trouble that we expect: a loop ends its pass on it, and the next one looks again."""
 
 
 class Unavailable(KembarError):

@@ -25,10 +25,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One failover or switchover, stored at history/incidents/<id>."""
+    """One failover or switchover; once it has its timeline it is kept at history/incidents/<id> too."""
 
     id: int
-    kind: str  # failover, switchover, give-back
+    kind: str  # failover, switchover
     trigger: str  # auto or manual
     actor: str
     reason: str
@@ -45,7 +45,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the event log, at history/events/<n>; `type` as in CloudEvents, without the leading `kembar.`."""
+    """One line of the event log; `type` as in CloudEvents, without the leading `kembar.`."""
 
     type: str
     at: str
@@ -60,7 +60,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """The newest events and incidents, newest last; one node in ZooKeeper, bounded."""
+    """The newest events and incidents, newest last; one node in ZooKeeper, at history/recent, bounded."""
 
     events: tuple[Event, ...] = ()
     incidents: tuple[Incident, ...] = ()

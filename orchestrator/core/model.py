@@ -112,7 +112,7 @@ class Lease:
     gate_open: bool = False
     incarnation: str = ""
     timing: Timing = field(default_factory=Timing)
-    why: str = ""  # of a release: exited, hung, handover, superseded
+    why: str = ""  # of a release: exited, hung, handover, superseded; of a revoke: the epoch that it is for
     executed: str = ""  # of a handover: everything the standby must have executed
     took_ms: float = 0.0  # of a release: from its cause to the shut gate, for the timeline
 
@@ -166,7 +166,7 @@ class Report:
     has_address: bool = False
     oldest_transaction_s: float = 0.0
     stalled_s: float = 0.0  # how long the heartbeat commit has been waiting for the standby's acknowledgement
-    unheard_s: float = 0.0  # how long no semi-sync replica has been connected
+    unheard_s: float = 0.0  # primary: how long no standby could acknowledge, or be certified after a restart in place
     durable: bool = True  # the settings of invariant I13 hold
     token: str = ""  # of the certification whose set this node was seen to hold
     errant: str = ""  # returning node: transactions the primary never saw

@@ -1,6 +1,6 @@
 """The ports: what the loops need of the outside world, with the errors each may raise.
 
-Each has one real adapter, and one contract suite in tests/contract that it must pass.
+Each has a contract suite in tests/contract that every real adapter must pass.
 """
 
 from __future__ import annotations

@@ -48,9 +48,7 @@ class Situation:
     syncs: Mapping[NodeName, Sighting[Sync]] = field(default_factory=dict)
     reports: Mapping[NodeName, Sighting[Report]] = field(default_factory=dict)
     requests: Mapping[str, Sighting[Request]] = field(default_factory=dict)
-    fence_seen: Instant | None = (
-        None  # first sighting of exactly the lease version that the fence names, or of its revoke
-    )
+    fence_seen: Instant | None = None  # first sighting of the lease version that the fence names, or of its revoke
     paused: bool = False
     hold_down: bool = False
     term: int = 0
