@@ -58,10 +58,6 @@ class Channel:
         files = () if tls is None else (tls.ca, tls.cert, tls.key)
         self._roles.run(dialect.configure_channel(tls), (host, port, user, password, *files), within_s=within_s)
 
-    def forget(self, within_s: float = 5.0) -> None:
-        """Remove the stopped channel with its relay logs; the same duties as for `configure`. Raises StepFailed."""
-        self._roles.run(dialect.RESET_REPLICA, within_s=within_s)
-
     def received(self) -> str:
         """The set that this channel received, read now."""
         rows = self._roles.ask(dialect.RECEIVED)

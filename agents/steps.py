@@ -51,7 +51,6 @@ class Order:
     goal: Goal
     desired_version: int
     incarnation: str
-    no_tx: int = 0
     standby: str = ""  # the peer's incarnation
     handover: str = ""  # what a standby must have executed
     primary_executed: str = ""  # what the primary of the goal's epoch has said that it has executed

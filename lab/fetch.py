@@ -58,12 +58,6 @@ def fetch(packages: Sequence[str], *, suite: str | None = None, closure: bool = 
     return root
 
 
-def manifest(root: Path) -> dict[str, str]:
-    """File name (package, version, architecture) -> SHA-256 of each package in a fetched folder, for reports."""
-    content = json.loads((root / MANIFEST).read_text())
-    return {str(name): str(digest) for name, digest in content.items()}
-
-
 @contextmanager
 def lock(name: str) -> Iterator[None]:
     """Hold the cache's lock of that name; it is released by the kernel when the process ends."""

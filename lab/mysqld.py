@@ -113,15 +113,6 @@ def through_loader(root: Path, program: Path) -> tuple[str, ...]:
     return str(loaders[0]), "--library-path", libraries, str(program)
 
 
-def mysqlbinlog(binary: MysqldBinary) -> tuple[str, ...]:
-    """The command of the mysqlbinlog that belongs to this mysqld. Raises Refused if there is none."""
-    program = Path(binary.command[-1])
-    for path in (program.with_name("mysqlbinlog"), program.parent.parent / "bin/mysqlbinlog"):
-        if path.exists():
-            return (*binary.command[:-1], str(path))
-    raise Refused(f"no mysqlbinlog beside {program}")
-
-
 def _installed(program: Path) -> MysqldBinary | None:
     """A mysqld of the host as it is: it knows its own folders. None if it is MariaDB or too old."""
     try:

@@ -29,7 +29,6 @@ class Settings:
     cluster: str = ""
     zookeeper: tuple[str, ...] = ()  # ADDRESS:PORT, for `status` when no orchestrator answers
     vip: str = ""  # shown then
-    source: str = ""
 
 
 KEYS = ("endpoints", "token_file", "cluster", "zookeeper", "vip")
@@ -76,7 +75,6 @@ def read_settings(path: Path) -> Settings:
         cluster=str(content.get("cluster") or ""),
         zookeeper=tuple(content.get("zookeeper", ())),
         vip=str(content.get("vip") or ""),
-        source=str(path),
     )
 
 

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
@@ -59,7 +59,7 @@ def _settings(config: str | None, endpoint: str | None) -> Settings:
     found = read_settings(path) if path else Settings()
     if endpoint:
         urls = tuple(url.strip() for url in endpoint.split(",") if url.strip())
-        return Settings(urls, found.token_file, found.cluster, (), "", found.source)
+        return replace(found, endpoints=urls, zookeeper=(), vip="")
     return found
 
 

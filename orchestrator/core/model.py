@@ -195,7 +195,6 @@ class Policy:
     backlog_transactions_max: int = 1000  # a standby further behind is not certified
     failovers_per_hour_max: int = 2
     address_lifetime_s: int = 4
-    preferred_primary: str = ""
     maintenance: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
