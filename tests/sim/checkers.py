@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Checker:
         self.rules: dict[str, int] = {}
         self.when_rule: dict[str, Callable[[], None]] = {}  # for stories
         self._paused_since: float | None = None
+        self._term = 0
         self._forced: str | None = None  # loss was accepted until this node opens
 
     def fail(self, text: str) -> None:
@@ -48,6 +50,8 @@ class Checker:
         paths = self.world.paths
         if path == paths.desired and stored is not None:
             self._decided(decode(Cluster, stored.data))
+        elif path == paths.leader and stored is not None and stored.data:
+            self._term = int(json.loads(stored.data)["term"])
         elif path == paths.pause and stored is not None:
             active = decode(Pause, stored.data).active
             self._paused_since = self.world.time.now if active else None
@@ -69,8 +73,20 @@ class Checker:
         paused = self._paused_since
         if new.rule in ("F1", "F5") and paused is not None and self.world.time.now - paused > PAUSE_SEEN_S:
             self.fail(f"{new.rule} began while paused")
+        if new.rule == "U2":
+            self._certified(new)
+        if new.term != self._term and new.rule != "new":
+            self.fail(f"C1: {new.rule} was written in term {new.term}, the present one is {self._term}")
         if new.rule == "F6":
             self._forced = new.primary
+
+    def _certified(self, new: Cluster) -> None:
+        """Everything that was ever acknowledged is on the node that is promotable from now on."""
+        server = self.world.nodes[new.primary].peer.server
+        held = values(server) | {txn.value for txn in server.disk.relay}
+        lost = set(self.world.meter.ok) - held - self.forgiven
+        if lost:
+            self.fail(f"C6: {server.node} is certified without acknowledged values {sorted(lost)[:5]}")
 
     # --- power
 

@@ -39,6 +39,7 @@ class Kernel:
     def __init__(self, time: Time, network: Network, rng: Random, node: str) -> None:
         self.time, self.network, self.rng, self.node = time, network, rng, node
         self.slew = 1 + rng.uniform(-0.1, 0.1)  # of kernel timers
+        self.arp_lost = 0.0  # how often a question or an announcement is
         self.powered = True
         self.rules = True
         self.lease_until = self.permit_until = NEVER
@@ -149,6 +150,7 @@ class SimVip:
     def _answer(self) -> str | None:
         other, network = self._other(), self._kernel.network
         heard = other.powered and network.both(self._kernel.node, other.node)
+        heard = heard and self._kernel.rng.random() >= self._kernel.arp_lost
         return other.node if heard and other.answers else None
 
     def foreign_mac(self) -> str | None:

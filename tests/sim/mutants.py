@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from types import CodeType
 from typing import Any
 
@@ -91,11 +92,13 @@ MUTANTS: tuple[Mutant, ...] = (
         LeaseKeeper._accept,
         ("self._sent = flight.sent or self._sent", "self._sent = self._clock.holder_now()"),
     ),
-    _one(
+    Mutant(
         "heir not compared",
         100,
-        converge.unable,
-        ("if local.incarnation != goal.heir:", "if False:"),
+        (
+            (converge.unable, (("if local.incarnation and local.incarnation != goal.heir:", "if False:"),)),
+            (conditions.heir_cannot, (("report.incarnation != s.cluster.heir", "False"),)),
+        ),
     ),
     _one(
         "incarnation ignored",
@@ -104,7 +107,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("== Certified(self.standby, report.incarnation)", "is not None"),
     ),
     _one(
-        "F2 by an older release",
+        "a revoke counts as a release",
         100,
         conditions.fence_proven,
         ("sighting.version > fence.lease_version + 1", "True"),
@@ -117,7 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "the gate renewed past the horizon",
         30,
         LeaseKeeper._renew_gate,
-        ("if not self._used.may_act(self._clock.holder_now(), self._sent):", "if False:"),
+        ("elif not self._authorised():", "elif False:"),
     ),
     _one(
         "a write of unknown outcome counts as done",
@@ -130,9 +133,9 @@ MUTANTS: tuple[Mutant, ...] = (
         100,
         Steps._take_lease,
         ("(check,)", "()"),
-        ("(check, write)", "(write,)"),
+        ("(check, self._sync_write(relaxed))", "(self._sync_write(relaxed),)"),
     ),
-    _one("relaxed without a record", 30, Steps._record_relaxed, ("if not self._is_relaxed(order):", "if False:")),
+    _one("relaxed without a record", 30, Steps._record_relaxed, ("not self.relaxed(order.goal.epoch)", "False")),
     _one(
         "G read before semi-sync is ON",
         200,
@@ -174,8 +177,8 @@ def hunt(mutant: Mutant, *, first: int = 1, seeds: int | None = None) -> str | N
     with ExitStack() as stack:
         for function, changes in mutant.edits:
             stack.enter_context(edited(function, *changes))
-        for name in STORIES:
-            result = tell(name)
+        for name, again in product(STORIES, range(2)):
+            result = tell(name, again)
             if result.violation:
                 return f"story {name!r}: {result.violation}"
         for count in range(1, (seeds or mutant.seeds) + 1):

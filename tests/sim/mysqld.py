@@ -115,6 +115,7 @@ class Server:
         self.acknowledged: Callable[[Server, Commit], None] = lambda server, commit: None
         self.world_note: Callable[[str], None] = lambda text: None
         self.start_s, self.apply_s = 0.5, 0.002
+        self.batch = 1000  # transactions that a dump sends at once
         self.late: list[Call] = []  # statements whose caller has gone, still to take effect
         self._unfrozen: list[Call] = []
         self._reset()

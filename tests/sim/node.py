@@ -34,8 +34,10 @@ class Node:
     def __init__(self, world: World, name: NodeName, uuid: str) -> None:
         self.world, self.name = world, name
         self.kernel = Kernel(world.time, world.network, world.rng(f"kernel-{name}"), name)
+        self.kernel.arp_lost = world.swarm.announce_lost
         self.server = Mysqld(world.time, world.network, world.rng(f"mysqld-{name}"), name, uuid)
         self.server.start_s, self.server.apply_s = world.swarm.start_s, world.swarm.apply_s
+        self.server.batch = world.swarm.batch
         self.server.when_exiting.append(self._mysqld_exits)
         self.clock = Clock(world.time, world.rng(f"clock-{name}"))
         self.memory = SimMemory()
@@ -142,9 +144,14 @@ class Node:
             return
         if not self._adversary or self._adversary.random() >= world.swarm.adversary:
             return
+        if not any(where.startswith(action) for where in world.swarm.adversary_at):
+            return
         rng, timing = self._adversary, world.swarm.policy.timing
         if action == "open":
             strand.sleep(rng.uniform(0, 2 * timing.fence_wait_s))
+            return
+        if "renew late" in world.swarm.adversary_at and rng.random() < 0.02:
+            strand.sleep(rng.uniform(0.5, 2.5) * timing.fence_wait_s)
             return
         sent = keeper.power().sent
         age_s = self.clock.holder_now() - (sent if sent is not None else 0.0)

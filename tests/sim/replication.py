@@ -29,6 +29,7 @@ class Stream:
         end = len(source.disk.binlog)
         if self._cursor >= end or not source.network.up(source.node, self.receiver.server.node):
             return
+        end = min(end, self._cursor + source.batch)
         first, self._cursor = self._cursor, end
         self._last_arrival = max(self._last_arrival + 1e-6, source.time.now + source.network.delay_s())
         source.time.at(self._last_arrival, lambda: self._arrive(first, end))

@@ -21,7 +21,8 @@ Story = Callable[[World], None]
 CALM = Swarm(
     seed=0, policy=FAST, orchestrators=2, kinds={}, fault_every_s=1.0, write_every_s=0.02, clients=2, latency_s=0.0005,
     mirror_late_s=0.002, watch_lost=0.0, announce_lost=0.0, follower_lag_s=0.005, pause_every=0, pause_kinds=(),
-    slow_statement=0.0, adversary=0.0, spikes=0.0, start_s=0.5, apply_s=0.001, long_faults=False, storm_s=30.0,
+    slow_statement=0.0, adversary=0.0,
+    adversary_at=("renew",), spikes=0.0, start_s=0.5, apply_s=0.001, batch=1000, long_faults=False, storm_s=30.0,
 )  # fmt: skip
 
 
@@ -57,6 +58,43 @@ def host_is_lost(world: World) -> None:
 
 def cut_from_zookeeper(world: World) -> None:
     cut(world, 8.0, (primary(world).name, ZK))
+
+
+def open_late(world: World) -> None:
+    """Each opening is late by up to 2 W, while power goes back and forth."""
+    cut_from_zookeeper(world)
+    for seconds in (4.0, 8.0, 12.0, 16.0):
+        world.time.after(seconds, lambda: cut(world, 2.5, (primary(world).name, ZK)))
+
+
+def answers_are_late(world: World) -> None:
+    """The last answer that the keeper gets is as old as its client bears, then everything is cut."""
+    node = primary(world)
+    world.network.cut(ZK, node.name)
+    world.time.after(0.27, lambda: world.network.heal(ZK, node.name))
+    world.time.after(0.28, lambda: cut(world, 8.0, (node.name, ZK)))
+
+
+def heir_dies_after_it_opened(world: World) -> None:
+    """Clients have been told of values that the old primary has not; the leader has not heard of the opening."""
+    heir = primary(world).peer
+    world.checker.when_rule["F5"] = lambda: world.time.after(0.06, heir.server.kill)
+    primary(world).server.kill()
+
+
+def leader_pauses(world: World) -> None:
+    """Between its decision and its write, for as long as another needs to take over."""
+
+    def freeze() -> None:
+        for one in world.deciding.values():
+            process = one.process
+            if process is not None and one.look is not None and one.look.leading:
+                process.freeze()
+                world.time.after(2.0, process.thaw)
+
+    for number in range(60):
+        world.time.after(0.2 * number, freeze)
+    host_is_lost(world)
 
 
 def cut_from_standby(world: World) -> None:
@@ -161,7 +199,16 @@ STORIES: Mapping[str, tuple[Story, dict[str, object]]] = {
     "the primary's host is lost": (host_is_lost, {}),
     "the primary is cut from ZooKeeper": (cut_from_zookeeper, {}),
     "the same with default timings": (cut_from_zookeeper, {"policy": DEFAULT}),
-    "its keeper is paused before its last renewal, then stopped": (cut_from_zookeeper, {"adversary": 1.0}),
+    "its keeper is paused before its last renewal, then stopped": (
+        cut_from_zookeeper,
+        {"adversary": 1.0, "announce_lost": 1.0},
+    ),
+    "the keeper of the heir is paused before it opens": (
+        open_late,
+        {"adversary": 1.0, "adversary_at": ("open",), "announce_lost": 1.0},
+    ),
+    "mysqld crashes and nobody hears an ARP question": (mysqld_crashes, {"announce_lost": 1.0}),
+    "the same with a cut from ZooKeeper": (cut_from_zookeeper, {"announce_lost": 1.0}),
     "ASYNC, then the primary's host is lost": (cut_from_standby, {}),
     "the primary is cut from all but clients": (cut_from_all, {}),
     "the standby restarts, then the primary dies": (standby_restarts_then_primary_dies, {}),
@@ -174,6 +221,14 @@ STORIES: Mapping[str, tuple[Story, dict[str, object]]] = {
     "a planned switchover": (switched_over, {}),
     "the primary dies while SWITCHING": (primary_dies_while_switching, {}),
     "failed over, and twice more by a cut": (failed_over_twice, {}),
+    "the last answer is late": (answers_are_late, {"adversary": 1.0, "announce_lost": 1.0}),
+    "the keeper is paused before renewals": (
+        failed_over_twice,
+        {"adversary": 1.0, "adversary_at": ("renew late",), "announce_lost": 1.0},
+    ),
+    "the heir dies after it has opened": (heir_dies_after_it_opened, {}),
+    "the leader pauses": (leader_pauses, {}),
+    "the standby is fed slowly": (standby_returns_while_primary_writes, {"batch": 2}),
     "ZooKeeper stalls": (zookeeper_stalls, {}),
     "certified again, then the primary dies": (standby_returns_while_primary_writes, {}),
 }

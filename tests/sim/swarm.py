@@ -33,9 +33,11 @@ class Swarm:
     pause_kinds: tuple[str, ...]
     slow_statement: float
     adversary: float  # how often a keeper loses the processor where that is worst
+    adversary_at: tuple[str, ...]
     spikes: float  # how often a packet takes some tenths of a second
     start_s: float
     apply_s: float
+    batch: int
     long_faults: bool
     storm_s: float
     dropped: frozenset[int] = field(default_factory=frozenset)  # faults left out, by number: for shrinking
@@ -62,9 +64,11 @@ class Swarm:
             pause_kinds=tuple(rng.sample(("keeper", "tick", "orchestrator", "election"), rng.choice((1, 2, 4)))),
             slow_statement=rng.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
             adversary=rng.choice((0.0, 0.0, 0.1, 0.6)),
+            adversary_at=rng.choice((("renew",), ("open",), ("renew", "open"), ("renew late",))),
             spikes=rng.choice((0.0, 0.0, 0.001, 0.01)),
             start_s=rng.choice((0.3, 0.3, 1.0, 3.0)),
             apply_s=rng.choice((0.001, 0.001, 0.01, 0.3)),
+            batch=rng.choice((5, 1000, 1000)),
             long_faults=rng.random() < 0.5,
             storm_s=storm_s,
             dropped=dropped,
