@@ -23,6 +23,7 @@ from agents.loop import Agent
 from agents.memory import FileMemory
 from agents.mysql import Database
 from agents.mysqld import DirectChild, Systemd
+from agents.news import News
 from agents.probes import Probes
 from agents.server import Server
 from agents.session import Access
@@ -48,7 +49,7 @@ START_PERMISSION = Path("/run/kembar/mysqld-start")
 def serve(config: AgentConfig) -> int:
     """Run the agent until SIGTERM; the exit status. The gate closes by itself, unless a successor adopts it first."""
     name = NodeName(config.node.name)
-    logged = logs.start(LogFormat(config.log.format), _level(config.log.level), cluster=config.cluster, node=name)
+    logged = logs.start(LogFormat(config.log.format), config.log.level.upper(), cluster=config.cluster, node=name)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -75,18 +76,18 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         keeper_vip.drop()
         gate.load()
     zookeeper = ZooKeeper(
-        [str(host) for host in config.zookeeper.hosts],
+        config.zookeeper.addresses,
         clock,
         threads.start,
         session_s=config.zookeeper.session_timeout_s,
         stall_s=min(0.5, policy.timing.authorised_s / 2),
     )
-    news = threading.Event()
+    news = News([paths.desired, paths.policy, paths.sync(name), paths.sync(peer)])
     mirror = WatchedMirror(
         zookeeper,
         clock,
         [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer)],
-        wake=news.set,
+        wake=lambda: news.look(mirror.snapshot),
     )
     database = Database(access, clock)
     probes = Probes(access, clock, name, config.probes.select_every_s, [config.mysql.datadir])
@@ -175,7 +176,3 @@ def _refusals(database: Database) -> tuple[str, ...]:
     """What the server lacks; asked once for each mysqld."""
     variables = database.variables(preflight.NAMES)
     return preflight.refusals(variables, at_start=False, persisted=database.persisted())
-
-
-def _level(name: str) -> int:
-    return int(getattr(logging, name.upper()))

@@ -10,13 +10,12 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from monitoring.app import Web, bound_socket, inherited_socket
-from monitoring.backend import Backend
+from monitoring.backend import Backend, utc
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig, load_tokens
 from orchestrator.coordination.client import ZooKeeper
@@ -134,7 +133,7 @@ class Fleet:
         )
         election = Election(self._zookeeper, self._clock, paths, self._name, changed=lambda: loop.wake())
         recorder = Recorder(
-            paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version, _utc
+            paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version, utc
         )
 
         def show(look: Look) -> None:
@@ -152,13 +151,13 @@ class Fleet:
 
 def serve(config: OrchestratorConfig) -> int:
     """Run until SIGTERM; the exit status."""
-    logged = logs.start(LogFormat(config.log.format), int(getattr(logging, config.log.level.upper())), node=config.name)
+    logged = logs.start(LogFormat(config.log.format), config.log.level.upper(), node=config.name)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     clock = HostClock()
     zookeeper = ZooKeeper(
-        [str(host) for host in config.zookeeper.hosts],
+        config.zookeeper.addresses,
         clock,
         threads.start,
         session_s=config.zookeeper.session_timeout_s,
@@ -203,11 +202,6 @@ def _socket(config: OrchestratorConfig) -> socket.socket:
             "listen: inherited, but no socket was passed (LISTEN_FDS is not set): start it by its socket unit"
         )
     return bound_socket(config.listen.host, config.listen.port)
-
-
-def _utc(wall_s: float) -> str:
-    at = datetime.fromtimestamp(wall_s, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
 @click.command("orchestrator")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from orchestrator.coordination.paths import Paths
@@ -79,9 +79,8 @@ class Watching:
         return situation, desired.version
 
     def _per_node(
-        self, kind: type[Record], seen: Mapping[str, Seen], path_of: object
+        self, kind: type[Record], seen: Mapping[str, Seen], path_of: Callable[[NodeName], str]
     ) -> dict[NodeName, Sighting[Record]]:
-        assert callable(path_of)
         found = {node: self._reader.sighting(kind, seen, path_of(node)) for node in self.pair}
         return {node: sighting for node, sighting in found.items() if sighting is not None}
 

@@ -125,7 +125,7 @@ def certificate_broken(s: Situation) -> bool:
         return False
     standby = s.report(s.standby)
     restarted = standby is not None and bool(standby.incarnation) and standby.incarnation != promotable.incarnation
-    disarmed = s.sync(s.primary).state in (SyncState.DEGRADED, SyncState.NONE, SyncState.RELAXED)
+    disarmed = s.sync(s.primary).state is not SyncState.ARMED
     return restarted or disarmed or (standby is not None and _speaks_against_standby(s))
 
 

@@ -59,7 +59,7 @@ class Log(logging.handlers.QueueHandler):
         super().close()
 
 
-def start(kind: LogFormat, level: int = logging.INFO, stream: TextIO | None = None, **always: str) -> Log:
+def start(kind: LogFormat, level: str = "INFO", stream: TextIO | None = None, **always: str) -> Log:
     """Send the root logger through a queue to `stream` (stderr); `always` are fields of every line, such as node.
 
     Close the result at the end of the process.

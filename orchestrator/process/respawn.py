@@ -14,9 +14,10 @@ import time
 import traceback
 from collections.abc import Callable
 
+from orchestrator.process.threads import EXIT_STATUS
+
 YOUNG_S = 1.0  # a worker that ended sooner is replaced later and later
 PAUSE_MAX_S = 2.0
-BUG_STATUS = 70  # of process.threads: a thread died
 
 
 def respawn(work: Callable[[], int]) -> int:
@@ -29,7 +30,7 @@ def respawn(work: Callable[[], int]) -> int:
         if pid == 0:
             _work(work)
         status = _await(pid)
-        if status >= 0 and status != BUG_STATUS:
+        if status >= 0 and status != EXIT_STATUS:
             return status
         sys.stderr.write(f"worker {pid} ended with {status}, another one takes over\n")
         pause_s = min(PAUSE_MAX_S, 2 * pause_s + 0.05) if time.monotonic() - began < YOUNG_S else 0.0
@@ -37,7 +38,7 @@ def respawn(work: Callable[[], int]) -> int:
 
 
 def _work(work: Callable[[], int]) -> None:
-    status = BUG_STATUS
+    status = EXIT_STATUS
     try:
         status = work()
     except SystemExit as leaving:
