@@ -25,6 +25,7 @@ class Guard:
         self._opened_at: Instant | None = None
         self._announced = 0
         self._refreshed: Instant = float("-inf")
+        self._has_address = True  # as of the last refresh; until then it is looked at
         self.is_open = gate.is_open()
         self.trouble = ""
 
@@ -38,6 +39,7 @@ class Guard:
             raise StepFailed("the gate may not open: no acknowledged renewal within the horizon")
         self._gate.open(ttl_s)
         self.is_open, self._opened_at, self._announced, self.trouble = True, self._clock.holder_now(), 0, ""
+        self._has_address = True
 
     def shut(self) -> None:
         """SHUT. Where the rules are gone: the address goes, then rules that are shut come. Raises StepFailed."""
@@ -74,7 +76,7 @@ class Guard:
 
     def look_while_shut(self) -> None:
         """A flush takes the rules of a shut gate too, and then the kept address would answer."""
-        if self._vip.present() and not self._gate.intact():
+        if self._has_address and not self._gate.intact() and self._vip.present():
             self._set_up_again()
 
     def tend(self) -> None:
@@ -83,7 +85,8 @@ class Guard:
         try:
             if now - self._refreshed >= REFRESH_ADDRESS_S:
                 self._refreshed = now
-                if self._vip.present():
+                self._has_address = self._vip.present()
+                if self._has_address:
                     self._vip.add(self._address_lifetime_s)
             if self._opened_at is not None and now - self._opened_at >= _announcement_due_s(self._announced):
                 self._announced += 1

@@ -29,6 +29,7 @@ from orchestrator.core.wire import decode, encode
 ANSWER_S = 1.0  # of a take or release; the gate is shut, or stays armed no longer than its own life
 COMMAND_S = 3.0  # until a command has begun; it takes no longer itself
 READ_BACK_S = 0.04  # well below gate_ttl_s, so that a doubt never costs the gate its renewal
+IDLE_S = 0.5  # between two looks of a keeper that holds nothing
 TICK_S = 15.0  # a tick that is silent for so long hangs, and nobody judges mysqld any more: power ends
 
 
@@ -149,8 +150,9 @@ class LeaseKeeper:
             self.step()
 
     def await_work(self) -> bool:
-        """Until a command is there, at most one period; whether one is."""
-        woken = self._wake.wait(self._used.renew_every_s)
+        """Until a command is there, at most one period, a longer one without power; whether one is."""
+        powerless = self._version >= 0 and not self._ours(self._lease) and not self._guard.is_open
+        woken = self._wake.wait(IDLE_S if powerless else self._used.renew_every_s)
         self._wake.clear()
         return woken
 

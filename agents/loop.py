@@ -58,6 +58,7 @@ WITHOUT_MEMORY = frozenset(
         Action.RECORD_DEGRADED,
     }
 )
+BUSY_TICK_S = 0.1  # while something is under way
 SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
 RELEASES: Mapping[Mysqld, str] = {Mysqld.HUNG: "hung", Mysqld.EXITING: "exited", Mysqld.DEAD: "exited"}
 
@@ -112,7 +113,7 @@ class Agent:
         self._armed_since: tuple[str, Instant] = ("", 0.0)
         self._released: tuple[int, Instant] | None = None
         self._news = news
-        self._tick_s = 0.1
+        self._tick_s = BUSY_TICK_S
         self._given_up = ""  # token of the last certification that led to nothing
         self._forgetful = ""  # why the record could not be remembered
         self._stopping = False
@@ -150,6 +151,12 @@ class Agent:
             acted = True
         self._tell(sight, found, seen, at_once=acted)
         self._keeper.ticked()
+        if self._quiet(sight) and not acted:
+            self._tick_s = policy.report_every_s  # whatever matters wakes us; the rest is for the report
+
+    def _quiet(self, sight: Sight) -> bool:
+        settled = sight.cluster.phase is Phase.STEADY and sight.mysqld is Mysqld.RUNNING and sight.fresh
+        return settled and not self._executor.failure and not sight.stalled_s
 
     def _allowed(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
         """All, if the record they rest on is remembered; else only what takes power away, up to the first other."""
@@ -236,7 +243,7 @@ class Agent:
     def _peer_seen(self, seen: Mapping[str, Seen], cluster: Cluster, now: Instant) -> Peer:
         sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))
         switching = cluster.phase is Phase.SWITCHING and cluster.primary == self._peer
-        self._tick_s = SWITCHING_TICK_S if switching else 0.1
+        self._tick_s = SWITCHING_TICK_S if switching else BUSY_TICK_S
         released_with = self._handover(cluster) if switching else ""
         if sighting is None:
             return Peer(released_with=released_with)

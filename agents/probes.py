@@ -22,6 +22,7 @@ from orchestrator.process import threads
 
 ASK_S = 1.0
 PULSE_S = 0.2
+WAITS_S = 0.2
 GAP_S = 0.6  # beats that lie further apart: we were paused or starved, and silence before that proves nothing
 RESERVE_S = 5.0
 LATE_S = 0.4  # a commit that takes longer is looked into
@@ -218,7 +219,7 @@ class WaitsProbe:
 
     def run(self) -> None:
         """Until `stop`."""
-        while not self._stopped.wait(0.1):
+        while not self._stopped.wait(WAITS_S):
             late = self._commit.state.waiting_s(self._clock.waiter_now(), 0.0) > LATE_S
             self._state = self._look() if late else Waits()
         self._session.close()

@@ -23,6 +23,7 @@ from agents.loop import Agent
 from agents.memory import FileMemory
 from agents.mysql import Database
 from agents.mysqld import DirectChild, Systemd
+from agents.news import News
 from agents.probes import Probes
 from agents.server import Server
 from agents.session import Access
@@ -81,12 +82,12 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         session_s=config.zookeeper.session_timeout_s,
         stall_s=min(0.5, policy.timing.authorised_s / 2),
     )
-    news = threading.Event()
+    news = News([paths.desired, paths.policy, paths.sync(name), paths.sync(peer)])
     mirror = WatchedMirror(
         zookeeper,
         clock,
         [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer)],
-        wake=news.set,
+        wake=lambda: news.look(mirror.snapshot),
     )
     database = Database(access, clock)
     probes = Probes(access, clock, name, config.probes.select_every_s, [config.mysql.datadir])

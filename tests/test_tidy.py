@@ -59,7 +59,7 @@ TABLE = (
     Row(1, "load shared orchestrator", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
     Row(1, "arp netlink nftables sockdiag gate vip", "agents"),
     Row(1, "session roles channel semisync mysql", "agents", AGENTS_L0, "pymysql"),
-    Row(1, "disk probes health held mysqld host memory watch", "agents",
+    Row(1, "disk probes health held mysqld host memory news watch", "agents",
         f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
     Row(1, "archive truncate capture", "agents.binlog", AGENTS_L0),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),

@@ -10,7 +10,7 @@ from agents.replication import ServerFacts
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from orchestrator.core.gtid import GtidSet
 from tests.sim.mysqld import Commit, Server
-from tests.sim.strands import Event, Strand
+from tests.sim.strands import CHANGES, Event, Strand
 
 TIMEOUT_MAX_MS = 4294967295
 Call = Callable[[], None]
@@ -42,7 +42,7 @@ class Sessions:
 
     def change(self, effect: Call, within_s: float = 1.0) -> None:
         """A statement that changes a role: it may take effect after its caller has given up."""
-        self.strand().boundary()
+        self.strand().boundary(CHANGES)
         server, life = self.server, self.server.life
         if not server.running:
             raise DatabaseUnavailable("not running")

@@ -92,7 +92,7 @@ class SimMemory:
 
 
 def _synced() -> None:
-    strands.this_strand().boundary()
+    strands.this_strand().boundary(strands.CHANGES)
 
 
 class SimHealth:

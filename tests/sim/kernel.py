@@ -7,7 +7,7 @@ from random import Random
 
 from orchestrator.core.errors import GateRefused, StepFailed
 from tests.sim.network import Network
-from tests.sim.strands import Time
+from tests.sim.strands import CHANGES, Time
 
 NEVER = float("-inf")
 ADDRESS_LATE_S = 0.3
@@ -84,9 +84,9 @@ class SimGate:
         """`before` RENEW and OPEN somebody may take the processor away."""
         self._kernel, self._time, self._before = kernel, kernel.time, before
 
-    def _act(self) -> None:
+    def _act(self, weight: int = 1) -> None:
         if self._time.strand is not None:
-            self._time.strand.boundary()
+            self._time.strand.boundary(weight)
 
     def load(self) -> None:
         self._act()
@@ -100,7 +100,7 @@ class SimGate:
         return self._time.now < self._kernel.lease_until
 
     def arm(self, ttl_s: float) -> None:
-        self._act()
+        self._act(CHANGES)
         self._kernel.permit_until = self._time.now + ttl_s * self._kernel.slew
 
     def open(self, ttl_s: float) -> None:
@@ -124,7 +124,7 @@ class SimGate:
         kernel.lease_until = self._time.now + ttl_s * kernel.slew
 
     def shut(self) -> None:
-        self._act()
+        self._act(CHANGES)
         self._kernel.shut_now()
         self._kernel.lease_until = self._kernel.permit_until = NEVER
 

@@ -103,7 +103,7 @@ class Node:
             server, health, self.memory, steps, executor, telling, news,
         )  # fmt: skip
         for title, run in (("keeper", keeper.run), ("tick", agent.run)):
-            world.pausing(process.spawn(title, run), rng)
+            world.pausing(process.spawn(title, run), rng, (self._crash, self.server.kill))
 
     def kill_agent(self) -> None:
         if self.process is None:
@@ -113,6 +113,11 @@ class Node:
         self._mirror.close()
         self.client.close()
         self.process = self.keeper = None
+
+    def _crash(self) -> None:
+        self.world.note(f"the agent of {self.name} is killed where it stands")
+        self.kill_agent()
+        self.world.time.after(self.world.rng(f"crash-{self._lives}").uniform(0.02, 3.0), self.start_agent)
 
     def lose_power(self) -> None:
         self.kill_agent()
@@ -158,6 +163,6 @@ class Node:
         if age_s < timing.authorised_s - 2 * timing.renew_every_s:
             return
         world.note(f"the keeper of {self.name} is paused before a renewal, then stopped")
-        strand.sleep((self.kernel.lease_until - world.time.now) * rng.uniform(0.7, 1.02))
+        strand.sleep((self.kernel.lease_until - world.time.now) * rng.uniform(0.85, 1.01))
         world.time.after(0.0, process.freeze)
         world.time.after(rng.uniform(1.0, 6.0), process.thaw)

@@ -58,7 +58,12 @@ class Deciding:
         loop = Orchestrator(self.name, paths, pair, self.clock, client, mirror, election, Watching(paths, pair), show)
         election.start(lambda name, run: world.pausing(process.spawn(name, run), rng))
         process.spawn("history", recorder.run)
-        world.pausing(process.spawn("orchestrator", loop.run), rng)
+        world.pausing(process.spawn("orchestrator", loop.run), rng, (self._crash,))
+
+    def _crash(self) -> None:
+        self.world.note(f"{self.name} is killed where it stands")
+        self.kill()
+        self.world.time.after(self.world.rng(f"crash-{self._lives}").uniform(0.02, 3.0), self.start)
 
     def kill(self) -> None:
         if self.process is None:

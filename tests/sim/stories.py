@@ -21,7 +21,7 @@ Story = Callable[[World], None]
 CALM = Swarm(
     seed=0, policy=FAST, orchestrators=2, kinds={}, fault_every_s=1.0, write_every_s=0.02, clients=2, latency_s=0.0005,
     mirror_late_s=0.002, watch_lost=0.0, announce_lost=0.0, follower_lag_s=0.005, pause_every=0, pause_kinds=(),
-    slow_statement=0.0, adversary=0.0,
+    crash_there=0.0, slow_statement=0.0, adversary=0.0,
     adversary_at=("renew",), spikes=0.0, start_s=0.5, apply_s=0.001, batch=1000, long_faults=False, storm_s=30.0,
 )  # fmt: skip
 
@@ -68,11 +68,16 @@ def open_late(world: World) -> None:
 
 
 def answers_are_late(world: World) -> None:
-    """The last answer that the keeper gets is as old as its client bears, then everything is cut."""
+    """The last answer that the keeper gets is nearly as old as its client bears; nothing it sends arrives any more."""
     node = primary(world)
     world.network.cut(ZK, node.name)
-    world.time.after(0.27, lambda: world.network.heal(ZK, node.name))
-    world.time.after(0.28, lambda: cut(world, 8.0, (node.name, ZK)))
+
+    def turn() -> None:
+        world.network.heal(ZK, node.name)
+        world.network.cut(node.name, ZK)
+        world.time.after(8.0, lambda: world.network.heal(node.name, ZK))
+
+    world.time.after(0.22, turn)
 
 
 def heir_dies_after_it_opened(world: World) -> None:

@@ -18,6 +18,7 @@ except ImportError:
     greenlet = None
 
 Call = Callable[[], None]
+CHANGES = 30  # weight of a boundary before something changes
 WAKE_S = 0.0002  # from a wake-up until the thread runs
 
 
@@ -124,9 +125,12 @@ class Strand:
 
         self.process.do(begin)
 
-    def boundary(self) -> None:
-        """Before every action on the outside world: here a thread may lose the processor."""
-        self.until_pause -= 1
+    def boundary(self, weight: int = 1) -> None:
+        """Before every action on the outside world: here a thread may lose the processor, or its process its life.
+
+        `weight`: how much likelier here than before one of the many actions that only look.
+        """
+        self.until_pause -= weight
         if self.until_pause <= 0 and self.pauses is not None:
             seconds = self.pauses(self)
             if seconds:

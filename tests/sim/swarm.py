@@ -31,6 +31,7 @@ class Swarm:
     follower_lag_s: float
     pause_every: int  # boundaries between two pauses of a thread, on average; 0: none
     pause_kinds: tuple[str, ...]
+    crash_there: float  # how often such a pause is a crash instead, of the process or of its mysqld
     slow_statement: float
     adversary: float  # how often a keeper loses the processor where that is worst
     adversary_at: tuple[str, ...]
@@ -62,6 +63,7 @@ class Swarm:
             follower_lag_s=rng.choice((0.0, 0.005, 0.05)),
             pause_every=rng.choice((0, 0, 3000, 600, 100)),
             pause_kinds=tuple(rng.sample(("keeper", "tick", "orchestrator", "election"), rng.choice((1, 2, 4)))),
+            crash_there=rng.choice((0.0, 0.3, 0.9)),
             slow_statement=rng.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
             adversary=rng.choice((0.0, 0.0, 0.1, 0.6)),
             adversary_at=rng.choice((("renew",), ("open",), ("renew", "open"), ("renew late",))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -102,14 +102,22 @@ class World:
         found += [one._client for one in self.deciding.values() if one.process]
         return [client for client in found if client is not None]
 
-    def pausing(self, strand: Strand, rng: Random) -> Strand:
-        """Let it lose the processor at some of its boundaries, if this seed does that to threads of its kind."""
+    def pausing(self, strand: Strand, rng: Random, crashes: Sequence[Callable[[], None]] = ()) -> Strand:
+        """Let it lose the processor at some of its boundaries, if this seed does that to threads of its kind.
+
+        `crashes` are what may happen to the node there instead.
+        """
         every = self.swarm.pause_every
         if every and strand.name in self.swarm.pause_kinds:
 
             def pauses(strand: Strand) -> float:
                 strand.until_pause = int(rng.expovariate(1 / every)) + 1
-                return 0.0 if self.calm else rng.uniform(*rng.choice(PAUSES))
+                if self.calm:
+                    return 0.0
+                if crashes and rng.random() < self.swarm.crash_there:
+                    self.time.after(0.0, rng.choice(crashes))
+                    return 1e-6
+                return rng.uniform(*rng.choice(PAUSES))
 
             strand.until_pause = int(rng.expovariate(1 / every)) + 1
             strand.pauses = pauses

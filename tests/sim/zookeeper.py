@@ -15,7 +15,7 @@ from kazoo.protocol.states import EventType
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StaleWrite, UnknownOutcome
 from orchestrator.core.ports import Check, Create, Delete, Op, SetData, Stored
 from tests.sim.network import ZK, Network
-from tests.sim.strands import Process, Strand, Time, this_strand
+from tests.sim.strands import CHANGES, Process, Strand, Time, this_strand
 
 SESSION_S = 1.0
 RETRY_S = 0.05  # how often a lost packet is sent again, and a lost client connects
@@ -226,7 +226,7 @@ class Client:
     def _send(self, ops: Sequence[Op] | None, path: str, wake: Callable[[], None] | None) -> Pending:
         strand = self._time.strand
         if strand is not None:
-            strand.boundary()
+            strand.boundary(CHANGES if ops is not None and len(ops) > 1 else 1)
         if not self.connected:
             raise CoordinatorUnavailable("not connected")
         pending = Pending(ops, path, self._connection)

@@ -461,6 +461,7 @@ def test_rules_taken_from_a_shut_gate_cost_the_address():
     """A firewall that is reloaded would let the kept address answer beside the new primary."""
     host = serving()
     host.ask(host.keeper.shut)
+    host.step(1.0)  # the address is kept, and refreshed
     host.gate.rules = False
     host.step()
     assert not host.vip.here and host.gate.rules and host.vip.calls[-2:] == ["reset_clients", "drop"]
