@@ -95,12 +95,12 @@ class Recorder:
         at = self._utc(self._clock.wall_s())
         begun = opened(decision, s, at)
         if begun is not None:
-            at_ms = look.seen[self._paths.desired].stored.modified_ms
+            at_ms = zookeeper_ms(look.seen)
             self._open = _began(replace(begun, at_ms=at_ms), s)
         elif self._open is not None:
             self._open = _advanced(self._open, decision, s.now)
         incident = self._open.incident if self._open else None
-        self._store(event_of(decision, s, at, incident.id if incident else 0), incident, term_version)
+        self._store(event_of(decision, s, at, incident), incident, term_version)
 
     def _complete(self, look: Look, s: Situation, term_version: int) -> None:
         """Once it has ended, take the new primary's own measurements as soon as its report has them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from orchestrator.core.model import Phase
 from orchestrator.core.requests import Admission, Kind, PreCheck, Request
@@ -13,7 +14,8 @@ TRANSACTION_AGE_MAX_S = 10.0
 
 def admit(request: Request, s: Situation) -> Admission:
     """All checks for `request` in this situation; none is skipped, so that a person sees every obstacle at once."""
-    return Admission((_epoch(request, s), *OWN_CHECKS[request.kind](request, s)))
+    checks = (_epoch(request, s), *OWN_CHECKS[request.kind](request, s))
+    return Admission(tuple(replace(check, detail="") if check.passed else check for check in checks))
 
 
 def _epoch(request: Request, s: Situation) -> PreCheck:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core.analysis import Finding, sentence
@@ -56,6 +57,11 @@ class Event:
     rule: str = ""
     node: str = ""
     incident: int = 0
+    trigger: str = ""  # of an incident's events: auto or manual, and the rest of who, why, from where, to where
+    actor: str = ""
+    reason: str = ""
+    origin: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +111,12 @@ EVENT_TYPES = {
 }
 
 
-def event_of(decision: Decision, s: Situation, at: str, incident: int) -> Event:
+def event_of(decision: Decision, s: Situation, at: str, incident: Incident | None) -> Event:
     """The log line of one written decision."""
     assert decision.rule is not None
     rule, after = decision.rule, decision.cluster
     detail = "" if decision.finding is Finding.HEALTHY else f" ({sentence(decision.finding, s)})"
-    return Event(
+    event = Event(
         type=EVENT_TYPES[rule.id],
         at=at,
         severity=SEVERITY.get(rule.id, "info"),
@@ -119,7 +125,17 @@ def event_of(decision: Decision, s: Situation, at: str, incident: int) -> Event:
         seq=after.seq,
         rule=rule.id,
         node=after.primary,
-        incident=incident,
+    )
+    if incident is None:
+        return event
+    return replace(
+        event,
+        incident=incident.id,
+        trigger=incident.trigger,
+        actor=incident.actor,
+        reason=incident.reason,
+        origin=incident.origin,
+        target=incident.target,
     )
 
 
@@ -143,17 +159,25 @@ def opened(decision: Decision, s: Situation, at: str) -> Incident | None:
 
 
 def steps(incident: Incident, *, detect_ms: float, fence_ms: float, report: Report | None) -> tuple[Step, ...]:
-    """The timeline in order, each phase with its offset: what the leader saw, then what the new primary measured."""
-    durations = [("detect", detect_ms), ("fence", fence_ms)]
+    """The timeline in order, each phase with its offset: what the leader saw, then what the new primary measured.
+
+    The new primary's phases are counted back from the end: what lies between is the way of the record to it.
+    """
+    first = [("detect", detect_ms), ("fence", fence_ms)]
     if incident.rule == "F5":  # the agent shuts its gate by itself, before anybody is told
-        durations.reverse()
+        first.reverse()
+    then = []
     if report is not None and report.epoch >= incident.epoch:
-        durations += [(phase, report.timeline_ms[phase]) for phase in TIMELINE if phase in report.timeline_ms]
-    offset_ms, result = 0.0, []
+        then = [(phase, report.timeline_ms[phase]) for phase in TIMELINE if phase in report.timeline_ms]
+    prepared_ms = incident.total_ms - sum(duration_ms for _, duration_ms in then)
+    begins_ms = max(prepared_ms, 0.0 if incident.rule == "F1" else detect_ms + fence_ms)  # F1: it prepares during W
+    return (*_laid_out(first, 0.0), *_laid_out(then, begins_ms))
+
+
+def _laid_out(durations: Sequence[tuple[str, float]], offset_ms: float) -> Iterator[Step]:
     for phase, duration_ms in durations:
-        result.append(Step(phase, round(offset_ms, 1), round(duration_ms, 1)))
+        yield Step(phase, round(offset_ms, 1), round(duration_ms, 1))
         offset_ms += duration_ms
-    return tuple(result)
 
 
 TIMELINE = ("drain", "promote", "vip", "verify")

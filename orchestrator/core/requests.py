@@ -50,7 +50,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class PreCheck:
-    """One condition of a planned move: passed or not, and what unblocks it."""
+    """One condition of a request: passed, or why not and what unblocks it."""
 
     name: str
     passed: bool
