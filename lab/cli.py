@@ -75,9 +75,11 @@ def up(profile: str, port: int) -> None:
     try:
         facts = stand.up(profile, say, port=rootless.page_port(port))
     except KembarError:
-        say(f"what was started is left for a look: {stand.files.root}/log, then kembar lab down")
+        say(f"what was started is left for a look: {stand.files.root}/log, then {_as_called()} lab down")
         raise
-    say(f"The pair is healthy. Page: {facts.url}   Next: kembar status, kembar lab fault mysqld-crash, kembar lab down")
+    called = _as_called()
+    say(f"The pair is healthy. Page: {facts.url}")
+    say(f"Next: {called} status, {called} lab fault mysqld-crash, {called} lab down")
 
 
 @command.command()
