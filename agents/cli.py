@@ -22,8 +22,7 @@ def command(config_file: Path) -> None:
     try:
         config = load(AgentConfig, config_file, os.environ)
     except ConfigWrong as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
+        click.echo(str(error), err=True)
         sys.exit(1)
     sys.exit(respawn(lambda: _serve(config)))
 

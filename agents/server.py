@@ -47,11 +47,11 @@ class Server:
     def look(self, mysqld: Mysqld) -> Mysqld:
         """Ask it, unless it is gone; its state with the answer taken into account."""
         life = self._supervisor.incarnation()
-        if life != self._life or mysqld in (Mysqld.DEAD, Mysqld.EXITING):
+        if life != self._life or mysqld.ended:
             self._life, self._checked = life, False
             self.facts, self.fresh, self.refusals = None, False, ()
             self._received, self._held = "", GtidSet()
-        if mysqld in (Mysqld.DEAD, Mysqld.EXITING):
+        if mysqld.ended:
             return mysqld
         self._ask()
         if mysqld is Mysqld.STARTING and (self.fresh or self.refusals):

@@ -87,7 +87,11 @@ class Steps:
         self._claimed: str | None = None
         self._started: Instant = float("-inf")
         self._start_pause_s = 0.0
-        self._do: Mapping[Action, Callable[[Order], None]] = {
+        self._do = self._by_action()
+
+    def _by_action(self) -> Mapping[Action, Callable[[Order], None]]:
+        """Who carries out which action."""
+        return {
             Action.SHUT_GATE: lambda order: self._keeper.shut(),
             Action.RESET_CLIENTS: lambda order: self._vip.reset_clients(),
             Action.SET_OFFLINE: lambda order: self._database.set_offline(True),

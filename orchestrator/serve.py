@@ -23,7 +23,7 @@ from orchestrator.coordination.election import Election
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.admission import admit
-from orchestrator.core.errors import ConfigWrong, CoordinatorUnavailable, Refused
+from orchestrator.core.errors import CoordinatorUnavailable, Refused
 from orchestrator.core.ports import Check, Create, SetData
 from orchestrator.core.requests import Admission, Pause, PreCheck, Request
 from orchestrator.core.snapshot import Snapshot
@@ -212,11 +212,7 @@ def command(config_file: Path) -> None:
     """Run an orchestrator: decides while it leads, serves page and API always."""
     try:
         status = serve(load(OrchestratorConfig, config_file, os.environ))
-    except ConfigWrong as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        status = 1
-    except Refused as error:
+    except Refused as error:  # ConfigWrong too: a line for each mistake
         click.echo(str(error), err=True)
         status = 1
     sys.exit(status)

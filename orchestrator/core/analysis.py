@@ -72,7 +72,7 @@ def second_signal(s: Situation) -> bool:
 def standby_lost(s: Situation) -> bool:
     """Whether the standby is surely unable to acknowledge: dead by its own agent, silent, or not connected."""
     report = s.report(s.standby)
-    return report is None or report.mysqld in (Mysqld.DEAD, Mysqld.EXITING) or not report.receiver_connected
+    return report is None or report.mysqld.ended or not report.receiver_connected
 
 
 def stalled_s(s: Situation) -> float:
@@ -101,7 +101,7 @@ def _about_primary(s: Situation) -> Finding | None:
     report = s.report(s.primary)
     if report is None:
         return None
-    if report.mysqld in (Mysqld.DEAD, Mysqld.EXITING, Mysqld.HUNG):
+    if report.mysqld.ended or report.mysqld is Mysqld.HUNG:
         return Finding.PRIMARY_EXITED
     if not s.lease(s.primary).gate_open:
         return Finding.PRIMARY_CLOSED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.core.admission import admit
 from orchestrator.core.analysis import primary_silent, second_signal, stalled_s, standby_lost
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.model import LeaseState, Mode, Mysqld, SyncState
+from orchestrator.core.model import LeaseState, Mode, SyncState
 from orchestrator.core.requests import Kind, Request, RequestState
 from orchestrator.core.situation import Sighting, Situation
 
@@ -24,7 +24,7 @@ def primary_lost(s: Situation) -> bool:
 def primary_exited(s: Situation) -> bool:
     """F5: the primary's agent lives, has released, and attests that its mysqld can commit nothing more."""
     report = s.report(s.primary)
-    attested = s.lease(s.primary).why in ("exited", "hung") or (report is not None and _dead(report.mysqld))
+    attested = s.lease(s.primary).why in ("exited", "hung") or (report is not None and report.mysqld.ended)
     return s.released(s.primary) and attested and _may_take_over(s)
 
 
@@ -56,7 +56,7 @@ def heir_cannot(s: Situation) -> bool:
     if report is not None:
         # A stopped applier ends the drain: nothing is ever skipped.
         unable = bool(report.unable or report.applier_error) and report.epoch == s.cluster.epoch
-        return unable or (bool(report.incarnation) and report.incarnation != s.cluster.heir) or _dead(report.mysqld)
+        return unable or (bool(report.incarnation) and report.incarnation != s.cluster.heir) or report.mysqld.ended
     sighting = s.reports.get(s.primary)
     silence_s = s.now - max(s.phase_since, sighting.first_seen if sighting else s.phase_since)
     return s.hearing and silence_s >= UNABLE_SILENCE_S and s.report(s.standby) is not None
@@ -152,10 +152,6 @@ def _speaks_against_standby(s: Situation) -> bool:
         or (primary is not None and (bool(primary.peer_errant) or not primary.durable))
         or (standby is not None and (bool(standby.errant) or bool(standby.applier_error) or not standby.durable))
     )
-
-
-def _dead(mysqld: Mysqld) -> bool:
-    return mysqld in (Mysqld.DEAD, Mysqld.EXITING)
 
 
 def _admitted(s: Situation, kind: Kind) -> Sighting[Request] | None:

@@ -50,6 +50,11 @@ class Mysqld(StrEnum):
     RUNNING = "running"
     HUNG = "hung"  # alive, both probes unanswered for hang_s
 
+    @property
+    def ended(self) -> bool:
+        """Whether it can commit nothing more."""
+        return self in (Mysqld.DEAD, Mysqld.EXITING)
+
 
 class LeaseState(StrEnum):
     IDLE = "idle"

@@ -22,7 +22,7 @@ class WireWrong(Refused):
 
 def encode(value: object) -> bytes:
     """One line of JSON with the format first."""
-    return json.dumps({"format": FORMAT, **_plain(value)}, separators=(",", ":")).encode()
+    return json.dumps({"format": FORMAT, **plain(value)}, separators=(",", ":")).encode()
 
 
 def decode(kind: type[Value], data: bytes) -> Value:
@@ -47,18 +47,14 @@ def decode(kind: type[Value], data: bytes) -> Value:
 
 def plain(value: object) -> Any:
     """The JSON shape of a value, without the format: what API and CLI show."""
-    return _plain(value)
-
-
-def _plain(value: object) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
