@@ -21,7 +21,6 @@ from agents import converge
 from agents.guard import Guard
 from agents.lease import LeaseKeeper
 from agents.steps import Steps
-from orchestrator.coordination.records import Writer
 from orchestrator.core import conditions, transitions
 from orchestrator.core.lease import Timing
 from orchestrator.core.situation import Situation
@@ -84,7 +83,6 @@ MUTANTS: tuple[Mutant, ...] = (
             (Steps._write_promotion, (("if facts.backlog:", "if False:"),)),
         ),
     ),
-    _one("C1 without the check of the leader", 100, Writer.decide, ("term_version),", "-1),")),
     _one("half W", 30, Timing.fence_wait_s.fget, ("ceil(exact * 100 - 1e-9) / 100", "exact / 2")),
     _one(
         "t_s taken after the answer",
@@ -93,18 +91,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("self._sent = flight.sent or self._sent", "self._sent = self._clock.holder_now()"),
     ),
     Mutant(
-        "heir not compared",
+        "incarnations compared nowhere",  # each of these alone is made good by the others
         100,
         (
+            (Situation.standby_certified, (("== Certified(self.standby, report.incarnation)", "is not None"),)),
             (converge.unable, (("if local.incarnation and local.incarnation != goal.heir:", "if False:"),)),
             (conditions.heir_cannot, (("report.incarnation != s.cluster.heir", "False"),)),
         ),
-    ),
-    _one(
-        "incarnation ignored",
-        60,
-        Situation.standby_certified,
-        ("== Certified(self.standby, report.incarnation)", "is not None"),
     ),
     _one(
         "a revoke counts as a release",

@@ -160,7 +160,7 @@ class Node:
             return
         sent = keeper.power().sent
         age_s = self.clock.holder_now() - (sent if sent is not None else 0.0)
-        if age_s < timing.authorised_s - 2 * timing.renew_every_s:
+        if age_s < timing.authorised_s - timing.renew_every_s:
             return
         world.note(f"the keeper of {self.name} is paused before a renewal, then stopped")
         strand.sleep((self.kernel.lease_until - world.time.now) * rng.uniform(0.85, 1.01))

@@ -77,7 +77,7 @@ def answers_are_late(world: World) -> None:
         world.network.cut(node.name, ZK)
         world.time.after(8.0, lambda: world.network.heal(node.name, ZK))
 
-    world.time.after(0.22, turn)
+    world.time.after(0.28, turn)
 
 
 def heir_dies_after_it_opened(world: World) -> None:
@@ -121,6 +121,14 @@ def standby_restarts_then_primary_dies(world: World) -> None:
     node = primary(world)
     node.peer.server.kill()
     world.time.after(0.02, node.server.kill)
+
+
+def standby_restarts_with_a_backlog(world: World) -> None:
+    """What it had acknowledged and not applied is gone when it comes back, and just then the primary dies."""
+    node = primary(world)
+    node.peer.server.apply_s = 5.0
+    world.time.after(2.0, node.peer.server.kill)
+    world.time.after(2.2, node.server.kill)
 
 
 def heir_restarts_while_fencing(world: World) -> None:
@@ -216,7 +224,9 @@ STORIES: Mapping[str, tuple[Story, dict[str, object]]] = {
     "the same with a cut from ZooKeeper": (cut_from_zookeeper, {"announce_lost": 1.0}),
     "ASYNC, then the primary's host is lost": (cut_from_standby, {}),
     "the primary is cut from all but clients": (cut_from_all, {}),
+    "the same, its keeper paused before its last renewal": (cut_from_all, {"adversary": 1.0}),
     "the standby restarts, then the primary dies": (standby_restarts_then_primary_dies, {}),
+    "the standby restarts with a backlog, then the primary dies": (standby_restarts_with_a_backlog, {}),
     "the heir restarts while FENCING": (heir_restarts_while_fencing, {}),
     "the heir has a backlog while FENCING": (backlog_while_fencing, {}),
     "the standby has a backlog, the primary crashes": (backlog_and_crash, {}),
