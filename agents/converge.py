@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.core.model import Goal, Mode, Mysqld, Role
@@ -161,8 +161,10 @@ def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
     if unable(goal, local) or (local.refused and not local.opened):
         return ()
     if not (local.opened or local.was_primary or _ready(local)):
-        return _take_what_was_received(local)
-    if local.receiving or local.applying:
+        # In one go: each step proves its own effect, so nothing has to be looked at between drain and open gate.
+        drained = replace(local, receiving=False, drained=True, promoted=True)
+        return (*_take_what_was_received(), *_primary(goal, drained))
+    if local.receiving:
         return (Action.STOP_RECEIVER, Action.STOP_APPLIER)
     if local.other_armed:
         return (Action.WITHDRAW,)
@@ -170,7 +172,7 @@ def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
         return (Action.RECORD_DEGRADED,)  # before it is put right, which would hide that a commit went by itself
     if not local.lease_held:
         return (Action.TAKE_LEASE, *_open(goal, local))
-    return _open(goal, local) or _certify(goal, local)
+    return _open(goal, local) or _stop_idle_applier(local) or _certify(goal, local)
 
 
 def _primary_without_mysqld(local: Local) -> tuple[Action, ...]:
@@ -186,9 +188,14 @@ def _ready(local: Local) -> bool:
     return local.promoted and not local.receiving and local.drained
 
 
-def _take_what_was_received(local: Local) -> tuple[Action, ...]:
+def _take_what_was_received() -> tuple[Action, ...]:
     """The write fence and the drain, proven by the promotion file."""
-    return (Action.STOP_RECEIVER, Action.DRAIN, Action.STOP_APPLIER, Action.WRITE_PROMOTION)
+    return (Action.STOP_RECEIVER, Action.DRAIN, Action.WRITE_PROMOTION)
+
+
+def _stop_idle_applier(local: Local) -> tuple[Action, ...]:
+    """Without a receiver it gets nothing more, and a client need not wait until it has ended."""
+    return (Action.STOP_APPLIER,) if local.applying else ()
 
 
 def _open(goal: Goal, local: Local) -> tuple[Action, ...]:
@@ -239,7 +246,7 @@ def _hand_over(local: Local) -> tuple[Action, ...]:
 def _prepare(goal: Goal, local: Local) -> tuple[Action, ...]:
     if not _alive(local) or unable(goal, local) or _ready(local):
         return ()
-    return _take_what_was_received(local)
+    return _take_what_was_received()
 
 
 def _follow(local: Local) -> tuple[Action, ...]:

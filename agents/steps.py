@@ -166,7 +166,7 @@ class Steps:
             raise StepFailed(f"{len(facts.backlog)} received transactions are still to be applied")
 
     def _write_promotion(self, order: Order) -> None:
-        """Received is read again after both threads have ended: only then is executed everything there will be."""
+        """Received is read again after the receiver has ended: only then is executed everything there will be."""
         facts = self._database.facts()
         if facts.backlog:
             raise StepFailed(f"{len(facts.backlog)} received transactions came while the receiver stopped")
@@ -311,9 +311,12 @@ class Steps:
     # serve and follow
 
     def _open_gate(self, order: Order) -> None:
-        """Remembered before it happens, so that a successor may go on with what it finds open."""
-        self._memory.write_opened(order.goal.epoch, order.incarnation)
+        """Remembered right after it, before anybody is told: a successor then goes on with what it finds open.
+
+        One that comes in between knows it by the promotion file of this epoch.
+        """
         self._keeper.open()
+        self._memory.write_opened(order.goal.epoch, order.incarnation)
 
     def _add_address(self, order: Order) -> None:
         """Nobody else may hold it: the old primary is silent to ARP by now, so a claim is a stranger's."""

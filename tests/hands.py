@@ -121,7 +121,6 @@ def may(goal: Goal, local: Local, action: Action) -> None:
             assert not local.receiving
             # What comes in after the promotion file is somebody's START REPLICA on a primary: it is not waited for.
             assert local.drained or local.promoted or local.was_primary, "drain before write (I4)"
-            assert action is Action.STOP_APPLIER or not local.applying
         case Action.TAKE_LEASE:
             assert serves and running and not local.receiving and not unable(goal, local)
             assert local.promoted or local.was_primary

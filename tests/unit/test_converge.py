@@ -319,7 +319,7 @@ def test_a_fenced_node_keeps_its_address():
 
 def test_the_heir_drains_while_the_fence_wait_runs_and_takes_no_power():
     local, done = run(goal(Role.PREPARE, Mode.SYNC, heir=ME), following(drained=False))
-    assert done == [Action.STOP_RECEIVER, Action.DRAIN, Action.STOP_APPLIER, Action.WRITE_PROMOTION]
+    assert done == [Action.STOP_RECEIVER, Action.DRAIN, Action.WRITE_PROMOTION]
     assert local.locked and not local.lease_held and not local.gate_open
 
 
