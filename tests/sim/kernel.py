@@ -117,11 +117,13 @@ class SimGate:
     def renew(self, ttl_s: float) -> None:
         self._before("renew")
         self._act()
-        kernel = self._kernel
+        kernel, was_open = self._kernel, self._kernel.is_open
         if self._time.now >= kernel.lease_until:
             kernel.refused += 1
             raise GateRefused("the lease element has expired")
         kernel.lease_until = self._time.now + ttl_s * kernel.slew
+        if not was_open:
+            kernel.opened(kernel)  # only a mutant comes here
 
     def shut(self) -> None:
         self._act(CHANGES)

@@ -153,16 +153,20 @@ class Node:
             return
         rng, timing = self._adversary, world.swarm.policy.timing
         if action == "open":
-            strand.sleep(rng.uniform(0, 2 * timing.fence_wait_s))
-            return
-        if "renew late" in world.swarm.adversary_at and rng.random() < 0.02:
-            strand.sleep(rng.uniform(0.5, 2.5) * timing.fence_wait_s)
+            strand.sleep(rng.choice((0.5, 2.5)) * rng.random() * timing.fence_wait_s)
             return
         sent = keeper.power().sent
         age_s = self.clock.holder_now() - (sent if sent is not None else 0.0)
         if age_s < timing.authorised_s - timing.renew_every_s:
             return
+        if "renew late" in world.swarm.adversary_at:
+            world.note(f"the keeper of {self.name} is paused before a renewal")
+            strand.sleep(rng.uniform(0.8, 2.5) * timing.fence_wait_s)
+            return
         world.note(f"the keeper of {self.name} is paused before a renewal, then stopped")
+        told = world.checker.when_rule.get("keeper paused")
+        if told is not None:
+            told()
         strand.sleep((self.kernel.lease_until - world.time.now) * rng.uniform(0.85, 1.01))
         world.time.after(0.0, process.freeze)
         world.time.after(rng.uniform(1.0, 6.0), process.thaw)

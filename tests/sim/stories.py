@@ -60,6 +60,19 @@ def cut_from_zookeeper(world: World) -> None:
     cut(world, 8.0, (primary(world).name, ZK))
 
 
+def mysqld_dies_while_the_keeper_is_paused(world: World) -> None:
+    """The standby sees the end of its source at once, so F1 comes early, and W has to be waited for."""
+    node = primary(world)
+    world.checker.when_rule["keeper paused"] = node.server.kill
+    cut_from_zookeeper(world)
+
+
+def stalls_and_opens_late(world: World) -> None:
+    """Gates shut in a stall of ZooKeeper and open again; a keeper is paused before it opens, and power moves on."""
+    for number in range(4):
+        world.time.after(7.0 * number, lambda: world.injector.stall(1.5, cut=True))
+
+
 def open_late(world: World) -> None:
     """Each opening is late by up to 2 W, while power goes back and forth."""
     cut_from_zookeeper(world)
@@ -167,6 +180,21 @@ def switched_over(world: World) -> None:
     world.injector.request(Kind.SWITCHOVER)
 
 
+def switchover_behind_a_lock(world: World) -> None:
+    """It is withdrawn, and the primary serves on."""
+    primary(world).server.locked_until = AT + 14.0
+    world.injector.request(Kind.SWITCHOVER)
+
+
+def forced(world: World) -> None:
+    """In ASYNC the primary's host is lost, and an operator accepts loss."""
+    node = primary(world)
+    cut(world, 12.0, (node.name, node.peer.name))
+    world.time.after(5.0, node.lose_power)
+    world.time.after(8.0, lambda: world.injector.request(Kind.FAILOVER))
+    world.time.after(13.0, node.boot)
+
+
 def primary_dies_while_switching(world: World) -> None:
     world.checker.when_rule["S1"] = lambda: world.time.after(0.004, primary(world).server.kill)
     world.injector.request(Kind.SWITCHOVER)
@@ -234,11 +262,21 @@ STORIES: Mapping[str, tuple[Story, dict[str, object]]] = {
     "the agent stops": (agent_stops, {}),
     "the agent stops and comes back deposed": (agent_stops_and_comes_back_deposed, {}),
     "a planned switchover": (switched_over, {}),
+    "a switchover behind a client's lock": (switchover_behind_a_lock, {}),
+    "a forced failover": (forced, {}),
     "the primary dies while SWITCHING": (primary_dies_while_switching, {}),
     "failed over, and twice more by a cut": (failed_over_twice, {}),
     "the last answer is late": (answers_are_late, {"adversary": 1.0, "announce_lost": 1.0}),
-    "the keeper is paused before renewals": (
-        failed_over_twice,
+    "mysqld dies while the keeper is paused": (
+        mysqld_dies_while_the_keeper_is_paused,
+        {"adversary": 1.0, "announce_lost": 1.0},
+    ),
+    "stalls, and the keeper is paused before it opens": (
+        stalls_and_opens_late,
+        {"adversary": 1.0, "adversary_at": ("open",), "announce_lost": 1.0},
+    ),
+    "the keeper is paused before its last renewal": (
+        cut_from_zookeeper,
         {"adversary": 1.0, "adversary_at": ("renew late",), "announce_lost": 1.0},
     ),
     "the heir dies after it has opened": (heir_dies_after_it_opened, {}),
