@@ -19,7 +19,7 @@ class Action(StrEnum):
     SET_READ_ONLY = "set_read_only"  # never by force: planned switchover
     KILL_MYSQLD = "kill_mysqld"
     RELEASE = "release"
-    HAND_OVER = "hand_over"
+    HAND_OVER = "hand_over"  # shut, reset clients, and say what was committed, in one step of the keeper
     DROP_ADDRESS = "drop_address"
     SOURCE_OFF = "source_off"
     # take over
@@ -90,7 +90,7 @@ class Local:
     errant: bool | None = None  # None: the primary's set is not known yet
     refused: bool = False  # the server lacks a setting that Kembar needs
     handing_over: bool = False  # the primary has handed over: nothing more will come from it
-    awaited: bool = False  # and its last set is not in our last report yet
+    awaited: bool = False  # and something of it is still to be executed, or to be stopped here
 
 
 def converge(goal: Goal, local: Local) -> tuple[Action, ...]:
@@ -239,8 +239,7 @@ def _hand_over(local: Local) -> tuple[Action, ...]:
         return (*_close(local), *_release(local))
     if not local.lease_open:
         return ()
-    read_only = () if local.locked else (Action.SET_READ_ONLY,)
-    return (*read_only, *_close(local), Action.HAND_OVER)
+    return (Action.HAND_OVER,) if local.locked else (Action.SET_READ_ONLY, Action.HAND_OVER)
 
 
 def _prepare(goal: Goal, local: Local) -> tuple[Action, ...]:

@@ -115,7 +115,7 @@ def local(s: Sight, memory: Memory) -> Local:
         primary_known=primary_executed(s) is not None,
         errant=_is_errant(s),
         refused=bool(s.refusals),
-        handing_over=s.cluster.phase is Phase.SWITCHING and bool(s.peer.released_with),
+        handing_over=bool(handed_over(s)),
         awaited=_awaited(s),
     )
 
@@ -224,8 +224,20 @@ def _standby_ready(s: Sight) -> bool:
 
 
 def _awaited(s: Sight) -> bool:
-    """A handover waits for our word: it is in the record that the primary released, and not yet in our last report."""
-    wanted = s.peer.released_with
-    if s.cluster.phase is not Phase.SWITCHING or not wanted:
+    """The primary has handed over, and here something is still to be executed or stopped."""
+    wanted, facts = handed_over(s), s.facts
+    if not wanted or facts is None:
         return False
-    return not GtidSet.parse(wanted) <= GtidSet.parse(s.told_handover)
+    done = GtidSet.parse(wanted) <= GtidSet.parse(facts.executed)
+    return not done or facts.receiver_running or facts.applier_running
+
+
+def handover_untold(s: Sight) -> bool:
+    """Whether the leader, who waits for it, has not heard yet that we hold what was handed over."""
+    wanted = handed_over(s)
+    return bool(wanted) and not GtidSet.parse(wanted) <= GtidSet.parse(s.told_handover)
+
+
+def handed_over(s: Sight) -> str:
+    """Everything that the primary committed before it released for a switchover; empty if it did not."""
+    return s.peer.released_with if s.cluster.phase is Phase.SWITCHING else ""

@@ -11,7 +11,7 @@ from typing import Protocol
 from agents.converge import Action, Local, converge
 from agents.executor import Executor
 from agents.lease import LeaseKeeper
-from agents.look import Peer, Sight, local, primary_executed
+from agents.look import Peer, Sight, handover_untold, local, primary_executed
 from agents.reporter import Reporter
 from agents.server import Server
 from agents.steps import Order, Steps
@@ -149,7 +149,7 @@ class Agent:
             if not actions or not self._executor.run(actions, self._order(desired, sight)):
                 break
             acted = True
-        self._tell(sight, found, seen, at_once=acted)
+        self._tell(sight, found, seen, at_once=acted or handover_untold(sight))
         self._keeper.ticked()
         if self._quiet(sight) and not acted:
             self._tick_s = policy.report_every_s  # whatever matters wakes us; the rest is for the report

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lab import faults
@@ -17,6 +18,7 @@ from orchestrator.core.errors import Refused, StepFailed
 
 OBSERVE_S = 3.0  # after a fault that nobody should feel
 SETTLE_S = 0.5
+LOOK_S = 0.2  # at what is measured: looking costs it time on the cores
 TAKEN_OVER = 20  # acknowledged writes by another server that show the takeover
 RETURN_S = 25.0  # for a lost node to be back and certified; one with errant transactions never is
 
@@ -78,7 +80,8 @@ def _strike(stand: Stand, bench: Bench, number: int, tally: Tally, say: Say) -> 
         struck = switchover(stand)
     else:
         _, struck = faults.inject(stand, bench.fault, None)
-    wait_for(lambda: bench.over(stand, metering, struck, server), 60.0, f"run {number}: the end is not reached")
+    over = partial(bench.over, stand, metering, struck, server)
+    wait_for(over, 60.0, f"run {number}: the end is not reached", every_s=LOOK_S)
     time.sleep(SETTLE_S)
     metering.stop()
     verdict = metering.verdict()

@@ -269,14 +269,16 @@ class Stand:
         self._wait_quorum()
 
 
-def wait_for(condition: Callable[[], bool], within_s: float, failure: str | Callable[[], str]) -> None:
+def wait_for(
+    condition: Callable[[], bool], within_s: float, failure: str | Callable[[], str], *, every_s: float = 0.02
+) -> None:
     """Look until it holds. Raises StepFailed with `failure` after `within_s`."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
             text = failure if isinstance(failure, str) else failure()
             raise StepFailed(f"{text} (after {within_s:g} s)")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def _excerpt(snapshot: dict[str, Any] | None) -> str:

@@ -150,7 +150,8 @@ def may(goal: Goal, local: Local, action: Action) -> None:
             assert local.mysqld is Mysqld.HUNG or goal.role not in (Role.PRIMARY, Role.HANDOVER)
             assert not local.gate_open, "the gate comes first"
         case Action.RELEASE | Action.HAND_OVER:
-            assert not local.gate_open and (not running or local.locked), "it attests that nothing local can write"
+            assert not running or local.locked, "it attests that nothing local can write"
+            assert action is Action.HAND_OVER or not local.gate_open
         case Action.DROP_ADDRESS:
             assert not local.gate_open, "resets need the address"
         case Action.START_MYSQLD:
