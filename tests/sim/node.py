@@ -13,7 +13,7 @@ from agents.server import Server
 from agents.steps import Source, Steps
 from agents.telling import Telling
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.model import HostFacts, NodeName
+from orchestrator.core.model import HostFacts, NodeName, Phase
 from tests.sim.database import SimDatabase
 from tests.sim.health import SimHealth, SimMemory, SimSupervisor, capture
 from tests.sim.kernel import Clock, Kernel, SimGate, SimVip
@@ -152,6 +152,11 @@ class Node:
         if not any(where.startswith(action) for where in world.swarm.adversary_at):
             return
         rng, timing = self._adversary, world.swarm.policy.timing
+        desired = world.checker.desired
+        again = desired is not None and desired.phase is Phase.STEADY
+        if action == "open" and "open again" in world.swarm.adversary_at:
+            strand.sleep(rng.uniform(1.0, 2.5) * timing.fence_wait_s if again else 0.0001)
+            return
         if action == "open":
             strand.sleep(rng.choice((0.5, 2.5)) * rng.random() * timing.fence_wait_s)
             return

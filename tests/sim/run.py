@@ -39,7 +39,8 @@ def batch(seeds: range, storm_s: float, keep_going: bool) -> int:
             if not keep_going:
                 break
         elif result.diverged:
-            print(f"seed {seed}: a person is needed: {result.diverged}", flush=True)
+            after = "after a forced failover" if "F6" in result.rules else "though nobody forced anything"
+            print(f"seed {seed}: a person is needed {after}: {result.diverged}", flush=True)
     print(line(results, time.process_time() - began))
     return bool(sum(bool(result.violation) for result in results))
 

@@ -186,6 +186,18 @@ def switchover_behind_a_lock(world: World) -> None:
     world.injector.request(Kind.SWITCHOVER)
 
 
+def power_is_lost_everywhere(world: World, first: int = 0) -> None:
+    """Only the last primary opens by itself, whoever boots first."""
+    nodes = [primary(world), primary(world).peer]
+    for number, node in enumerate(nodes):
+        node.lose_power()
+        world.time.after(2.0 if number == first else 6.0, node.boot)
+
+
+def power_is_lost_and_the_standby_boots_first(world: World) -> None:
+    power_is_lost_everywhere(world, first=1)
+
+
 def forced(world: World) -> None:
     """In ASYNC the primary's host is lost, and an operator accepts loss."""
     node = primary(world)
@@ -263,6 +275,8 @@ STORIES: Mapping[str, tuple[Story, dict[str, object]]] = {
     "the agent stops and comes back deposed": (agent_stops_and_comes_back_deposed, {}),
     "a planned switchover": (switched_over, {}),
     "a switchover behind a client's lock": (switchover_behind_a_lock, {}),
+    "power is lost everywhere": (power_is_lost_everywhere, {}),
+    "power is lost everywhere, the standby boots first": (power_is_lost_and_the_standby_boots_first, {}),
     "a forced failover": (forced, {}),
     "the primary dies while SWITCHING": (primary_dies_while_switching, {}),
     "failed over, and twice more by a cut": (failed_over_twice, {}),
@@ -273,7 +287,7 @@ STORIES: Mapping[str, tuple[Story, dict[str, object]]] = {
     ),
     "stalls, and the keeper is paused before it opens": (
         stalls_and_opens_late,
-        {"adversary": 1.0, "adversary_at": ("open",), "announce_lost": 1.0},
+        {"adversary": 1.0, "adversary_at": ("open again",), "announce_lost": 1.0},
     ),
     "the keeper is paused before its last renewal": (
         cut_from_zookeeper,

@@ -66,7 +66,7 @@ class Swarm:
             crash_there=rng.choice((0.0, 0.3, 0.9)),
             slow_statement=rng.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
             adversary=rng.choice((0.0, 0.0, 0.1, 0.6)),
-            adversary_at=rng.choice((("renew",), ("open",), ("renew", "open"), ("renew late",))),
+            adversary_at=rng.choice((("renew",), ("open",), ("renew", "open"), ("renew late",), ("open again",))),
             spikes=rng.choice((0.0, 0.0, 0.001, 0.01)),
             start_s=rng.choice((0.3, 0.3, 1.0, 3.0)),
             apply_s=rng.choice((0.001, 0.001, 0.01, 0.3)),

@@ -19,6 +19,8 @@ FIRES = {
 }
 NEVER = {
     "ASYNC, then the primary's host is lost": {"F1", "F5"},
+    "power is lost everywhere": {"F1", "F5"},
+    "power is lost everywhere, the standby boots first": {"F1", "F5"},
     "ZooKeeper stalls": {"F1", "F2", "F5"},
 }
 
