@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES ?= mysqld-crash host-loss link-loss switchover standby-loss agent-kill agent-restart orchestrator-kill \
 	zookeeper-kill zookeeper-leader-kill overhead
+DEFAULT_BENCHES ?= host-loss link-loss zookeeper-leader-kill
 RUNS ?= 20
 SEEDS ?= 1000
 RESULTS := build/bench
@@ -57,8 +58,10 @@ bench: setup  ## the measured outages, each in a lab of its own: make bench BENC
 	@mkdir -p $(RESULTS)
 	@for name in $(BENCHES); do \
 		echo "bench $$name"; runs="--runs $(RUNS)"; [ $$name = overhead ] && runs=; \
-		$(KEMBAR) lab bench $$name $$runs -o json > $(RESULTS)/$$name.out || exit 1; \
-		tail -n 1 $(RESULTS)/$$name.out > $(RESULTS)/$$name.json; done
+		$(KEMBAR) lab bench $$name $$runs -o json > $(RESULTS)/$$name.json || exit 1; done
+	@for name in $(DEFAULT_BENCHES); do \
+		echo "bench $$name, profile default"; \
+		$(KEMBAR) lab bench $$name --runs $(RUNS) --profile default -o json > $(RESULTS)/$$name-default.json || exit 1; done
 
 docs: setup  ## docs/state-machine.md from the table of rules
 	$(PY) -m orchestrator.cli.docs > docs/state-machine.md

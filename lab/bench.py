@@ -17,6 +17,7 @@ from lab.stand import Say, Stand, wait_for
 from orchestrator.core.errors import Refused, StepFailed
 
 OBSERVE_S = 3.0  # after a fault that nobody should feel
+REST_S = 1.0  # a pair at rest is struck, not one that has just come together
 SETTLE_S = 0.5
 LOOK_S = 0.2  # at what is measured: looking costs it time on the cores
 TAKEN_OVER = 20  # acknowledged writes by another server that show the takeover
@@ -74,6 +75,7 @@ def zookeeper_write_ms(stand: Stand) -> float:
 def _strike(stand: Stand, bench: Bench, number: int, tally: Tally, say: Say) -> None:
     metering = Metering(stand, number)
     metering.start()
+    time.sleep(REST_S)
     before = _known(stand)
     server = acknowledged(metering.attempts())[-1].server
     if bench.fault == "switchover":
