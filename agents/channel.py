@@ -20,7 +20,7 @@ class Channel:
         self._roles = roles
 
     def stop_receiver(self, within_s: float = STOP_S) -> None:
-        """Stop receiving: the write fence (safety.md 4.2 step 2). Raises StepFailed if it does not show in time.
+        """Stop receiving: the write fence (I3). Raises StepFailed if it does not show in time.
 
         2-5 ms with the source alive, frozen or killed (measured).
         """

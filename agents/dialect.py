@@ -19,6 +19,8 @@ GLOBAL_VARIABLES = (
     "super_read_only",
     "sync_binlog",
     "innodb_flush_log_at_trx_commit",
+    "server_id",
+    "auto_increment_offset",
     # Last: the set is read after all else.
     "gtid_executed",
 )
@@ -97,7 +99,7 @@ MARKED_SESSIONS = (
     " AND t.PROCESSLIST_USER = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"
 )
 LIVING_SESSIONS = "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IN %s"
-# Who keeps SET GLOBAL super_read_only=ON waiting (safety.md 4.1 step 4).
+# Who keeps SET GLOBAL super_read_only=ON waiting.
 WRITE_BLOCKERS = (
     "SELECT DISTINCT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m"
     " JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID"

@@ -1,4 +1,4 @@
-"""Text of /proc, error numbers, outcomes of probes -> what is wrong with our mysqld. Rows 1 to 7 of safety.md 4.9."""
+"""Text of /proc, error numbers, outcomes of probes -> what is wrong with our mysqld: docs/safety.md 7, rows 1-7."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Closed means refused, at once: TCP reset for clients, silence to ARP, address kept. A dropped SYN would cost a client
 the kernel's 1 s retry (measured). Rules are loaded by libnftables; all else is netlink on one kept socket, since a
 renewal is due up to 20 times a second: 0.06-0.09 ms of CPU against 0.22-0.36 ms through libnftables (measured).
-Numbers are those of linux/netfilter/nf_tables.h; what each transaction does is safety.md 5.3 (measured).
+Numbers are those of linux/netfilter/nf_tables.h; why each may do what it does is docs/safety.md 5.
 """
 
 from __future__ import annotations

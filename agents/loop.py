@@ -12,6 +12,7 @@ from agents.converge import Action, Local, converge
 from agents.executor import Executor
 from agents.lease import LeaseKeeper
 from agents.look import Peer, Sight, handover_untold, local, primary_executed
+from agents.preflight import shared_identity
 from agents.reporter import Reporter
 from agents.server import Server
 from agents.steps import Order, Steps
@@ -57,6 +58,10 @@ WITHOUT_MEMORY = frozenset(
         Action.RELAX,
         Action.RECORD_DEGRADED,
     }
+)
+OLDER = (
+    "OLD_RECORD: {}.{} in ZooKeeper is older than {}.{}, which was followed here, and is not obeyed: ZooKeeper lost "
+    "writes or is another one. Give it back its newest data, or name the right servers in agent.yaml"
 )
 BUSY_TICK_S = 0.1  # while something is under way
 SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
@@ -108,13 +113,14 @@ class Agent:
         self._memory, self._steps, self._executor = memory, steps, executor
         self._telling = telling
         self._reader = Reader()
-        self._reporter = Reporter(paths.report(node), coordinator, clock)
+        self._reporter = Reporter(node, paths.report(node), coordinator, clock)
         self._peer_errant = GtidSet()
         self._armed_since: tuple[str, Instant] = ("", 0.0)
         self._released: tuple[int, Instant] | None = None
         self._news = news
         self._tick_s = BUSY_TICK_S
         self._given_up = ""  # token of the last certification that led to nothing
+        self._older = ""  # why the record is not obeyed
         self._forgetful = ""  # why the record could not be remembered
         self._stopping = False
 
@@ -138,6 +144,9 @@ class Agent:
         if desired is None:
             return  # not connected: the keeper shuts the gate at its horizon, mysqld is left as it is
         if not self._follow(desired.value):
+            # Neither node obeys it. Whoever serves goes on under its lease, and both say why.
+            self._reporter.complain(self._older)
+            self._keeper.ticked()
             return
         policy = self._policy(seen)
         acted = False
@@ -168,14 +177,12 @@ class Agent:
         """Remember the record before anything is done for it; refuse one that is older than what was followed."""
         remembered = self._memory.epoch()
         if (cluster.epoch, cluster.seq) < remembered:
-            log.error(
-                "record %s.%s is older than %s.%s, which was followed here: not obeyed. ZooKeeper lost writes "
-                "or is another one: give it back its newest data, or name the right servers in agent.yaml",
-                cluster.epoch,
-                cluster.seq,
-                *remembered,
-            )
+            older = OLDER.format(cluster.epoch, cluster.seq, *remembered)
+            if older != self._older:
+                log.error(older)
+            self._older = older
             return False
+        self._older = ""
         self._forgetful = ""
         if (cluster.epoch, cluster.seq) > remembered:
             try:
@@ -234,11 +241,8 @@ class Agent:
 
     def _shared_identity(self, peer: Peer) -> tuple[str, ...]:
         """A copied data directory brings the other server's uuid with it, and then no GTID says who wrote."""
-        mine, theirs = self._server.incarnation, peer.report.incarnation if peer.report else ""
-        uuid = mine.partition("/")[0]
-        if not uuid or uuid != theirs.partition("/")[0]:
-            return ()
-        return (f"server_uuid={uuid} on both nodes: remove auto.cnf from the copied data directory and start it again",)
+        facts = self._server.facts
+        return shared_identity(facts.identity, peer.report.identity) if facts and peer.report else ()
 
     def _peer_seen(self, seen: Mapping[str, Seen], cluster: Cluster, now: Instant) -> Peer:
         sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))

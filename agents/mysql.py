@@ -99,7 +99,7 @@ class Database:
         self._set_writable()
 
     def set_writable(self) -> None:
-        """Take clients and their writes, and read it back (safety.md 4.2 step 6, after semi-sync is settled)."""
+        """Take clients and their writes, and read it back (after semi-sync is settled)."""
         self._roles.clear_others()
         self._roles.run(dialect.set_global("offline_mode", "OFF"))
         self._set_writable()

@@ -138,7 +138,7 @@ class DirectChild(Lives):
 class Systemd(Lives):
     """Supervisor (see the port) of a unit that only starts while a permission file exists. Not run: no systemd here.
 
-    The unit has `Restart=no`, `RefuseManualStop=yes` and `ConditionPathExists=<permission>` (operations.md 6); it is
+    The unit has `Restart=no`, `RefuseManualStop=yes` and `ConditionPathExists=<permission>` ; it is
     started by systemctl, ended by SIGKILL, never stopped by systemctl, which would acknowledge stalled commits.
     """
 

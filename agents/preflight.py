@@ -1,4 +1,4 @@
-"""Settings of a server -> what Kembar refuses of them, each with its value and the value needed (reconcile.md 2)."""
+"""Settings of a server -> what Kembar refuses of them, each with its value and the value needed."""
 
 from __future__ import annotations
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.preflight import durable
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Instant
 
 Row = Mapping[str, str]
+IDENTITY = ("server_uuid", "server_id", "auto_increment_offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class ServerFacts:
     connections: int
     commits: int
     oldest_transaction_s: float = 0.0
+    identity: Mapping[str, str] = field(default_factory=dict)  # what must differ between the two servers
 
     @property
     def writable(self) -> bool:
@@ -117,6 +119,7 @@ def facts_from(
         replica_side_on=_on(variables, "rpl_semi_sync_replica_enabled"),
         replica_status_on=_on(status, "Rpl_semi_sync_replica_status"),
         durable=durable(variables),
+        identity={name: variables[name] for name in IDENTITY if name in variables},
         connections=_number(status, "Threads_connected"),
         oldest_transaction_s=float(variables.get("oldest_transaction_s") or 0),
         commits=sum(_number(status, name) for name in ("Com_commit", "Com_insert", "Com_update", "Com_delete")),

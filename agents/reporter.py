@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError
-from orchestrator.core.model import HostFacts, Instant, Report
+from orchestrator.core.model import HostFacts, Instant, NodeName, Report
 from orchestrator.core.ports import Clock, Coordinator, Pending, SetData
 from orchestrator.core.wire import encode
 
@@ -16,8 +16,8 @@ log = logging.getLogger("kembar.agent")
 class Reporter:
     """The report node of this agent. Used by the tick thread; a write that is lost is made good by the next."""
 
-    def __init__(self, path: str, coordinator: Coordinator, clock: Clock) -> None:
-        self._path, self._coordinator, self._clock = path, coordinator, clock
+    def __init__(self, node: NodeName, path: str, coordinator: Coordinator, clock: Clock) -> None:
+        self._node, self._path, self._coordinator, self._clock = node, path, coordinator, clock
         self._version = -1
         self._told: Report | None = None
         self._told_at: Instant = float("-inf")
@@ -41,6 +41,12 @@ class Reporter:
         self._pending = self._coordinator.submit((SetData(self._path, encode(report), self._version),))
         self._version += 1
         self._told, self._told_at = report, now
+
+    def complain(self, trouble: str) -> None:
+        """Send the last report again, once, with this trouble alone: the rest of it can no longer be judged."""
+        last = self._told or Report(self._node)
+        if last.troubles != (trouble,):
+            self.tell(replace(last, troubles=(trouble,)), every_s=0.0, at_once=True)
 
     def _land(self) -> None:
         """The answer to the report before: its failure only means that the version must be read again."""

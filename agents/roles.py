@@ -1,7 +1,7 @@
 """The marked sessions, which alone may change what a server is. Owns the promise that no old statement is left.
 
 A statement whose caller gave up may still take effect: a late `enabled=OFF` after *armed*, or a late START REPLICA
-after the fence, would lose acknowledged writes (safety.md 4.1). So before a step that matters all others are ended.
+after the fence, would lose acknowledged writes. So before a step that matters all others are ended.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Roles:
             raise StepFailed(f"{error}; it may still take effect, read it back") from error
 
     def open(self, within_s: float = STATEMENT_S) -> None:
-        """Log both sessions in while logins work: in a stall they may hang (safety.md 4.9 row 7)."""
+        """Log both sessions in while logins work: in a stall they may hang (docs/safety.md 7)."""
         self._session.login(within_s)
         self._spare.login(within_s)
 

@@ -1,6 +1,6 @@
 """The source side of semi-sync: require the standby's acknowledgement, stop requiring it. Owns no decision to do so.
 
-Facts (measured on 9.7.4, safety.md 4.4): with `timeout=0` alone sessions that already wait stay stuck. `enabled=OFF`
+Facts (measured on 9.7.4): with `timeout=0` alone sessions that already wait stay stuck. `enabled=OFF`
 frees them within 1-13 ms, though with a replica connected it returns only after 0.1-1.0 s; until then logins hang, and
 so does every `SELECT @@GLOBAL...`, while SHOW GLOBAL STATUS and commits go on.
 """
@@ -26,7 +26,7 @@ class SemiSync:
         self._roles = roles
 
     def require_ack(self, within_s: float = 5.0) -> None:
-        """Make every later commit wait for the standby, without end (safety.md 4.5 step 1). Raises StepFailed.
+        """Make every later commit wait for the standby, without end. Raises StepFailed.
 
         Late: commits may be stalled already; the caller records ASYNC, then relaxes.
         """

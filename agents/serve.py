@@ -40,6 +40,7 @@ from orchestrator.core.ports import Supervisor
 from orchestrator.process import logs, threads
 from orchestrator.process.clock import HostClock
 from orchestrator.process.logs import LogFormat
+from orchestrator.process.notify import notify
 
 log = logging.getLogger("kembar.agent")
 
@@ -143,6 +144,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         threads.start("process-watch", watch.run),
         threads.start("tick", agent.run),
     ]
+    notify("READY=1")
     log.info("agent of %s in cluster %s, VIP %s", name, config.cluster, config.vip.address)
     stopping.wait()
     watch.stop()

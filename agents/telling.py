@@ -94,7 +94,14 @@ class Telling:
         """Also why errant transactions could not be cut before mysqld started, or why it is not started."""
         kept = kept_tail(self._memory) if found.errant and sight.goal.role in FOLLOWERS else ""
         waits = self._executor.failure if found.tail_pending else ""
-        own = (sight.power.trouble, f"TAIL_KEPT: {kept}" if kept else "", waits, forgetful)
+        deaf = sight.facts.receiver_error if sight.facts is not None and sight.goal.role in FOLLOWERS else ""
+        own = (
+            sight.power.trouble,
+            f"TAIL_KEPT: {kept}" if kept else "",
+            f"RECEIVER: {deaf}" if deaf else "",
+            waits,
+            forgetful,
+        )
         return (*self._findings.troubles(), *(text for text in own if text))
 
     def _cannot(self, sight: Sight, found: Local, forgetful: str) -> str:
@@ -138,4 +145,5 @@ def _with_server(report: Report, facts: ServerFacts, last: Arrival | None, now: 
         writable=facts.writable,
         oldest_transaction_s=facts.oldest_transaction_s,
         durable=facts.durable,
+        identity=facts.identity,
     )

@@ -1,6 +1,6 @@
 """The virtual address on this host: add with a lifetime, drop, announce, look for another holder, end its connections.
 
-It knows no gate: the order of the two is the caller's (safety.md 4.1 and 4.2). All of it is done by netlink and packet
+It knows no gate: the order of the two is the caller's (converge). All of it is done by netlink and packet
 sockets in this process: 0.05-0.2 ms a call, against 2.5 ms for a spawned `ip`, which are 5-8 ms (p99 14-21) beside busy
 cores (measured).
 """

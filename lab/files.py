@@ -161,7 +161,6 @@ clusters:
     profile: {facts.profile}
 tokens_file: {secrets / "tokens"}
 anonymous_viewers: true
-state_dir: {self.node(node) / "state-orchestrator"}
 """
 
 

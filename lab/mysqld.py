@@ -133,7 +133,7 @@ def _version(command: Sequence[str]) -> str:
 
 
 def my_cnf(binary: MysqldBinary, instance: Instance) -> str:
-    """The option file of one node: shut at boot (invariant I9), with what preflight asks for (reconcile.md 2)."""
+    """The option file of one node: shut at boot (invariant I9), with what preflight asks for."""
     options: dict[str, object] = {
         **_places(binary),
         "datadir": instance.datadir,
@@ -238,7 +238,7 @@ def command(binary: MysqldBinary, defaults_file: Path) -> list[str]:
 
 
 def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[str, ...]:
-    """The accounts of safety.md 8.1 and the two databases. To be run with the binary log off, on each node alike."""
+    """The accounts, each with the least it needs, and the two databases. Run with the binary log off, on each node."""
     agent = "GRANT {} TO 'kembar_agent'@'localhost', 'kembar_agent'@'127.0.0.1'"
     return (
         f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{passwords.root}'",

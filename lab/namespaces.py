@@ -143,7 +143,7 @@ def _switch_commands(lab: str, names: Iterable[str]) -> list[str]:
 
 
 def _sysctls(lab: str, node: str) -> None:
-    """As provisioning sets them on a real host: never ask for a neighbour with the VIP as sender (safety.md 5.3)."""
+    """As provisioning sets them on a real host: never ask for a neighbour with the VIP as sender."""
     conf = f"/proc/sys/net/ipv4/conf/{INTERFACE}"
     script = (
         f"echo 2 > {conf}/arp_announce; echo 1 > {conf}/arp_ignore; "

@@ -1,7 +1,7 @@
 """A real ZooKeeper for the lab: jars and Java found or fetched, configuration and data folder written, mode asked.
 
-Starting is `lab.processes`' work. The settings are those of safety.md 5.2: a leader whose host is lost stalls writes
-for 1.11-1.24 s with tickTime 250 and syncLimit 3 (measured).
+Starting is `lab.processes`' work. Ticks are short and limits tight: a leader whose host is lost stalls writes for
+1.11-1.24 s with tickTime 250 and syncLimit 3 (measured).
 """
 
 from __future__ import annotations

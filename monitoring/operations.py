@@ -126,12 +126,8 @@ def operation(snapshot: Snapshot, request: Request) -> dict[str, Any]:
 
 
 def _incident_of(snapshot: Snapshot, request: Request) -> Incident | None:
-    """The newest incident that says it was begun by this request: an incident does not know a request's id."""
-    for one in snapshot.incidents:
-        same = (one.trigger, one.actor, one.reason) == ("manual", request.actor, request.reason)
-        if same and request.epoch <= one.epoch <= request.epoch + 1:
-            return one
-    return None
+    """The incident that was begun by this request."""
+    return next((one for one in snapshot.incidents if one.cause == request.id), None)
 
 
 async def _submit(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Response:

@@ -32,6 +32,7 @@ from orchestrator.loop import Look, Orchestrator
 from orchestrator.process import logs, threads
 from orchestrator.process.clock import HostClock
 from orchestrator.process.logs import LogFormat
+from orchestrator.process.notify import notify
 from orchestrator.recorder import Recorder
 from orchestrator.showing import snapshot_of
 from orchestrator.watching import Watching
@@ -168,6 +169,7 @@ def serve(config: OrchestratorConfig) -> int:
     zookeeper.start()
     fleet.start()
     serving = threads.start("web", web.run)
+    notify("READY=1")
     log.info("orchestrator %s of %d clusters, page on %s", config.name, len(config.clusters), web.url)
     stopping.wait()
     web.stop()

@@ -1,6 +1,6 @@
 """What each action does to a host, and what must hold before it may: the agent's side of the small world.
 
-Used where converge is run without servers. An order that safety.md forbids is an AssertionError here.
+Used where converge is run without servers. An order that docs/safety.md forbids is an AssertionError here.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def relaxed(local: Local) -> Local:
 
 
 def may(goal: Goal, local: Local, action: Action) -> None:
-    """What safety.md demands before an action."""
+    """What docs/safety.md demands before an action."""
     running = local.mysqld is Mysqld.RUNNING
     serves = goal.role is Role.PRIMARY
     if action in GIVES_POWER:

@@ -1,7 +1,7 @@
 """Where the unacknowledged tail of a dead primary's last binary log file begins, and the cut there.
 
 Why the cut loses nothing that a client was told. In SYNC a commit is reported, and committed in the engine, only after
-the standby S has received it (AFTER_SYNC, no timeout). S drains all that it received before it opens (P0), so
+the standby S has received it (AFTER_SYNC, no timeout). S drains all that it received before it opens, so
 
     acknowledged <= received by S <= executed by S when it opened <= executed that S reports as primary.
 

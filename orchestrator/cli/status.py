@@ -18,7 +18,7 @@ COLOURS = {
     "no_primary": "red",
     "split_suspected": "red",
 }
-HEAD = ["NODE", "ROLE", "MYSQL", "RECEIVER", "LAG", "WRITABLE", "MISSING/ERRANT", "VIP", "GATE", "PROMOTABLE", "SEEN"]
+HEAD = ["NODE", "ROLE", "MYSQL", "RECEIVER", "HEARD", "WRITABLE", "MISSING/ERRANT", "VIP", "GATE", "PROMOTABLE", "SEEN"]
 
 
 @click.command()

@@ -11,7 +11,6 @@ from pydantic import BeforeValidator, Field, RootModel, ValidationInfo, field_va
 
 from orchestrator.config.load import Section, Wrong, load, reject
 from orchestrator.config.shared import (
-    AbsolutePath,
     Endpoint,
     Log,
     Membership,
@@ -78,7 +77,6 @@ class OrchestratorConfig(Section):
     clusters: list[ClusterSection] = Field(min_length=1, description="each with name, nodes and vip")
     tokens_file: SecretFile | None = Field(default=None, description="API tokens by hash; without it nobody may act")
     anonymous_viewers: bool = Field(default=False, strict=True, description="let anyone who reaches us read")
-    state_dir: AbsolutePath = Path("/var/lib/kembar")
     log: Log = Log()
 
     @field_validator("listen")

@@ -38,6 +38,7 @@ class Incident:
     origin: NodeName  # the primary before
     target: NodeName  # the primary after
     began: str  # UTC, ISO 8601 with milliseconds, for people
+    cause: str = ""  # id of the operator's request, empty if nobody asked
     at_ms: int = 0  # ZooKeeper's time of the record that began it: what the hold-down counts by
     outcome: str = "running"  # running, ok, aborted
     total_ms: float = 0.0
@@ -148,6 +149,7 @@ def opened(decision: Decision, s: Situation, at: str) -> Incident | None:
         id=decision.cluster.seq,
         kind=OPENS[decision.rule.id],
         trigger="manual" if request else "auto",
+        cause=decision.cluster.cause,
         actor=request.actor if request else "orchestrator",
         reason=request.reason if request else sentence(decision.finding, s),
         rule=decision.rule.id,

@@ -173,6 +173,7 @@ class Report:
     stalled_s: float = 0.0  # how long the heartbeat commit has been waiting for the standby's acknowledgement
     unheard_s: float = 0.0  # primary: how long no standby could acknowledge, or be certified after a restart in place
     durable: bool = True  # the settings of invariant I13 hold
+    identity: Mapping[str, str] = field(default_factory=dict)  # what must differ between the two servers
     token: str = ""  # of the certification whose set this node was seen to hold
     errant: str = ""  # returning node: transactions the primary never saw
     peer_errant: str = ""  # primary: transactions that its standby has and it has not

@@ -35,7 +35,6 @@ class Request:
     state: RequestState = RequestState.REQUESTED
     answer: str = ""  # why refused or failed, or what was done
     failed_checks: tuple[str, ...] = ()
-    incident: int = 0  # the history entry it led to
 
 
 @dataclass(frozen=True, slots=True)

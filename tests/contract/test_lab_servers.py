@@ -309,7 +309,7 @@ def test_semi_sync_and_clone_are_active(server):
 
 
 def test_the_agent_may_do_what_it_must(server):
-    """Each statement of the protocol, with the grants of safety.md 8.1 and no more."""
+    """Each statement of the protocol, with the grants it was given and no more."""
     with contextlib.closing(server(autocommit=True)) as agent:
         for statement in (
             "SHOW REPLICA STATUS",

@@ -93,6 +93,7 @@ class Carrier:
             id=8,
             kind="switchover",
             trigger="manual",
+            cause=request.id,
             actor=request.actor,
             reason=request.reason,
             rule="S2",
@@ -104,7 +105,7 @@ class Carrier:
             total_ms=71.0,
             steps=steps,
         )
-        self.put(replace(request, state=state, answer="db-b serves", incident=8))
+        self.put(replace(request, state=state, answer="db-b serves"))
         self.snapshot = replace(
             self.snapshot,
             cluster=replace(STEADY, epoch=8, seq=43, primary=DB_B, promotable=None),

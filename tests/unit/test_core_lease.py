@@ -1,4 +1,4 @@
-"""Arithmetic of the lease, with bare numbers: safety.md 3.3."""
+"""Arithmetic of the lease, with bare numbers: docs/safety.md 5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows 1 to 7 of safety.md 4.9: what evidence means, and that overload and refused logins are never death."""
+"""Rows 1 to 7 of docs/safety.md 7: what evidence means, and that overload and refused logins are never death."""
 
 from __future__ import annotations
 
