@@ -65,12 +65,12 @@ def _one(name: str, seeds: int, function: Callable[..., Any], *changes: tuple[st
 MUTANTS: tuple[Mutant, ...] = (
     _one("SHUT does not reach the kernel", 30, Guard.shut, ("self._gate.shut()", "pass")),
     Mutant(
-        "threads not stopped before the drain",
+        "the receiver is not stopped before the drain",
         60,
         (
             (
                 converge._take_what_was_received,
-                (("(Action.STOP_RECEIVER, Action.DRAIN, Action.STOP_APPLIER,", "(Action.DRAIN,"),),
+                (("(Action.STOP_RECEIVER, Action.DRAIN,", "(Action.DRAIN,"),),
             ),
             (Steps._write_promotion, (("if facts.backlog:", "if False:"),)),
         ),

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.core.rules import RULES
 from tests.sim.world import Result, play
 
-SEEDS = range(1, 41)
+SEEDS = range(1, 31)
 STORM_S = 40.0
 RARE = {"F6", "S3"}  # have stories of their own
 PINNED = [
