@@ -36,7 +36,11 @@ class Channel:
         self._await_threads(deadline, receiver="OFF", applier="OFF")
 
     def start(self, within_s: float = 5.0) -> None:
-        """Start both threads. Whether the source can be reached shows later, in the facts. Raises StepFailed."""
+        """Start both threads. Whether the source can be reached shows later, in the facts. Raises StepFailed.
+
+        An earlier CHANGE or STOP whose answer never came is ended first: late, it would throw relay logs away.
+        """
+        self._roles.clear_others()
         deadline = Deadline(self._roles.clock, within_s)
         self._roles.run(dialect.START_REPLICA, within_s=within_s)
         self._await_threads(deadline, receiver="ON CONNECTING", applier="ON")

@@ -70,7 +70,7 @@ def test_status_is_one_screen(tmp_path):
         "mode SYNC   auto-failover ON   phase STEADY   epoch 7   VIP 192.0.2.100 on db-a   2026-"
     )
     assert lines[2].split() == [
-        "NODE", "ROLE", "MYSQL", "RECEIVER", "LAG", "WRITABLE", "MISSING/ERRANT", "VIP", "GATE", "PROMOTABLE", "SEEN",
+        "NODE", "ROLE", "MYSQL", "RECEIVER", "HEARD", "WRITABLE", "MISSING/ERRANT", "VIP", "GATE", "PROMOTABLE", "SEEN",
     ]  # fmt: skip
     assert lines[4].split() == [
         "db-b",
