@@ -22,7 +22,11 @@ PHASES = ("detect", "fence", "drain", "promote", "vip", "verify")
 def main(arguments: list[str]) -> int:
     """Read every NAME.json of the folder; write the page."""
     folder = Path(arguments[0])
-    results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    try:
+        results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    except ValueError as error:
+        sys.stderr.write(f"{folder}: a bench has left no result ({error}): run make bench again\n")
+        return 1
     if not results:
         sys.stderr.write(f"{folder}: no results; run make bench first\n")
         return 1

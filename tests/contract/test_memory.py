@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agents.memory import FileMemory
-from orchestrator.core.errors import Refused
+from orchestrator.core.errors import Refused, StepFailed
 
 TAIL: dict[str, str | int] = {"epoch": 7, "incarnation": "boot/1/2", "index": "/x.index", "state": "armed", "why": ""}
 PROMOTION: dict[str, str | int] = {"epoch": 7, "incarnation": "boot/1/2", "gtid": "uuid:1-5", "peer_uuid": "other"}
@@ -138,7 +138,7 @@ def test_what_the_disk_refuses_is_not_remembered(tmp_path: Path) -> None:
     with memory(tmp_path) as m:
         m.remember(7, 3)
         (tmp_path / "epoch.new").mkdir()
-        with pytest.raises(OSError):
+        with pytest.raises(StepFailed):
             m.remember(8, 0)
         assert m.epoch() == (7, 3)
         (tmp_path / "epoch.new").rmdir()

@@ -23,7 +23,7 @@ def _say(line: str) -> None:
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
     if os.geteuid() != 0:
-        pytest.skip("the lab needs root")
+        pytest.fail("the lab needs root: sudo make test")
     found = Stand(NAME)
     found.down()  # of a run that was cut short
     try:
