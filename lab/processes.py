@@ -100,9 +100,12 @@ def spawn(
 
 
 def _put_first(pid: int) -> None:
-    """Before its neighbours on the cores. A session is scheduled as a group, whose niceness is a file of its own."""
-    os.setpriority(os.PRIO_PROCESS, pid, FIRST_NICENESS)
-    with suppress(FileNotFoundError):  # a kernel without autogroups
+    """Before its neighbours on the cores. A session is scheduled as a group, whose niceness is a file of its own.
+
+    The root of an ordinary user's namespaces may not, and a kernel without autogroups has no such file: then it queues.
+    """
+    with suppress(PermissionError, FileNotFoundError):
+        os.setpriority(os.PRIO_PROCESS, pid, FIRST_NICENESS)
         Path(f"/proc/{pid}/autogroup").write_text(str(FIRST_NICENESS))
 
 
