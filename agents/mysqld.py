@@ -82,8 +82,6 @@ class DirectChild(Lives):
         if running is not None:
             raise StepFailed(f"mysqld is there already: {running}")
         pid = self._spawn()
-        if os.getpriority(os.PRIO_PROCESS, pid) < 0:
-            os.setpriority(os.PRIO_PROCESS, pid, 0)  # not our own: an agent may stand before it on the cores
         self._held = HeldProcess.open(pid)
         if self._held is not None:
             self._note.write_text(f"{pid} {self._held.started_ticks}\n")

@@ -40,7 +40,7 @@ class Metering:
     def start(self, within_s: float = 20.0) -> None:
         """Start it and wait until writes flow. Raises StepFailed."""
         self._history.unlink(missing_ok=True)
-        self._stand.spawn(self._name, self._stand.topology.node("client"), self._command(), first=False)
+        self._stand.spawn(self._name, self._stand.topology.node("client"), self._command())
         wait_for(self._flows, within_s, f"the client does not get through: see {self._stand.files.log(self._name)}")
 
     def stop(self) -> None:

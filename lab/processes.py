@@ -22,7 +22,6 @@ from orchestrator.core.errors import Refused, StepFailed
 MARK = "KEMBAR_LAB_DIR"
 FIRST_PASSED_FD = 3
 END_S = 10.0
-FIRST_NICENESS = -10
 POLL_S = 0.01
 
 
@@ -64,13 +63,11 @@ def spawn(
     netns: Path | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
-    first: bool = False,
 ) -> int:
     """Start a process in a session of its own, output appended to the log, and record it; returns its pid.
 
     `netns` is the file of a network namespace; `env` None is our own environment. Descriptors arrive as 3, 4, ... with
-    LISTEN_FDS and LISTEN_PID set, as systemd passes them. `first`: what fences must not queue behind what it fences, as
-    on a host, where it has cores enough. Raises Refused while a process of that name lives,
+    LISTEN_FDS and LISTEN_PID set, as systemd passes them. Raises Refused while a process of that name lives,
     FileNotFoundError if the program is missing.
     """
     if alive(lab_dir, name):
@@ -93,20 +90,8 @@ def spawn(
         pid = os.posix_spawnp(
             command[0], command, environment, file_actions=actions, setsid=True, setsigdef=_ignored_signals()
         )
-    if first and os.geteuid() == 0:
-        _put_first(pid)
     _record(lab_dir, name, pid, command)
     return pid
-
-
-def _put_first(pid: int) -> None:
-    """Before its neighbours on the cores. A session is scheduled as a group, whose niceness is a file of its own.
-
-    The root of an ordinary user's namespaces may not, and a kernel without autogroups has no such file: then it queues.
-    """
-    with suppress(PermissionError, FileNotFoundError):
-        os.setpriority(os.PRIO_PROCESS, pid, FIRST_NICENESS)
-        Path(f"/proc/{pid}/autogroup").write_text(str(FIRST_NICENESS))
 
 
 def recorded(lab_dir: Path) -> dict[str, Process]:

@@ -146,9 +146,7 @@ class Stand:
         argv = [*KEMBAR, "orchestrator", "-c", str(self.files.orchestrator_config(node))]
         self.spawn(f"orchestrator-{node.name}", node, argv, pass_fds=(listening.fileno(),))
 
-    def spawn(
-        self, name: str, node: Node, argv: list[str], pass_fds: tuple[int, ...] = (), *, first: bool = True
-    ) -> None:
+    def spawn(self, name: str, node: Node, argv: list[str], pass_fds: tuple[int, ...] = ()) -> None:
         """Start a process of the lab on a node, with what it needs of fetched programs and libraries."""
         environment = {
             **os.environ,
@@ -164,7 +162,6 @@ class Stand:
             netns=namespaces.path(self.name, node.name),
             env=environment,
             pass_fds=pass_fds,
-            first=first,
         )
 
     # what it takes to be up
