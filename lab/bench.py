@@ -19,6 +19,7 @@ from orchestrator.core.errors import Refused, StepFailed
 OBSERVE_S = 3.0  # after a fault that nobody should feel
 REST_S = 1.0  # a pair at rest is struck, not one that has just come together
 SETTLE_S = 0.5
+ASKED_MAX = 5
 LOOK_S = 0.2  # at what is measured: looking costs it time on the cores
 TAKEN_OVER = 20  # acknowledged writes by another server that show the takeover
 RETURN_S = 25.0  # for a lost node to be back and certified; one with errant transactions never is
@@ -122,13 +123,22 @@ def _known(stand: Stand) -> dict[str, Any]:
 
 
 def switchover(stand: Stand) -> float:
-    """Ask for a planned move; CLOCK_MONOTONIC before the asking. Raises Refused with the failed checks."""
-    found = stand.snapshot()
-    if found is None:
-        raise Refused("no orchestrator answers")
-    began = time.monotonic()
-    stand.ask("POST", "operations", {"kind": "switchover", "to": found["standby"], "reason": "bench"}, found["epoch"])
-    return began
+    """Ask for a planned move; CLOCK_MONOTONIC before the asking. Raises Refused with the failed checks.
+
+    Asked again, as a person is told to, when the record changed while it was asked.
+    """
+    for left in reversed(range(ASKED_MAX)):
+        found = _known(stand)
+        began = time.monotonic()
+        body: dict[str, object] = {"kind": "switchover", "to": found["standby"], "reason": "bench"}
+        try:
+            stand.ask("POST", "operations", body, found["epoch"])
+        except Refused as error:
+            if left and "stale-epoch" in str(error):
+                continue
+            raise
+        return began
+    raise AssertionError("the last try either returns or raises")
 
 
 def _restore(stand: Stand, profile: str, tally: Tally, say: Say) -> None:
