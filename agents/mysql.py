@@ -93,11 +93,6 @@ class Database:
                 self._kill_blockers()
         raise StepFailed(f"super_read_only=ON waited {tries} times for running writes; they go on")
 
-    def undo_read_only(self) -> None:
-        """Take writes again after `set_read_only`, as in a switchover that was withdrawn."""
-        self._roles.clear_others()
-        self._set_writable()
-
     def set_writable(self) -> None:
         """Take clients and their writes, and read it back (after semi-sync is settled)."""
         self._roles.clear_others()

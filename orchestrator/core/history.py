@@ -81,10 +81,6 @@ class Recent:
         others = tuple(one for one in self.incidents if one.id != incident.id)
         return replace(self, incidents=(*others, incident)[-INCIDENTS_MAX:])
 
-    def running(self) -> Incident | None:
-        """The newest incident that has not ended."""
-        return next((one for one in reversed(self.incidents) if one.outcome == "running"), None)
-
     def automatic_failovers(self, now_ms: int, within_s: float) -> int:
         """Completed unplanned failovers in the last `within_s` that nobody has acknowledged, by ZooKeeper's times."""
         since_ms = max(self.acknowledged_ms, now_ms - within_s * 1000)

@@ -151,7 +151,7 @@ def test_read_only_stops_writes_and_is_undone(pair: Pair, app: Session) -> None:
     assert database.facts().super_read_only
     with pytest.raises(StepFailed, match="1290"):
         app.ask(INSERT, within_s=2)
-    database.undo_read_only()
+    database.set_writable()
     app.ask(INSERT, within_s=2)
 
 
