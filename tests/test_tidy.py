@@ -55,7 +55,7 @@ TABLE = (
 
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
         libraries="kazoo"),
-    Row(1, "clock logs notify respawn threads", "orchestrator.process"),
+    Row(1, "clock failpoints logs notify respawn threads", "orchestrator.process"),
     Row(1, "load shared orchestrator", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
     Row(1, "arp netlink nftables sockdiag gate vip", "agents"),
     Row(1, "session roles channel semisync mysql", "agents", AGENTS_L0, "pymysql"),
@@ -67,12 +67,13 @@ TABLE = (
         "lab.topology lab.history lab.aptsources lab.stand", "pymysql"),
     Row(1, "provision zkspeed", "lab", "orchestrator.coordination orchestrator.process"),
 
-    Row(2, "loop watching showing recorder", "orchestrator", RECORDS),
-    Row(2, "lease guard look steps executor loop reporter server telling", "agents",
-        f"{AGENTS_L0} {RECORDS} agents.mysql agents.binlog.capture agents.binlog.truncate"),
+    Row(2, "failing loop watching showing recorder", "orchestrator", f"{RECORDS} orchestrator.process.failpoints"),
+    Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
+        f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.binlog.capture "
+        "agents.binlog.truncate"),
     Row(2, "stand standing bench metering overhead faults demo", "lab",
-        "lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files lab.programs lab.processes",
-        "yaml"),
+        "lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files lab.programs lab.processes "
+        "orchestrator.process.failpoints", "yaml"),
 
     Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
 
