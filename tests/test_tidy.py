@@ -65,7 +65,8 @@ TABLE = (
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless evidence", "lab",
         "lab.topology lab.history lab.aptsources lab.stand", "pymysql"),
-    Row(1, "provision zkspeed", "lab", "orchestrator.coordination orchestrator.process"),
+    Row(1, "sessions", "lab", "lab.topology", "pymysql"),
+    Row(1, "provision zkspeed recordlog", "lab", "orchestrator.coordination orchestrator.process"),
 
     Row(2, "failing loop watching showing recorder", "orchestrator", f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
@@ -74,6 +75,8 @@ TABLE = (
     Row(2, "stand standing bench metering overhead faults demo", "lab",
         "lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files lab.programs lab.processes "
         "orchestrator.process.failpoints", "yaml"),
+
+    Row(2, "row trial runner table mysqld agent", "lab.matrix", "lab"),
 
     Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
 
