@@ -46,8 +46,8 @@ AGENTS_L0 = "agents.converge agents.replication agents.evidence agents.dialect a
 RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 # A new module fails until it stands in exactly one row.
 TABLE = (
-    Row(0, "access admission analysis answers conditions errors gtid history invariants lease model ports requests "
-           "rules situation snapshot transitions waiting wire", CORE),
+    Row(0, "access admission adoption analysis answers conditions errors gtid history invariants lease model ports "
+           "requests rules situation snapshot transitions waiting wire", CORE),
     Row(0, "converge evidence dialect preflight replication", "agents"),
     Row(0, "parse", "agents.binlog", standard="uuid"),  # to spell sixteen bytes as MySQL does
     Row(0, "view node_view advice", "monitoring"),
@@ -81,7 +81,7 @@ TABLE = (
     Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
-    Row(4, "main client config direct docs exits failover history operation options pause status switchover",
+    Row(4, "main adopt client config direct docs exits failover history operation options pause status switchover",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
     Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),
     Row(4, "cli", "lab", "lab", "click"),
