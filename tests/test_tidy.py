@@ -81,7 +81,7 @@ TABLE = (
     Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
-    Row(4, "main adopt client config direct docs exits failover history operation options pause status switchover",
+    Row(4, "main adopt client config direct docs exits failover history init operation options pause status switchover",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
     Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),
     Row(4, "cli", "lab", "lab", "click"),

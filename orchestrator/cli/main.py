@@ -18,6 +18,7 @@ VERBS = {
     "pause": ("orchestrator.cli.pause:pause", "Let no automatic failover begin, for a while."),
     "resume": ("orchestrator.cli.pause:resume", "End a pause."),
     "config": ("orchestrator.cli.config:config", "Check configuration files."),
+    "init": ("orchestrator.cli.init:init", "Make the records of a new cluster in ZooKeeper."),
     "agent": ("agents.cli:command", "Run the agent of a database host."),
     "orchestrator": ("orchestrator.serve:command", "Run an orchestrator."),
     "lab": ("lab.cli:command", "A whole cluster on this machine."),
