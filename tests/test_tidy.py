@@ -52,6 +52,7 @@ TABLE = (
     Row(0, "parse", "agents.binlog", standard="uuid"),  # to spell sixteen bytes as MySQL does
     Row(0, "view node_view advice", "monitoring"),
     Row(0, "topology history aptsources", "lab"),
+    Row(0, "answerer appends bank calls cycles register servers sessions sightings unique", "lab.checkers"),
 
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
         libraries="kazoo"),
@@ -66,15 +67,16 @@ TABLE = (
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless evidence", "lab",
         "lab.topology lab.history lab.aptsources lab.stand", "pymysql"),
     Row(1, "sessions", "lab", "lab.topology", "pymysql"),
-    Row(1, "provision zkspeed recordlog", "lab", "orchestrator.coordination orchestrator.process"),
+    Row(1, "provision zkspeed recordlog recordwatch", "lab", "orchestrator.coordination orchestrator.process"),
+    Row(1, "clients hostwatch workload", "lab", "lab.auditor lab.checkers agents.nftables", "pymysql"),
 
     Row(2, "failing loop watching showing recorder", "orchestrator", f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.binlog.capture "
         "agents.binlog.truncate"),
-    Row(2, "stand standing bench metering overhead faults demo", "lab",
-        "lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files lab.programs lab.processes "
-        "orchestrator.process.failpoints", "yaml"),
+    Row(2, "stand standing bench metering loading overhead faults demo", "lab",
+        "lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files "
+        "lab.programs lab.processes orchestrator.process.failpoints", "yaml"),
 
     Row(2, "row trial runner table mysqld agent", "lab.matrix", "lab"),
 
