@@ -34,11 +34,12 @@ $(STAMP): pyproject.toml
 	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[orchestrator,lab,dev]'
 	@touch $(STAMP)
 
-check: setup  ## lint, format, types, unit tests; no root, under a minute
+check: setup  ## lint, format, types, unit tests, contracts of the models; no root, under a minute
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(PY) -m pytest tests/unit $(wildcard tests/test_tidy.py)
+	$(PY) -m pytest tests/contract -m "not lab"
 
 test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
 	$(PY) -m pytest tests/sim tests/contract tests/lab
