@@ -93,10 +93,11 @@ class _Wire(Connection):
 class Session:
     """A session that is opened at the first statement, and again after it was lost."""
 
-    def __init__(self, access: Access, program: str, *, many: bool = False) -> None:
+    def __init__(self, access: Access, program: str, *, many: bool = False, once: bool = False) -> None:
         """`program` is the connection attribute program_name, by which it is found on the server; `many` allows
-        several statements in one round trip."""
+        several statements in one round trip; `once` never opens it again: what was set in it would be gone."""
         self._access = access
+        self._once, self._used = once, False
         self._program = program
         self._flags = CLIENT.MULTI_STATEMENTS if many else 0
         self._wire: _Wire | None = None
@@ -124,6 +125,9 @@ class Session:
         if self.open:
             return
         self.close()
+        if self._once and self._used:
+            raise DatabaseUnavailable(f"the session of {self._access.user} was lost, and what was set in it")
+        self._used = True
         try:
             self._wire, self._reserve = self._connect(within_s, None), False
         except DatabaseUnavailable as error:

@@ -249,6 +249,8 @@ def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[
         "CREATE DATABASE kembar",
         "CREATE TABLE kembar.heartbeat"
         " (node VARCHAR(64) PRIMARY KEY, n BIGINT UNSIGNED NOT NULL, at TIMESTAMP(6) NOT NULL)",
+        "CREATE TABLE kembar.reconcile_journal (reconcile_id BIGINT UNSIGNED, gtid VARCHAR(128) CHARACTER SET ascii,"
+        " done_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), PRIMARY KEY (reconcile_id, gtid))",
         f"CREATE DATABASE {database}",
         agent.format(
             "PROCESS, REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN,"

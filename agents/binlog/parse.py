@@ -8,16 +8,15 @@ the in-use bit of its flags cleared, since mysqld clears that bit in place when 
 from __future__ import annotations
 
 import struct
-import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 from mmap import mmap
 from typing import NamedTuple
 
-from orchestrator.core.errors import KembarError
+from agents.binlog.fields import Unreadable
+from agents.binlog.ids import Gtid, earlier_ids, plain_id, tagged_id
 from orchestrator.core.gtid import GtidSet
 
 MAGIC, MAGIC_ENCRYPTED = b"\xfebin", b"\xfdbin"
@@ -25,10 +24,8 @@ Buffer = bytes | mmap
 HEADER = struct.Struct("<IBIIIH")
 CRC_BYTES = 4
 IN_USE = 0x1  # header flag of FORMAT_DESCRIPTION: the file was not closed
-ROW_TYPES = frozenset({19, 29, 30, 31, 32, 39})  # map, query text for people, write, update, delete, partial update
-_GTID = struct.Struct("<B16sQBqq")  # flags, uuid, number, type code of the logical clock, last committed, sequence
+HARMLESS = ("SAVEPOINT", "ROLLBACK TO")  # statements within a transaction of rows; what was rolled back is not there
 _CRC = struct.Struct("<I")
-_CLOCK = 2  # the type code
 
 
 class Kind(IntEnum):
@@ -39,30 +36,24 @@ class Kind(IntEnum):
     ROTATE = 4
     FORMAT_DESCRIPTION = 15
     XID = 16
+    TABLE_MAP = 19
+    ROWS_QUERY = 29  # the statement, for people
+    WRITE_ROWS = 30
+    UPDATE_ROWS = 31
+    DELETE_ROWS = 32
     GTID = 33
     ANONYMOUS_GTID = 34
     PREVIOUS_GTIDS = 35
     XA_PREPARE = 38
+    PARTIAL_UPDATE_ROWS = 39
+    TRANSACTION_PAYLOAD = 40
     TAGGED_GTID = 42
 
 
+ROW_CHANGES = frozenset({Kind.WRITE_ROWS, Kind.UPDATE_ROWS, Kind.DELETE_ROWS, Kind.PARTIAL_UPDATE_ROWS})
+ROW_TYPES = ROW_CHANGES | {Kind.TABLE_MAP, Kind.ROWS_QUERY}
 # As plain numbers for the innermost loop: looking a member up and comparing it costs as much as a checksum.
 FORMAT_DESCRIPTION, GTID = Kind.FORMAT_DESCRIPTION.value, Kind.GTID.value
-
-
-class Unreadable(KembarError):  # noqa: N818 - as in core.errors
-    """Not a binary log that we understand: position and why."""
-
-
-class Gtid(NamedTuple):
-    """The id of one transaction, and its number in the commit order of its file."""
-
-    source: str  # the server's uuid
-    number: int
-    sequence: int
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.number}"
 
 
 class Event(NamedTuple):
@@ -99,7 +90,11 @@ def head(data: Buffer) -> Head:
     if previous is None or previous.kind != Kind.PREVIOUS_GTIDS:
         raise Unreadable(f"at {position}: no PREVIOUS_GTIDS event")
     flags = HEADER.unpack(data[4 : 4 + HEADER.size])[5]
-    return Head(bool(flags & IN_USE), _previous(data, previous), position + previous.length)
+    try:
+        earlier = earlier_ids(body(data, previous))
+    except Unreadable as error:
+        raise Unreadable(f"at {position}: {error}") from error
+    return Head(bool(flags & IN_USE), earlier, position + previous.length)
 
 
 def events(data: Buffer, position: int) -> Iterator[Event]:
@@ -115,12 +110,31 @@ def events(data: Buffer, position: int) -> Iterator[Event]:
 
 def statement(data: Buffer, event: Event) -> str:
     """The text of a QUERY event; bytes that are not UTF-8 are replaced."""
-    body = _body(data, event)
     try:
-        _, _, schema, _, variables = struct.unpack_from("<IIBHH", body)
+        return statement_of(body(data, event))
+    except Unreadable as error:
+        raise Unreadable(f"at {event.position}: {error}") from error
+
+
+def statement_of(content: bytes) -> str:
+    """As `statement`, of the body of a QUERY event."""
+    try:
+        _, _, schema, _, variables = struct.unpack_from("<IIBHH", content)
     except struct.error as error:
-        raise Unreadable(f"at {event.position}: a QUERY event that is too short") from error
-    return body[13 + variables + schema + 1 :].decode(errors="replace")
+        raise Unreadable("a QUERY event that is too short") from error
+    return content[13 + variables + schema + 1 :].decode(errors="replace")
+
+
+def body(data: Buffer, event: Event) -> bytes:
+    """What stands between an event's header and its checksum."""
+    return data[event.position + HEADER.size : event.position + event.length - CRC_BYTES]
+
+
+def framed(kind: int, content: bytes, position: int = 0, at_s: int = 0, server_id: int = 0, flags: int = 0) -> bytes:
+    """`content` as an event at `position`, with header and checksum; `at_s` are seconds since 1970."""
+    length = HEADER.size + len(content) + CRC_BYTES
+    whole = HEADER.pack(at_s, kind, server_id, length, (position + length) % 2**32, flags) + content
+    return whole + _CRC.pack(zlib.crc32(whole))
 
 
 def _first(data: Buffer, position: int) -> Event | None:
@@ -141,53 +155,22 @@ def _event(view: memoryview, position: int) -> Event | None:
     end = position + length - CRC_BYTES
     if end + CRC_BYTES > len(view):
         return None
-    body: memoryview | bytes = view[position:end]
+    whole: memoryview | bytes = view[position:end]
     if kind == FORMAT_DESCRIPTION:
-        body = b"".join((body[:17], (flags & ~IN_USE).to_bytes(2, "little"), body[HEADER.size :]))
-    if zlib.crc32(body) != _CRC.unpack_from(view, end)[0]:
+        whole = b"".join((whole[:17], (flags & ~IN_USE).to_bytes(2, "little"), whole[HEADER.size :]))
+    if zlib.crc32(whole) != _CRC.unpack_from(view, end)[0]:
         raise Unreadable(f"at {position}: wrong checksum of an event of type {kind}")
     if kind < GTID:
         return Event(position, length, kind)
-    if kind == Kind.TAGGED_GTID:
-        raise Unreadable(f"at {position}: a tagged transaction id, whose encoding is not read here")
     if kind == Kind.ANONYMOUS_GTID:
         raise Unreadable(f"at {position}: a transaction without an id")
-    gtid = _gtid(position, view[position + HEADER.size : end]) if kind == GTID else None
-    return Event(position, length, kind, gtid)
+    return Event(position, length, kind, _id(position, kind, view[position + HEADER.size : end]))
 
 
-def _body(data: Buffer, event: Event) -> bytes:
-    return data[event.position + HEADER.size : event.position + event.length - CRC_BYTES]
-
-
-def _gtid(position: int, body: memoryview) -> Gtid:
-    if len(body) < _GTID.size:
-        raise Unreadable(f"at {position}: a GTID event of {len(body)} bytes")
-    _, source, number, clock, _, sequence = _GTID.unpack_from(body)
-    if clock != _CLOCK or number < 1:
-        raise Unreadable(f"at {position}: a GTID event with number {number} and clock type {clock}")
-    return Gtid(_spelled(source), number, sequence)
-
-
-@lru_cache(maxsize=16)
-def _spelled(source: bytes) -> str:
-    return str(uuid.UUID(bytes=source))
-
-
-def _previous(data: Buffer, event: Event) -> GtidSet:
-    """Sources, each with its intervals; ends are exclusive. With tags the first number is coded otherwise: refused."""
-    body = _body(data, event)
+def _id(position: int, kind: int, content: memoryview) -> Gtid | None:
     try:
-        (sources,), at, parts = struct.unpack_from("<Q", body), 8, []
-        if sources > len(body):
-            raise Unreadable(f"at {event.position}: PREVIOUS_GTIDS with tags, whose encoding is not read here")
-        for _ in range(sources):
-            source, intervals = struct.unpack_from("<16sQ", body, at)
-            at += 24
-            for _ in range(intervals):
-                first, end = struct.unpack_from("<QQ", body, at)
-                at += 16
-                parts.append(f"{uuid.UUID(bytes=source)}:{first}-{end - 1}")
-        return GtidSet.parse(",".join(parts))
-    except (struct.error, ValueError) as error:
-        raise Unreadable(f"at {event.position}: PREVIOUS_GTIDS cannot be read: {error}") from error
+        if kind == GTID:
+            return plain_id(content)
+        return tagged_id(bytes(content)) if kind == Kind.TAGGED_GTID else None
+    except Unreadable as error:
+        raise Unreadable(f"at {position}: {error}") from error

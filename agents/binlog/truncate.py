@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agents.binlog.archive import sync_folder, write_synced
-from agents.binlog.parse import ROW_TYPES, Buffer, Event, Gtid, Kind, Unreadable, events, head, statement
+from agents.binlog.fields import Unreadable
+from agents.binlog.ids import Gtid, holds
+from agents.binlog.parse import HARMLESS, ROW_TYPES, Buffer, Event, Kind, events, head, statement
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Goal, Sync, SyncState
-
-HARMLESS = ("SAVEPOINT", "ROLLBACK TO")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +171,12 @@ def _plan(name: str, data: Buffer, primary: GtidSet, own: str) -> Cut | Clean | 
     if earlier:
         return Refusal(f"files before {name} hold {earlier}, which the new primary never saw")
     # What a held transaction consists of does not matter, only that it is held.
-    first = next((e for e in events(data, begin.end) if e.gtid is not None and not _holds(primary, e.gtid)), None)
+    first = next((e for e in events(data, begin.end) if e.gtid is not None and not holds(primary, e.gtid)), None)
     tail: list[Transaction] = []
     for one in transactions(data, first.position) if first is not None else ():
         if not one.complete:
             break  # mysqld itself takes it off at its start
-        held = _holds(primary, one.gtid)
+        held = holds(primary, one.gtid)
         if held and tail:
             return Refusal(f"the new primary holds {one.gtid}, and not {tail[0].gtid} before it")
         if not held:
@@ -197,15 +196,11 @@ def _unsure(tail: list[Transaction], own: str) -> str:
     for one in tail:
         if one.doubt:
             return f"holds {one.gtid}, which {one.doubt}"
+        if ":" in one.gtid.source:
+            return f"holds {one.gtid}, which has a tag"
         if one.gtid.source != own:
             return f"holds {one.gtid} of another server"
         if one.gtid.sequence <= sequence:
             return f"holds {one.gtid} out of commit order"
         sequence = one.gtid.sequence
     return ""
-
-
-def _holds(known: GtidSet, gtid: Gtid) -> bool:
-    intervals = known.intervals.get(gtid.source, ())
-    at = bisect_right(intervals, (gtid.number, 2**63)) - 1
-    return at >= 0 and gtid.number <= intervals[at][1]

@@ -1,7 +1,6 @@
 """The ports: what the loops need of the outside world, with the errors each may raise.
 
-Each has one suite in tests/contract/ports, which the real adapter, the simulator's model and the unit tests' fake must
-pass alike.
+Each has a contract suite in tests/contract that every real adapter must pass.
 """
 
 from __future__ import annotations

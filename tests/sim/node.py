@@ -128,8 +128,7 @@ class Node:
         """Gate rules come before everything else; the agent starts mysqld."""
         if self.kernel.powered:
             return
-        self.kernel.powered = True
-        self.kernel.load()
+        self.kernel.powered = self.kernel.rules = True
         self.server.boot += 1
         self.start_agent()
 

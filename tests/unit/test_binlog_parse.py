@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.binlog.parse import Unreadable, events, head, statement
+from agents.binlog.fields import Fields, Unreadable
+from agents.binlog.ids import tagged_id
+from agents.binlog.parse import events, head, statement
 from orchestrator.core.gtid import GtidSet
 from tests.unit.binlog_bytes import OWN, PEER, Log
 
@@ -89,7 +91,7 @@ def test_another_file_is_refused(data: bytes, why: str) -> None:
         head(data)
 
 
-@pytest.mark.parametrize(("kind", "why"), [(42, "tagged"), (34, "without an id")])
+@pytest.mark.parametrize(("kind", "why"), [(42, "tagged GTID event of 60"), (34, "without an id")])
 def test_ids_that_are_not_read_are_refused(kind: int, why: str) -> None:
     log = Log()
     log.event(kind, bytes(60))
@@ -97,11 +99,66 @@ def test_ids_that_are_not_read_are_refused(kind: int, why: str) -> None:
         list(events(log.bytes, head(log.bytes).end))
 
 
-def test_previous_ids_with_tags_are_refused() -> None:
-    """Their first number is coded in another way; with a wrong guess a tail would be seen where none is."""
+SOURCE = "8c70d946-e943-11f1-a36f-02fc00000001"
+# As 9.7.4 wrote them.
+TAGGED = bytes.fromhex(
+    "0276000000023102e065038ca5038622c5038d02de04f103000000020404060e666f6f5f7461670804 0a080c7fc0aa15f424610610bd0812"
+    "83120b"
+)
+EARLIER = bytes.fromhex(
+    "01020000000000018c70d946e94311f1a36f02fc00000001000100000000000000010000000000000010000000000000008c70d946e94311f1"
+    "a36f02fc000000010e666f6f5f746167010000000000000001000000000000000200000000000000"
+)
+
+
+def test_ids_with_tags_are_read() -> None:
     log = Log()
-    at = 4 + struct.unpack_from("<I", log.data, 4 + 9)[0]
-    del log.data[at:]
-    log.event(35, struct.pack("<Q", 1 << 56 | 1 << 8 | 1) + bytes(64))
-    with pytest.raises(Unreadable, match="tags"):
-        head(log.bytes)
+    log.event(42, TAGGED)
+    (event,) = events(log.bytes, head(log.bytes).end)
+    assert event.gtid == (f"{SOURCE}:foo_tag", 1, 2) and str(event.gtid) == f"{SOURCE}:foo_tag:1"
+
+
+def earlier(content: bytes) -> bytes:
+    """A file with this as PREVIOUS_GTIDS."""
+    log = Log()
+    del log.data[4 + struct.unpack_from("<I", log.data, 4 + 9)[0] :]
+    log.event(35, content)
+    return log.bytes
+
+
+def test_previous_ids_with_tags_are_read() -> None:
+    """Their first number is coded in another way; with a wrong guess a tail would be seen where none is."""
+    assert head(earlier(EARLIER)).previous == GtidSet.parse(f"{SOURCE}:1-15:foo_tag:1")
+
+
+@pytest.mark.parametrize("lost", range(1, len(EARLIER), 7))
+def test_previous_ids_in_part_are_refused(lost: int) -> None:
+    with pytest.raises(Unreadable):
+        head(earlier(EARLIER[:-lost]))
+    with pytest.raises(Unreadable):
+        head(earlier(EARLIER + bytes(lost)))
+
+
+@pytest.mark.parametrize("lost", range(1, len(TAGGED)))
+def test_a_tagged_id_in_part_is_refused(lost: int) -> None:
+    with pytest.raises(Unreadable):
+        tagged_id(TAGGED[:-lost])
+
+
+@pytest.mark.parametrize(
+    ("coded", "value"),
+    [("00", 0), ("02", 1), ("fe", 127), ("0102", 128), ("fdff", 16383), ("030002", 16384), ("ff" * 9, 2**64 - 1)],
+)
+def test_a_number_of_variable_length(coded: str, value: int) -> None:
+    fields = Fields(bytes.fromhex(coded))
+    assert fields.variable() == value and not fields
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_a_length_encoded_number(value: int) -> None:
+    marks = {0xFB: b"", 1 << 16: b"\xfc", 1 << 24: b"\xfd", 1 << 64: b"\xfe"}
+    bound, mark = next((bound, mark) for bound, mark in marks.items() if value < bound)
+    size = {b"": 1, b"\xfc": 2, b"\xfd": 3, b"\xfe": 8}[mark]
+    fields = Fields(mark + value.to_bytes(size, "little"))
+    assert fields.packed() == value and not fields
+    assert bound > value

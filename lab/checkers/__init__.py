@@ -1,1 +1,0 @@
-"""Judges of what clients and servers wrote down: each takes a history and returns the violations it proves. Pure."""
