@@ -12,10 +12,11 @@ BENCHES ?= mysqld-crash host-loss link-loss switchover standby-loss agent-kill a
 DEFAULT_BENCHES ?= host-loss link-loss zookeeper-leader-kill
 RUNS ?= 20
 SEEDS ?= 1000
+PRIORITIES ?= P1 P2
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test sim mutants demo lab bench docs evidence clean
+.PHONY: help setup check test sim mutants faults demo lab bench docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -33,11 +34,12 @@ $(STAMP): pyproject.toml
 	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[orchestrator,lab,dev]'
 	@touch $(STAMP)
 
-check: setup  ## lint, format, types, unit tests; no root, under a minute
+check: setup  ## lint, format, types, unit tests, contracts of the models; no root, under a minute
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(PY) -m pytest tests/unit $(wildcard tests/test_tidy.py)
+	$(PY) -m pytest tests/contract -m "not lab"
 
 test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
 	$(PY) -m pytest tests/sim tests/contract tests/lab
@@ -47,6 +49,11 @@ sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
 
 mutants: setup  ## planted protocol errors, each of which the simulator must find
 	nice -n 19 $(PY) -m tests.sim.mutants
+
+faults: setup  ## P1 and P2 of the fault matrix on real servers; P0 is in make test
+	@mkdir -p $(RESULTS)
+	@for priority in $(PRIORITIES); do \
+		$(KEMBAR) lab faults --priority $$priority -o json > $(RESULTS)/faults-$$priority.json || exit 1; done
 
 demo: setup  ## a lab, its page, and a killed primary with its measured outage; leaves the lab running
 	$(KEMBAR) lab demo

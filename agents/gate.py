@@ -303,8 +303,9 @@ def _opening(vip: IPv4Address, ttl_ms: int) -> tuple[Message, ...]:
 
 @lru_cache(maxsize=4)  # packing it costs more than sending it
 def _renewal(vip: IPv4Address, ttl_ms: int) -> tuple[Message, ...]:
-    # A plain add on a living element returns 0 and does not prolong it; on an expired one it opens (measured): so the
-    # deletion comes first, which fails on an expired one and takes the whole batch with it.
+    # A plain add on a living element returns 0 and does not prolong it, unless its life is another (Linux 6.12 and
+    # later); on an expired one it opens (measured): so the deletion comes first, which fails on an expired one and
+    # takes the whole batch with it.
     return _batch(
         _delete(_INET, "lease", vip),
         _delete(_ARP, "lease", vip),

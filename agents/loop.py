@@ -61,7 +61,7 @@ WITHOUT_MEMORY = frozenset(
 )
 OLDER = (
     "OLD_RECORD: {}.{} in ZooKeeper is older than {}.{}, which was followed here, and is not obeyed: ZooKeeper lost "
-    "writes or is another one. Give it back its newest data, or name the right servers in agent.yaml"
+    "writes or is another one. Give it back its newest data, name the right servers in agent.yaml, or run kembar adopt"
 )
 BUSY_TICK_S = 0.1  # while something is under way
 SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
@@ -145,7 +145,7 @@ class Agent:
             return  # not connected: the keeper shuts the gate at its horizon, mysqld is left as it is
         if not self._follow(desired.value):
             # Neither node obeys it. Whoever serves goes on under its lease, and both say why.
-            self._reporter.complain(self._older)
+            self._complain(self._policy(seen).report_every_s)
             self._keeper.ticked()
             return
         policy = self._policy(seen)
@@ -190,6 +190,11 @@ class Agent:
             except StepFailed as error:
                 self._forgetful = str(error)
         return True
+
+    def _complain(self, every_s: float) -> None:
+        opened = self._memory.opened()
+        self._reporter.complain(self._older, self._memory.epoch(), opened[0] if opened else 0, every_s)
+        self._tick_s = every_s
 
     def _policy(self, seen: Mapping[str, Seen]) -> Policy:
         sighting = self._reader.sighting(Policy, seen, self._paths.policy)

@@ -42,11 +42,19 @@ class Reporter:
         self._version += 1
         self._told, self._told_at = report, now
 
-    def complain(self, trouble: str) -> None:
-        """Send the last report again, once, with this trouble alone: the rest of it can no longer be judged."""
-        last = self._told or Report(self._node)
-        if last.troubles != (trouble,):
-            self.tell(replace(last, troubles=(trouble,)), every_s=0.0, at_once=True)
+    def complain(self, trouble: str, remembered: tuple[int, int], opened_epoch: int, every_s: float) -> None:
+        """Send the last report again with this trouble alone and what is remembered: the rest can no longer be judged.
+
+        Each period, so that a person who settles it finds this node heard.
+        """
+        told = replace(
+            self._told or Report(self._node),
+            troubles=(trouble,),
+            remembered_epoch=remembered[0],
+            remembered_seq=remembered[1],
+            opened_epoch=opened_epoch,
+        )
+        self.tell(told, every_s=every_s, at_once=False)
 
     def _land(self) -> None:
         """The answer to the report before: its failure only means that the version must be read again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import signal
 import threading
@@ -14,6 +15,7 @@ from agents.binlog.capture import capture
 from agents.config import AgentConfig
 from agents.dialect import ChannelTls
 from agents.executor import Executor
+from agents.failing import FailingGate, FailingHands
 from agents.gate import NftGate
 from agents.guard import Guard
 from agents.health import HostHealth
@@ -39,6 +41,7 @@ from orchestrator.core.model import NodeName
 from orchestrator.core.ports import Supervisor
 from orchestrator.process import logs, threads
 from orchestrator.process.clock import HostClock
+from orchestrator.process.failpoints import Failpoints
 from orchestrator.process.logs import LogFormat
 from orchestrator.process.notify import notify
 
@@ -65,7 +68,7 @@ def serve(config: AgentConfig) -> int:
 
 def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: threading.Event) -> None:
     clock, paths, policy = HostClock(), Paths(config.cluster), config.policy
-    peer = NodeName(config.peer.name)
+    peer, failpoints = NodeName(config.peer.name), Failpoints.of(os.environ)
     access = Access(
         config.mysql.socket, config.mysql.user, read_secret(config.mysql.password_file), config.mysql.admin_port
     )
@@ -96,7 +99,9 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         paths.lease(name),
         f"{name}/{secrets.token_hex(4)}",
         zookeeper,
-        Guard(gate, keeper_vip, clock, policy.address_lifetime_s),
+        Guard(
+            gate if failpoints is None else FailingGate(gate, failpoints), keeper_vip, clock, policy.address_lifetime_s
+        ),
         clock,
         policy.timing,
         changed=news.set,
@@ -117,7 +122,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     )
     server = Server(database, supervisor, memory, clock, partial(_refusals, database))
     health = HostHealth(supervisor, probes, hang_s=policy.hang_s)
-    executor = Executor(steps, clock)
+    executor = Executor(steps if failpoints is None else FailingHands(steps, failpoints), clock)
     agent = Agent(
         name,
         peer,

@@ -16,6 +16,7 @@ from lab import bench, faults, overhead, rootless
 from lab.bench import BENCHES
 from lab.demo import Demo, Teller
 from lab.files import lab_name
+from lab.matrix import runner, table
 from lab.stand import PORT, Stand
 from lab.standing import standing, text
 from orchestrator.core.errors import KembarError
@@ -164,6 +165,30 @@ def bench_(name: str, runs: int | None, profile: str, output: str) -> None:
     needless = name != OVERHEAD and not BENCHES[name].moves and found["failovers"]
     if needless or any(found.get(key) for key in ("lost", "duplicates", "two_answerers")):
         sys.exit(1)
+
+
+@command.command(name="faults")
+@click.option("--priority", type=click.Choice(["P0", "P1", "P2"]), help="Default: all.")
+@click.option("--only", metavar="N,...", default="", help="Rows of these numbers.")
+@profile_option
+@click.option("-o", "--output", type=click.Choice(["json", "table"]), default="table")
+@reports_trouble
+def faults_(priority: str | None, only: str, profile: str, output: str) -> None:
+    """The fault matrix, in a lab of its own: each fault injected under load, and what came of it judged."""
+    lab = os.environ.get("KEMBAR_LAB") or "faults"
+    enter(lab, create=True, keep=False)
+    found = runner.run(Stand(lab), *table.chosen(priority, _numbers(only)), profile, say)
+    click.echo(json.dumps(found) if output == "json" else "\n".join(runner.text(found)))
+    if any(found[key] for key in ("failed", "lost", "two_answerers")):
+        sys.exit(1)
+
+
+def _numbers(text: str) -> set[int]:
+    """`1,2,46` as numbers. Raises click.BadParameter."""
+    try:
+        return {int(part) for part in text.split(",") if part}
+    except ValueError:
+        raise click.BadParameter(f"{text!r}: numbers of rows, separated by commas, as 1,2,46") from None
 
 
 def _as_called() -> str:

@@ -66,6 +66,10 @@ class Files:
     def zookeeper(self, node: Node) -> Path:
         return self.node(node) / "zookeeper"
 
+    def failpoints(self, node: Node) -> Path:
+        """The folder in which places of that host's agent and orchestrator are armed."""
+        return self.node(node) / "failpoints"
+
     def agent_config(self, node: Node) -> Path:
         return self.node(node) / "agent.yaml"
 

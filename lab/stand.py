@@ -25,6 +25,7 @@ from lab.files import Facts, Files, state_home
 from lab.mysqld import MysqldBinary, Passwords, find_mysqld, initialise
 from lab.topology import Node, Topology, topology
 from orchestrator.core.errors import Refused, StepFailed
+from orchestrator.process.failpoints import VARIABLE as FAILPOINTS
 
 PORT = 8080
 ASKED_MAX = 6
@@ -148,11 +149,14 @@ class Stand:
 
     def spawn(self, name: str, node: Node, argv: list[str], pass_fds: tuple[int, ...] = ()) -> None:
         """Start a process of the lab on a node, with what it needs of fetched programs and libraries."""
+        armed = self.files.failpoints(node)
+        armed.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
             "PATH": programs.search_path(),
             "PYTHONUNBUFFERED": "1",
             **programs.libnftables().environment(),
+            FAILPOINTS: str(armed),
         }
         processes.spawn(
             argv,

@@ -16,9 +16,10 @@ from monitoring.backend import Backend
 from monitoring.problems import Problem, invalid
 from monitoring.view import OPEN_STATES
 from orchestrator.core.access import AccessRole
+from orchestrator.core.adoption import last_primary
 from orchestrator.core.errors import StaleWrite, UnknownOutcome
 from orchestrator.core.history import Incident
-from orchestrator.core.model import NodeName
+from orchestrator.core.model import Cluster, NodeName
 from orchestrator.core.requests import Kind, Pause, Request
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
@@ -35,8 +36,8 @@ class OperationBody(BaseModel):
     """What `POST operations` takes."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["switchover", "failover", "acknowledge"]
-    to: str = Field(default="", max_length=64)  # empty: the node that is not primary
+    kind: Literal["switchover", "failover", "adopt", "acknowledge"]
+    to: str = Field(default="", max_length=64)  # empty: the node that is not primary; for adopt, that served last
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
     dry_run: bool = False
 
@@ -56,8 +57,8 @@ async def begin(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
     if body.dry_run:
         return _dry_run(backend, snapshot, _request(snapshot, body, who, "dry-run"))
-    # Only an admin may accept that acknowledged data is lost.
-    snapshot, who = seen(request, AccessRole.ADMIN if body.kind == "failover" else AccessRole.OPERATOR)
+    # Only an admin may accept that acknowledged data is lost, or say who is primary.
+    snapshot, who = seen(request, AccessRole.ADMIN if body.kind in ("failover", "adopt") else AccessRole.OPERATOR)
     seen_epoch = _if_match(request)
     wanted = _request(snapshot, body, who, request.headers.get("Idempotency-Key") or uuid4().hex)
     earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
@@ -179,11 +180,17 @@ def _request(snapshot: Snapshot, body: OperationBody, who: Caller, key: str) -> 
     return Request(
         id=hashlib.sha256(f"{who.name}\0{key}".encode()).hexdigest()[:32],
         kind=Kind(body.kind),
-        to=NodeName(body.to or snapshot.other(snapshot.cluster.primary)),
+        to=NodeName(body.to or _default_target(snapshot, snapshot.cluster, Kind(body.kind))),
         reason=body.reason.strip(),
         actor=who.name,
         epoch=snapshot.cluster.epoch,
     )
+
+
+def _default_target(snapshot: Snapshot, cluster: Cluster, kind: Kind) -> NodeName:
+    if kind is Kind.ADOPT:
+        return last_primary([one.value for one in snapshot.reports.values()]) or cluster.primary
+    return snapshot.other(cluster.primary)
 
 
 async def _put_pause(request: web.Request, snapshot: Snapshot, wanted: Pause) -> web.Response:

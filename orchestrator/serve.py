@@ -24,13 +24,15 @@ from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.admission import admit
 from orchestrator.core.errors import CoordinatorUnavailable, Refused
-from orchestrator.core.ports import Check, Create, SetData
+from orchestrator.core.ports import Check, Coordinator, Create, SetData
 from orchestrator.core.requests import Admission, Pause, PreCheck, Request
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import decode, encode
+from orchestrator.failing import FailingCoordinator
 from orchestrator.loop import Look, Orchestrator
 from orchestrator.process import logs, threads
 from orchestrator.process.clock import HostClock
+from orchestrator.process.failpoints import Failpoints
 from orchestrator.process.logs import LogFormat
 from orchestrator.process.notify import notify
 from orchestrator.recorder import Recorder
@@ -59,8 +61,11 @@ class Pair:
 class Fleet:
     """Every pair of this orchestrator, and what page and API may ask of them."""
 
-    def __init__(self, config: OrchestratorConfig, clock: HostClock, zookeeper: ZooKeeper) -> None:
+    def __init__(
+        self, config: OrchestratorConfig, clock: HostClock, zookeeper: ZooKeeper, failpoints: Failpoints | None
+    ) -> None:
         self._name, self._clock, self._zookeeper = config.name, clock, zookeeper
+        self._failpoints = failpoints
         self._pairs = {section.name: self._pair(section) for section in config.clusters}
 
     def start(self) -> None:
@@ -143,9 +148,10 @@ class Fleet:
             if look.situation is not None:
                 pair.last = look
 
-        loop = Orchestrator(
-            self._name, paths, section.pair, self._clock, self._zookeeper, mirror, election, watching, show
-        )
+        coordinator: Coordinator = self._zookeeper
+        if self._failpoints is not None:
+            coordinator = FailingCoordinator(coordinator, paths, self._failpoints)
+        loop = Orchestrator(self._name, paths, section.pair, self._clock, coordinator, mirror, election, watching, show)
         pair = Pair(section, paths, watching, election, loop, recorder)
         return pair
 
@@ -164,7 +170,7 @@ def serve(config: OrchestratorConfig) -> int:
         session_s=config.zookeeper.session_timeout_s,
         stall_s=0.5,
     )
-    fleet = Fleet(config, clock, zookeeper)
+    fleet = Fleet(config, clock, zookeeper, Failpoints.of(os.environ))
     web = Web(_backend(config, clock, fleet), _socket(config))
     zookeeper.start()
     fleet.start()

@@ -134,9 +134,11 @@ class FakeGate:
 
     clock: FakeClock
     rules: bool = True
+    sets: bool = True  # a flush of the table takes the rules and leaves these
     broken: bool = False  # the kernel refuses to shut, and to load rules that would be shut
     lease_until: float = float("-inf")
     permit_until: float = float("-inf")
+    life_s: float = 0.0
     calls: list[str] = field(default_factory=list)
     ttls: list[float] = field(default_factory=list)
     before_open: Callable[[], None] = lambda: None
@@ -145,35 +147,40 @@ class FakeGate:
         self.calls.append("load")
         if self.broken:
             raise StepFailed("the kernel refuses")
-        self.rules, self.lease_until, self.permit_until = True, float("-inf"), float("-inf")
+        self.rules = self.sets = True
+        self.lease_until = self.permit_until = float("-inf")
 
     def intact(self) -> bool:
         return self.rules
 
     def is_open(self) -> bool:
-        return self.rules and self.clock.now < self.lease_until
+        return self.sets and self.clock.now < self.lease_until
 
     def arm(self, ttl_s: float) -> None:
         self.calls.append("arm")
+        if not self.sets:
+            raise StepFailed("the tables are gone")
         self.permit_until = self.clock.now + ttl_s
 
     def open(self, ttl_s: float) -> None:
         self.before_open()
         self.calls.append("open")
-        if self.clock.now >= self.permit_until:
+        if not self.sets or self.clock.now >= self.permit_until:
             raise GateRefused("the permit has expired")
-        self.lease_until, self.permit_until = self.clock.now + ttl_s, float("-inf")
+        self.permit_until = float("-inf")
+        if not self.is_open() or ttl_s != self.life_s:  # a living element is added again: it stays as it is
+            self.lease_until, self.life_s = self.clock.now + ttl_s, ttl_s
 
     def renew(self, ttl_s: float) -> None:
         self.calls.append("renew")
         if not self.is_open():
             raise GateRefused("the lease element has expired")
-        self.lease_until = self.clock.now + ttl_s
+        self.lease_until, self.life_s = self.clock.now + ttl_s, ttl_s
         self.ttls.append(ttl_s)
 
     def shut(self) -> None:
         self.calls.append("shut")
-        if self.broken or not self.rules:
+        if self.broken or not self.sets:
             raise StepFailed("the kernel refuses")
         self.lease_until = self.permit_until = float("-inf")
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from orchestrator.cli.exits import Exit, Failed
-from orchestrator.cli.operation import Wish, carry_out, checked, seconds
+from orchestrator.cli.operation import Wish, carry_out, checked, seconds, typed
 from orchestrator.cli.options import Session, client_command
 
 
@@ -28,9 +26,9 @@ def failover(
     timeout_s = seconds(timeout)
     wish = Wish("failover", to, reason)
     checks = checked(session, wish, dry_run=dry_run)
-    typed = confirm or _typed(to)
-    if typed != to:
-        raise Failed(Exit.ABORTED, f"{typed!r} is not {to!r}: nothing was changed")
+    given = confirm or typed(f"Acknowledged writes may be lost. Type {to} to go on", to)
+    if given != to:
+        raise Failed(Exit.ABORTED, f"{given!r} is not {to!r}: nothing was changed")
     carry_out(session, wish, checks["epoch"], wait=True, timeout_s=timeout_s)
 
 
@@ -42,13 +40,3 @@ def ack(session: Session, reason: str) -> None:
     wish = Wish("acknowledge", "", reason)
     checks = checked(session, wish, dry_run=False)
     carry_out(session, wish, checks["epoch"], wait=True, timeout_s=10.0)
-
-
-def _typed(to: str) -> str:
-    """The node's name from a person. Raises Failed if nobody is there."""
-    if not sys.stdin.isatty():
-        raise Failed(Exit.REFUSED, "nobody is there to type the node's name", f"--confirm {to}")
-    try:
-        return str(click.prompt(f"Acknowledged writes may be lost. Type {to} to go on", err=True))
-    except click.Abort:
-        raise Failed(Exit.ABORTED, "nothing was changed") from None

@@ -62,6 +62,16 @@ def ask(question: str) -> None:
         raise Failed(Exit.ABORTED, "nothing was changed")
 
 
+def typed(question: str, name: str) -> str:
+    """What a person types in answer; `name` is what is wanted. Raises Failed if nobody is there."""
+    if not sys.stdin.isatty():
+        raise Failed(Exit.REFUSED, f"nobody is there to type {name}", f"--confirm {name}")
+    try:
+        return str(click.prompt(question, err=True))
+    except click.Abort:
+        raise Failed(Exit.ABORTED, "nothing was changed") from None
+
+
 def carry_out(session: Session, wish: Wish, epoch: int, *, wait: bool, timeout_s: float) -> None:
     """Put the request for the epoch that was seen, follow it if asked to, and end the command by its outcome."""
     headers = {"If-Match": f'"{epoch}"', "Idempotency-Key": uuid4().hex}

@@ -20,7 +20,7 @@ from kazoo.security import OPEN_ACL_UNSAFE
 
 from orchestrator.coordination.answer import Answer, read_error
 from orchestrator.coordination.connection import Connection, Tls
-from orchestrator.core.errors import ConfigWrong, CoordinatorUnavailable, InvariantBroken
+from orchestrator.core.errors import ConfigWrong, CoordinatorUnavailable, HistoryLost, InvariantBroken
 from orchestrator.core.model import Instant
 from orchestrator.core.ports import Check, Clock, Create, Delete, Op, Pending, SetData, Stored
 
@@ -30,6 +30,8 @@ Spawn = Callable[[str, Callable[[], None]], threading.Thread]
 
 POLL_S = 1.0  # listeners read everything again this often, in case a watch was lost
 UNCONNECTED_CHECK_S = 0.1
+LONG_UNCONNECTED_S = 5.0
+NEWCOMER_S = 1.0  # for a client that has seen nothing yet to connect, and then for our own
 REBUILD_MIN_S, REBUILD_MAX_S = 0.1, 2.0
 EPHEMERAL, SEQUENCE = 1, 2  # ZooKeeper's flags of a create
 
@@ -80,7 +82,8 @@ class ZooKeeper:
         self._owner: threading.Thread | None = None
         self._rebuild_s = REBUILD_MIN_S
         self._next_poll = -math.inf
-        self._kazoo = self._build()
+        self._ask_as_newcomer: Instant | None = None
+        self._kazoo = self._build(self._changed)
 
     def listen(self, listener: Listener) -> None:
         """Tell `listener` of this connection from the start on; only before start()."""
@@ -185,7 +188,13 @@ class ZooKeeper:
         if not kazoo.accepting:
             if kazoo.handshake_overdue():
                 kazoo.cut()
+            if self._ask_as_newcomer is None:
+                self._ask_as_newcomer = now + LONG_UNCONNECTED_S
+            elif now >= self._ask_as_newcomer:
+                self._ask_as_newcomer = None
+                self._check_history()
             return UNCONNECTED_CHECK_S
+        self._ask_as_newcomer = None
         self._rebuild_s = REBUILD_MIN_S
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
@@ -203,22 +212,43 @@ class ZooKeeper:
             return self._ping_after_s
         return self._ping_after_s - unheard_s
 
+    def _check_history(self) -> None:
+        """A server turns away whoever has seen a later write than it has. If all do, for long, writes are lost.
+
+        Raises HistoryLost.
+        """
+        newcomer = self._build(lambda connection, connected: None)
+        newcomer.start_async()
+        welcome = self._until(lambda: newcomer.accepting)
+        newcomer.dismiss(self._stall_s)
+        if welcome and not self._until(lambda: self._kazoo.accepting):
+            raise HistoryLost(
+                f"ZooKeeper ({', '.join(self._hosts)}) turns us away and answers newcomers: it has lost writes that we "
+                "have seen. This process starts anew; kembar status says what to do about the records"
+            )
+
+    def _until(self, fact: Callable[[], bool]) -> bool:
+        end = self._clock.waiter_now() + NEWCOMER_S
+        while not fact() and self._clock.waiter_now() < end and not self._closing.is_set():
+            self._closing.wait(0.02)
+        return fact()
+
     def _rebuild(self) -> float:
         log.error("the ZooKeeper client has ended: building a new one in %.1f s", self._rebuild_s)
         self._kazoo.dismiss(self._stall_s)
         if not self._closing.wait(self._rebuild_s):
             self._rebuild_s = min(2 * self._rebuild_s, REBUILD_MAX_S)
-            self._kazoo = self._build()
+            self._kazoo = self._build(self._changed)
             self._kazoo.start_async()
         return 0.0
 
-    def _build(self) -> Connection:
+    def _build(self, on_change: Callable[[Connection, bool], None]) -> Connection:
         return Connection(
             self._hosts,
             session_s=self._session_s,
             gap_s=self._stall_s,
             waiter_now=self._clock.waiter_now,
-            on_change=self._changed,
+            on_change=on_change,
             tls=self._tls,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.errors import Refused, StaleWrite
+from orchestrator.core.errors import StaleWrite
 from orchestrator.core.history import Recent
 from orchestrator.core.model import Cluster, Lease, Mode, NodeName, Phase, Policy, Report, Sync
 from orchestrator.core.ports import Coordinator, Create
@@ -13,23 +13,22 @@ from orchestrator.core.wire import encode
 
 def provision(
     coordinator: Coordinator, paths: Paths, pair: tuple[NodeName, NodeName], policy: Policy, timeout_s: float = 5.0
-) -> None:
-    """Folders and first records of a cluster whose first primary is the first node of `pair`.
+) -> tuple[str, ...]:
+    """Folders and first records of a cluster whose first primary is the first node of `pair`; the paths that it made.
 
-    Raises Refused if the cluster already has a desired record: live state is never overwritten.
+    What exists is left as it is: live state is never overwritten, and an interrupted run is completed by the next.
+    Raises CoordinatorUnavailable, UnknownOutcome.
     """
-    for folder in paths.folders():
-        _create(coordinator, folder, b"", timeout_s)
-    _create(coordinator, paths.leader, b"", timeout_s)
-    _create(coordinator, paths.pause, encode(Pause()), timeout_s)
-    _create(coordinator, paths.policy, encode(policy), timeout_s)
-    _create(coordinator, paths.recent, encode(Recent()), timeout_s)
+    nodes = dict.fromkeys((*paths.folders(), paths.leader), b"")
+    nodes[paths.pause] = encode(Pause())
+    nodes[paths.policy] = encode(policy)
+    nodes[paths.recent] = encode(Recent())
     for node in pair:
-        _create(coordinator, paths.lease(node), encode(Lease(timing=policy.timing)), timeout_s)
-        _create(coordinator, paths.sync(node), encode(Sync()), timeout_s)
-        _create(coordinator, paths.report(node), encode(Report(node)), timeout_s)
-    if not _create(coordinator, paths.desired, encode(first_record(pair[0])), timeout_s):
-        raise Refused(f"{paths.desired} exists: the cluster is provisioned; nothing was changed")
+        nodes[paths.lease(node)] = encode(Lease(timing=policy.timing))
+        nodes[paths.sync(node)] = encode(Sync())
+        nodes[paths.report(node)] = encode(Report(node))
+    nodes[paths.desired] = encode(first_record(pair[0]))  # last: without it nobody decides anything
+    return tuple(path for path, data in nodes.items() if _create(coordinator, path, data, timeout_s))
 
 
 def first_record(primary: NodeName) -> Cluster:

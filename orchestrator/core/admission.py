@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from orchestrator.core.adoption import forgotten, last_primary
 from orchestrator.core.model import Phase
 from orchestrator.core.requests import Admission, Kind, PreCheck, Request
 from orchestrator.core.situation import Situation
@@ -67,6 +68,26 @@ def _forced(request: Request, s: Situation) -> tuple[PreCheck, ...]:
     )
 
 
+def _adopt(request: Request, s: Situation) -> tuple[PreCheck, ...]:
+    reports = [report for node in s.pair if (report := s.report(node)) is not None]
+    served = last_primary(reports)
+    return (
+        PreCheck(
+            "older",
+            forgotten(s.cluster, reports),
+            "no agent remembers a newer record than ZooKeeper holds: there is nothing to adopt",
+        ),
+        PreCheck(
+            "heard", len(reports) == len(s.pair), "both agents must be heard, for each may remember the newest epoch"
+        ),
+        PreCheck(
+            "target",
+            request.to in s.pair and served in (None, request.to),
+            f"{request.to!r} is not the node that served last, which is {served or 'unknown'}",
+        ),
+    )
+
+
 def _acknowledge(request: Request, s: Situation) -> tuple[PreCheck, ...]:
     return (PreCheck("hold-down", s.hold_down, "there is no hold-down to end"),)
 
@@ -74,5 +95,6 @@ def _acknowledge(request: Request, s: Situation) -> tuple[PreCheck, ...]:
 OWN_CHECKS: Mapping[Kind, Callable[[Request, Situation], tuple[PreCheck, ...]]] = {
     Kind.SWITCHOVER: _switchover,
     Kind.FAILOVER: _forced,
+    Kind.ADOPT: _adopt,
     Kind.ACKNOWLEDGE: _acknowledge,
 }

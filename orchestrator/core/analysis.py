@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from orchestrator.core.adoption import forgotten
 from orchestrator.core.model import LeaseState, Mysqld, NodeName
 from orchestrator.core.situation import Situation
 
@@ -12,6 +13,7 @@ from orchestrator.core.situation import Situation
 class Finding(StrEnum):
     TWO_WRITERS = "two_writers"
     BLIND = "blind"
+    RECORD_OLD = "record_old"
     PRIMARY_EXITED = "primary_exited"
     PRIMARY_CUT_OFF = "primary_cut_off"
     PRIMARY_SILENT = "primary_silent"
@@ -26,6 +28,7 @@ class Finding(StrEnum):
 WORDS: Mapping[Finding, str] = {
     Finding.TWO_WRITERS: "both nodes report that they are writable with an open gate",
     Finding.BLIND: "no node is heard: the fault is probably ours, so nothing is changed",
+    Finding.RECORD_OLD: "ZooKeeper's record is older than what the agents have followed: it lost writes",
     Finding.PRIMARY_EXITED: "mysqld on {primary} has exited, its agent attests it",
     Finding.PRIMARY_CUT_OFF: "{primary} is alive but cut off from ZooKeeper; its gate closes by itself",
     Finding.PRIMARY_SILENT: "{primary} is silent",
@@ -44,12 +47,19 @@ def analyze(s: Situation) -> Finding:
         return Finding.TWO_WRITERS
     if _nobody_heard(s):
         return Finding.BLIND
+    if record_old(s):
+        return Finding.RECORD_OLD
     return _about_primary(s) or _about_standby(s) or Finding.HEALTHY
 
 
 def sentence(finding: Finding, s: Situation) -> str:
     """The finding in words, with the nodes' names."""
     return WORDS[finding].format(primary=s.primary, standby=s.standby)
+
+
+def record_old(s: Situation) -> bool:
+    """Whether an agent that is heard obeys no record, since it has followed a newer one."""
+    return forgotten(s.cluster, [report for node in s.pair if (report := s.report(node)) is not None])
 
 
 def primary_silent(s: Situation) -> bool:

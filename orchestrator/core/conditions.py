@@ -63,8 +63,9 @@ def heir_cannot(s: Situation) -> bool:
 
 
 def forced(s: Situation) -> Sighting[Request] | None:
-    """F6: a forced failover that is admitted, once the lease that it revokes is known."""
-    return _admitted(s, Kind.FAILOVER) if s.primary in s.leases else None
+    """F6: a forced failover or an adoption that is admitted, once the lease that it revokes is known."""
+    request = _admitted(s, Kind.FAILOVER) or _admitted(s, Kind.ADOPT)
+    return request if request is not None and s.other(request.value.to) in s.leases else None
 
 
 def asked_to_switch(s: Situation) -> Sighting[Request] | None:

@@ -10,6 +10,7 @@
   x StepFailed                    an action's: its post-condition did not show by its deadline
   x Refused                       the asker's: why, and what unblocks it; nothing was changed
     x ConfigWrong                 file, line, column, hint; we do not start
+* HistoryLost                     ZooKeeper's: it went back behind what we have seen; the process ends and starts anew
 * InvariantBroken                 a bug of ours, outside the tree, never caught: the process ends, the gate closes alone
 """
 
@@ -65,6 +66,10 @@ class ConfigWrong(Refused):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class HistoryLost(Exception):
+    """ZooKeeper lost writes that this process has seen. Never caught: what we remember of it is of another world."""
 
 
 class InvariantBroken(Exception):

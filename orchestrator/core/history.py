@@ -141,6 +141,7 @@ def opened(decision: Decision, s: Situation, at: str) -> Incident | None:
     if decision.rule is None or decision.rule.id not in OPENS:
         return None
     request = _cause(decision.cluster, s)
+    target = decision.cluster.primary if decision.rule.id == "F6" else s.standby  # an adoption may keep the primary
     return Incident(
         id=decision.cluster.seq,
         kind=OPENS[decision.rule.id],
@@ -150,8 +151,8 @@ def opened(decision: Decision, s: Situation, at: str) -> Incident | None:
         reason=request.reason if request else sentence(decision.finding, s),
         rule=decision.rule.id,
         epoch=decision.cluster.epoch,
-        origin=s.primary,
-        target=s.standby,
+        origin=s.other(target),
+        target=target,
         began=at,
     )
 

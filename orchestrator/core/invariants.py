@@ -18,8 +18,8 @@ def _statements(old: Cluster, new: Cluster) -> tuple[tuple[str, bool], ...]:
     promoted = moved and new.rule in ("F1", "F5", "S2")
     return (
         ("I1: seq grows by one", new.seq == old.seq + 1),
-        ("I1: epoch grows by one at most", new.epoch in (old.epoch, old.epoch + 1)),
-        ("I1: another primary needs another epoch", not moved or new.epoch == old.epoch + 1),
+        ("I1: epoch grows by one at most, by force above all that is remembered", _grows(old, new)),
+        ("I1: another primary needs another epoch", not moved or new.epoch > old.epoch),
         ("I1: the term never goes back", new.term >= old.term),
         ("I5: nobody is promotable in ASYNC", new.mode is Mode.SYNC or new.promotable is None),
         ("I5: the primary is not its own heir", new.promotable is None or new.promotable.node != new.primary),
@@ -27,6 +27,10 @@ def _statements(old: Cluster, new: Cluster) -> tuple[tuple[str, bool], ...]:
         ("I6: another primary needs a fence", not moved or (new.fence is not None and new.fence.node == old.primary)),
         ("I6: opening needs the fence to be proven", not _opens(old, new) or new.fence is not None),
     )
+
+
+def _grows(old: Cluster, new: Cluster) -> bool:
+    return new.epoch in (old.epoch, old.epoch + 1) or (new.rule == "F6" and new.epoch > old.epoch)
 
 
 def _certified(old: Cluster, new: Cluster) -> bool:

@@ -181,6 +181,9 @@ class Report:
     troubles: tuple[str, ...] = ()  # findings of its own that are never death: OVERLOADED, UNKNOWN, ...
     refusals: tuple[str, ...] = ()  # settings of the server that Kembar refuses
     timeline_ms: Mapping[str, float] = field(default_factory=dict)  # durations of the last promotion's phases
+    remembered_epoch: int = 0  # of the newest record that its agent ever followed, told when the present one is older
+    remembered_seq: int = 0
+    opened_epoch: int = 0  # the last in which this node served, told with them
     host: HostFacts = field(default_factory=HostFacts)
 
 

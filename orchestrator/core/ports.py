@@ -1,6 +1,7 @@
 """The ports: what the loops need of the outside world, with the errors each may raise.
 
-Each has a contract suite in tests/contract that every real adapter must pass.
+Each has one suite in tests/contract/ports, which the real adapter, the simulator's model and the unit tests' fake must
+pass alike.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from orchestrator.core.model import NodeName
 class Kind(StrEnum):
     SWITCHOVER = "switchover"
     FAILOVER = "failover"  # forced, with possible loss
+    ADOPT = "adopt"  # the running roles, after ZooKeeper lost its data
     ACKNOWLEDGE = "acknowledge"  # of the failovers so far: ends a hold-down
 
 

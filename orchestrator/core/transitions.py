@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from orchestrator.core import conditions
+from orchestrator.core.adoption import next_epoch
 from orchestrator.core.model import Certified, Cluster, Fence, Lease, LeaseState, Mode, NodeName, Phase
 from orchestrator.core.requests import Request, RequestState
 from orchestrator.core.situation import Sighting, Situation
@@ -96,21 +97,22 @@ def give_back(s: Situation) -> Outcome:
 
 
 def force(s: Situation) -> Outcome:
-    """F6: an operator accepts loss. The fence is never skipped: W counts anew."""
+    """F6: an operator accepts loss, or roles that ZooKeeper forgot. The fence is never skipped: W counts anew."""
     request = conditions.forced(s)
     assert request is not None
+    other = s.other(request.value.to)
     wanted = replace(
         s.cluster,
-        epoch=s.cluster.epoch + 1,
+        epoch=next_epoch(s.cluster, [sighting.value for sighting in s.reports.values()]),
         primary=request.value.to,
         phase=Phase.FENCING,
         mode=Mode.ASYNC,
         promotable=None,
-        fence=Fence(s.primary, s.leases[s.primary].version, "waited"),
+        fence=Fence(other, s.leases[other].version, "waited"),
         heir=None,
         cause=request.value.id,
     )
-    return wanted, (_revoke(s, s.primary, f"epoch {wanted.epoch}, forced"), _running(request))
+    return wanted, (_revoke(s, other, f"epoch {wanted.epoch}, forced"), _running(request))
 
 
 def switch(s: Situation) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.core.analysis import Finding, analyze, primary_silent, standby_lost
+from orchestrator.core.analysis import Finding, analyze, primary_silent, record_old, standby_lost
 from orchestrator.core.model import Mode, Phase
 from orchestrator.core.situation import Situation
 
@@ -14,6 +14,10 @@ def reason(s: Situation, *, held: str = "") -> str:
         return f"{held} would begin now: {ends}"
     if not s.hearing:
         return "we have not heard ZooKeeper long enough to judge anybody's silence"
+    if record_old(s):
+        return (
+            "for a person, as ZooKeeper lost writes that agents have followed: kembar adopt --reason TEXT ends the wait"
+        )
     return _by_phase(s)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,13 +38,24 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         net = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}"
         ensemble = Ensemble({number: f"{net}.{number}" for number in (1, 2, 3)})
-        program = find_zookeeper()
+        self._folder, self._ensemble = folder, ensemble
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        for number, address in ensemble.servers.items():
-            config = prepare(ensemble, number, folder / str(number))
-            with (folder / f"{number}.log").open("wb") as log:
+        self._start()
+
+    def _start(self) -> None:
+        program = find_zookeeper()
+        for number, address in self._ensemble.servers.items():
+            config = prepare(self._ensemble, number, self._folder / str(number))
+            with (self._folder / f"{number}.log").open("ab") as log:
                 self._processes[address] = subprocess.Popen(command(program, config), stdout=log, stderr=log)
         eventually(lambda: all(map(self.mode, self._processes)), START_S)
+
+    def lose_data(self) -> None:
+        """All of them, with everything that they ever stored; then they start again."""
+        self.close()
+        for stored in self._folder.rglob("version-2"):
+            shutil.rmtree(stored)
+        self._start()
 
     @property
     def hosts(self) -> list[str]:

@@ -146,7 +146,7 @@ class Injector:
         nobody does that; so it happens to the node that serves."""
         for node in self.world.nodes.values():
             if node.kernel.answers:
-                node.kernel.rules = False
+                node.kernel.flush(sets=fault.other < 0.5)
 
     # --- network
 

@@ -41,8 +41,9 @@ class Kernel:
         self.slew = 1 + rng.uniform(-0.1, 0.1)  # of kernel timers
         self.arp_lost = 0.0  # how often a question or an announcement is
         self.powered = True
-        self.rules = True
+        self.rules = self.sets = True
         self.lease_until = self.permit_until = NEVER
+        self.life_s = 0.0  # of the lease, as it was put
         self._address_until = NEVER
         self.opened: Callable[[Kernel], None] = lambda kernel: None
         self.announced: Callable[[Kernel], None] = lambda kernel: None
@@ -65,6 +66,17 @@ class Kernel:
     @property
     def answers(self) -> bool:
         return self.is_open and self.has_address
+
+    def load(self) -> None:
+        self.rules = self.sets = True
+        self.lease_until = self.permit_until = NEVER
+
+    def flush(self, *, sets: bool) -> None:
+        """By somebody else: of the table, which leaves its sets, or of everything."""
+        self.rules = False
+        if sets:
+            self.sets = False
+            self.lease_until = self.permit_until = NEVER
 
     def shut_now(self) -> None:
         if self.time.now < self.lease_until:
@@ -90,8 +102,7 @@ class SimGate:
 
     def load(self) -> None:
         self._act()
-        self._kernel.rules = True
-        self._kernel.lease_until = self._kernel.permit_until = NEVER
+        self._kernel.load()
 
     def intact(self) -> bool:
         return self._kernel.rules
@@ -101,6 +112,7 @@ class SimGate:
 
     def arm(self, ttl_s: float) -> None:
         self._act(CHANGES)
+        self._need_sets()
         self._kernel.permit_until = self._time.now + ttl_s * self._kernel.slew
 
     def open(self, ttl_s: float) -> None:
@@ -111,7 +123,9 @@ class SimGate:
             kernel.refused += 1
             raise GateRefused("the permit has expired")
         kernel.permit_until = NEVER
-        kernel.lease_until = self._time.now + ttl_s * kernel.slew
+        # A living element stays as it is when it is added again with the same life; only another life begins anew.
+        if self._time.now >= kernel.lease_until or ttl_s != kernel.life_s:
+            kernel.lease_until, kernel.life_s = self._time.now + ttl_s * kernel.slew, ttl_s
         kernel.opened(kernel)
 
     def renew(self, ttl_s: float) -> None:
@@ -121,14 +135,19 @@ class SimGate:
         if self._time.now >= kernel.lease_until:
             kernel.refused += 1
             raise GateRefused("the lease element has expired")
-        kernel.lease_until = self._time.now + ttl_s * kernel.slew
+        kernel.lease_until, kernel.life_s = self._time.now + ttl_s * kernel.slew, ttl_s
         if not was_open:
             kernel.opened(kernel)  # only a mutant comes here
 
     def shut(self) -> None:
         self._act(CHANGES)
+        self._need_sets()
         self._kernel.shut_now()
         self._kernel.lease_until = self._kernel.permit_until = NEVER
+
+    def _need_sets(self) -> None:
+        if not self._kernel.sets:
+            raise StepFailed("the tables are gone")
 
 
 class SimVip:

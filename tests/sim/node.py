@@ -128,7 +128,8 @@ class Node:
         """Gate rules come before everything else; the agent starts mysqld."""
         if self.kernel.powered:
             return
-        self.kernel.powered = self.kernel.rules = True
+        self.kernel.powered = True
+        self.kernel.load()
         self.server.boot += 1
         self.start_agent()
 

@@ -1,0 +1,159 @@
+"""`kembar lab faults`: rows in turn on one lab under load, each judged, the pair whole again in between."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from lab import faults
+from lab.history import outage_s
+from lab.matrix.row import NotRun, Outcome, Row, Scenario
+from lab.matrix.trial import Trial
+from lab.metering import Metering
+from lab.recordlog import RecordLog, broken_lines_of_history
+from lab.stand import Say, Stand, wait_for
+from orchestrator.core.errors import KembarError
+
+LOG = "recordlog"
+
+
+def run(stand: Stand, rows: Sequence[Row], not_run: Sequence[NotRun], profile: str, say: Say) -> dict[str, Any]:
+    """Bring a lab up, run the rows, take it down: one JSON object. Raises as `Stand.up` does."""
+    scenarios: list[Scenario] = []
+    with stand.lent(profile, say):
+        log = _watch(stand)
+        for number, row in enumerate(rows):
+            scenario = run_row(stand, row, number, log)
+            scenarios.append(scenario)
+            say(_told(scenario))
+            if number + 1 < len(rows) and (row.spent or not stand.healthy()):
+                log = _anew(stand, profile, say)
+    scenarios += [
+        Scenario(one.number, one.name, one.priority, Outcome.NOT_RUN, expected=one.expected, seen=one.reason)
+        for one in not_run
+    ]
+    return result(profile, scenarios)
+
+
+def result(profile: str, scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    """The totals of all rows."""
+    outcomes = [scenario.outcome for scenario in scenarios]
+    return {
+        "profile": profile,
+        "passed": outcomes.count(Outcome.PASSED),
+        "failed": outcomes.count(Outcome.FAILED),
+        "not_run": outcomes.count(Outcome.NOT_RUN),
+        "acknowledged": sum(one.acknowledged for one in scenarios),
+        "lost": sum(one.lost for one in scenarios),
+        "duplicates": sum(one.duplicates for one in scenarios),
+        "two_answerers": sum(one.two_answerers for one in scenarios),
+        "scenarios": [one.shown() for one in sorted(scenarios, key=lambda one: one.number)],
+    }
+
+
+def run_row(stand: Stand, row: Row, number: int, log: RecordLog) -> Scenario:
+    """One row from a healthy pair to a healthy pair; whatever goes wrong on the way is a violation."""
+    began = time.monotonic()
+    scenario = Scenario(row.number, row.name, row.priority, Outcome.FAILED, row.injected, row.expected)
+    load = Metering(stand, number)
+    try:
+        load.start()
+        _struck(row, Trial(stand, load, log), scenario)
+    except KembarError as error:
+        scenario.violations.append(f"before the fault: {error}")
+        faults.heal(stand)
+    scenario.took_s = round(time.monotonic() - began, 1)
+    if not scenario.violations:
+        scenario.outcome = Outcome.PASSED
+    return scenario
+
+
+def _struck(row: Row, trial: Trial, scenario: Scenario) -> None:
+    with trial.undo:
+        try:
+            row.run(trial)
+        except (KembarError, OSError) as error:
+            trial.violations.append(str(error))
+    try:
+        faults.heal(trial.stand)
+        if not row.spent:
+            trial.stand.wait_healthy(row.back_s)
+        trial.writes_go_on()
+    except KembarError as error:
+        trial.violations.append(f"afterwards: {error}")
+    _judge(trial, scenario)
+
+
+def _judge(trial: Trial, scenario: Scenario) -> None:
+    """What must hold of every row."""
+    scenario.seen = _seen(trial)
+    scenario.violations += trial.violations
+    scenario.violations += broken_lines_of_history(trial.records())
+    try:
+        trial.load.stop()
+        verdict = trial.load.verdict()
+        scenario.outage_ms = round(1000 * outage_s(verdict.history, trial.struck), 1)
+    except (KembarError, ValueError) as error:
+        scenario.violations.append(f"the client: {error}")
+        return
+    scenario.acknowledged = verdict.acknowledged
+    for name in ("lost", "duplicates", "two_answerers"):
+        setattr(scenario, name, getattr(verdict, name))
+        if getattr(verdict, name):
+            scenario.violations.append(f"{name}: {getattr(verdict, name)}")
+
+
+def _seen(trial: Trial) -> str:
+    """Rules and places, in a line."""
+    records = trial.records()
+    last = records[-1] if records else trial.before
+    way = " ".join(trial.rules()) or "no rule"
+    epochs = f"epoch {trial.epoch}" + (f" to {last['epoch']}" if last["epoch"] != trial.epoch else "")
+    where = f"{trial.primary.name}" + (f" to {last['primary']}" if last["primary"] != trial.primary.name else "")
+    return "; ".join([f"{way}; {epochs}; {where}; {last['mode']} {last['phase']}", *trial.notes])
+
+
+def _watch(stand: Stand) -> RecordLog:
+    """Start the log of the record and wait until it has begun."""
+    file = stand.files.root / f"{LOG}.jsonl"
+    file.unlink(missing_ok=True)
+    hosts = [f"{node.address}:2181" for node in stand.topology.members("zookeeper")]
+    argv = [sys.executable, "-m", "lab.recordlog", str(file), stand.topology.cluster, *hosts]
+    stand.spawn(LOG, stand.topology.node("witness"), argv)
+    log = RecordLog(file)
+    wait_for(lambda: bool(log.records()), 20.0, f"the record is not seen: {stand.files.log(LOG)}")
+    return log
+
+
+def _anew(stand: Stand, profile: str, say: Say) -> RecordLog:
+    """A new lab in the place of one that is spent."""
+    say("a new lab")
+    stand.down()
+    stand.up(profile, say, port=0)
+    return _watch(stand)
+
+
+def text(found: dict[str, Any]) -> list[str]:
+    """The result for people."""
+    rows = [["ROW", "PRIORITY", "OUTCOME", "OUTAGE", "FAULT"]]
+    for one in found["scenarios"]:
+        outage = "-" if one["outage_ms"] is None else f"{one['outage_ms']:.0f} ms"
+        rows.append([str(one["number"]), one["priority"], one["outcome"], outage, one["name"]])
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    keys = ("passed", "failed", "not_run", "acknowledged", "lost", "duplicates", "two_answerers")
+    return [
+        *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
+        "  ".join(f"{key} {found[key]}" for key in keys),
+    ]
+
+
+def _told(scenario: Scenario) -> str:
+    outage = "-" if scenario.outage_ms is None else f"{scenario.outage_ms:.0f} ms"
+    felt = f"{outage} without a write, {scenario.took_s:.0f} s"
+    lines = [
+        f"{scenario.number:>3} {scenario.outcome}: {scenario.name} ({felt}): {scenario.seen}",
+        *(f"      {violation}" for violation in scenario.violations),
+    ]
+    return "\n".join(lines)

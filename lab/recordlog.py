@@ -1,0 +1,97 @@
+"""`python -m lab.recordlog FILE CLUSTER HOST:PORT...`: every desired record that ZooKeeper shows, as it is written.
+
+One JSON object a line: `at` (CLOCK_MONOTONIC), `version`, and the record. A watch may skip a version that was replaced
+at once; the numbers tell. Run where ZooKeeper is reached, until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TextIO
+
+from orchestrator.coordination.client import ZooKeeper
+from orchestrator.coordination.mirror import WatchedMirror
+from orchestrator.coordination.paths import Paths
+from orchestrator.core.ports import Seen
+from orchestrator.process import threads
+from orchestrator.process.clock import HostClock
+
+LOOK_S = 0.5  # if a wake-up is lost
+
+
+class RecordLog:
+    """What was written down so far, read again and again by whoever judges."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._offset = 0
+        self._read: list[dict[str, Any]] = []
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every record seen until now, oldest first."""
+        try:
+            with self._file.open("rb") as file:
+                file.seek(self._offset)
+                fresh = file.read()
+        except FileNotFoundError:
+            return self._read
+        complete = fresh[: fresh.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        self._read += [json.loads(line) for line in complete.splitlines()]
+        return self._read
+
+
+def broken_lines_of_history(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where the record went back, or named another primary in the same epoch (invariant I1)."""
+    found = []
+    for before, after in pairwise(records):
+        if (after["epoch"], after["seq"]) <= (before["epoch"], before["seq"]):
+            found.append(f"{before['epoch']}.{before['seq']} was followed by {after['epoch']}.{after['seq']}")
+        elif after["epoch"] == before["epoch"] and after["primary"] != before["primary"]:
+            found.append(f"epoch {after['epoch']} had two primaries: {before['primary']}, {after['primary']}")
+    return found
+
+
+def watch(hosts: Sequence[str], path: str, file: TextIO, stop: threading.Event) -> None:
+    """Write down each version until `stop`."""
+    changed = threading.Event()
+    client = ZooKeeper(hosts, HostClock(), threads.start)
+    mirror = WatchedMirror(client, HostClock(), [path], wake=changed.set)
+    client.start()
+    last = -1
+    try:
+        while not stop.is_set():
+            changed.wait(LOOK_S)
+            changed.clear()
+            found = mirror.snapshot().get(path)
+            if found is not None and found.stored.version > last:
+                last = found.stored.version
+                file.write(_line(found))
+    finally:
+        client.close()
+
+
+def _line(found: Seen) -> str:
+    record = json.loads(found.stored.data)
+    return json.dumps({"at": time.monotonic(), "version": found.stored.version, **record}) + "\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Until SIGTERM."""
+    file, cluster, *hosts = arguments
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with Path(file).open("w", buffering=1) as output:
+        watch(hosts, Paths(cluster).desired, output, stop)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

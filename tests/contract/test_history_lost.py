@@ -1,0 +1,77 @@
+"""ZooKeeper came back without the writes that we have seen: nobody goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from zkservers import Link, Servers
+
+from orchestrator.coordination import client
+from orchestrator.coordination.client import ZooKeeper
+from orchestrator.core.errors import HistoryLost
+from orchestrator.core.ports import Create, SetData
+from orchestrator.process.clock import HostClock
+
+pytestmark = pytest.mark.lab
+
+
+class Spawned:
+    """Threads whose end by an exception is kept, where a daemon would end as a whole."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.error: BaseException | None = None
+
+    def __call__(self, name: str, run: Callable[[], None]) -> threading.Thread:
+        def kept() -> None:
+            try:
+                run()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the test looks at it
+                self.error = error
+            self.ended.set()
+
+        thread = threading.Thread(target=kept, name=name)
+        thread.start()
+        return thread
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    with closing(Servers(tmp_path)) as running:
+        yield running
+
+
+def connected(hosts: list[str], spawned: Spawned) -> ZooKeeper:
+    made = ZooKeeper(hosts, HostClock(), spawned)
+    made.start()
+    assert made.wait_connected(10.0)
+    return made
+
+
+def test_lost_data_ends_whoever_has_seen_more_and_a_newcomer_goes_on(servers: Servers):
+    spawned = Spawned()
+    with closing(connected(servers.hosts, spawned)) as before:
+        before.submit((Create("/lesson", b"learned"),)).result(5.0)
+        for _ in range(20):  # the new ensemble's first writes must not reach what we have seen
+            before.submit((SetData("/lesson", b"learned", -1),)).result(5.0)
+        servers.lose_data()
+        assert spawned.ended.wait(30.0)
+        assert isinstance(spawned.error, HistoryLost)
+        newcomer = Spawned()
+        with closing(connected(servers.hosts, newcomer)) as after:
+            assert after.read("/lesson") is None
+
+
+def test_an_ensemble_that_is_only_away_for_long_costs_nobody_its_process(servers: Servers, monkeypatch):
+    monkeypatch.setattr(client, "LONG_UNCONNECTED_S", 0.3)
+    spawned = Spawned()
+    with closing(Link(servers.hosts[0])) as link, closing(connected([link.host], spawned)) as patient:
+        link.down()
+        assert not spawned.ended.wait(4.0)
+        link.up()
+        assert patient.wait_connected(10.0)
+        assert not spawned.ended.is_set()
