@@ -120,6 +120,7 @@ LOCK_HOLDERS = (
 SEMISYNC_WAITERS = (
     "SELECT COUNT(*) AS waiting FROM performance_schema.threads"
     " WHERE PROCESSLIST_STATE = 'Waiting for semi-sync ACK from replica'"
+    " AND TYPE = 'FOREGROUND'"  # the receiver of acknowledgements is always in that state (measured)
 )
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from lab import namespaces, processes
 from lab.processes import Process
-from lab.stand import Stand
+from lab.stand import Stand, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import Refused
+
+GONE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,18 @@ def heal(stand: Stand) -> None:
     for process in _mysqlds(stand):
         processes.send(process, signal.SIGCONT)
     for node in stand.topology.nodes:
-        _start_what_is_missing(stand, node)
+        boot(stand, node)
+
+
+def boot(stand: Stand, node: Node) -> None:
+    """Start what a host runs and what does not run."""
+    root = stand.files.root
+    if "zookeeper" in node.groups and not processes.alive(root, f"zookeeper-{node.name}"):
+        stand.start_zookeeper(node)
+    if node in stand.topology.pair and not processes.alive(root, f"agent-{node.name}"):
+        stand.start_agent(node)
+    if "orchestrator" in node.groups and not processes.alive(root, f"orchestrator-{node.name}"):
+        stand.start_orchestrator(node)
 
 
 def where(stand: Stand, about: str) -> Node:
@@ -102,15 +115,15 @@ def _agent_freeze(stand: Stand, node: Node) -> None:
 
 
 def _host_loss(stand: Stand, node: Node) -> None:
-    """The cable first, so that no dying process can say goodbye."""
+    """The cable first, so that no dying process can say goodbye. Over when all are gone: else `boot` sees them live."""
     namespaces.link_down(stand.name, node.name)
-    for name, process in processes.recorded(stand.files.root).items():
-        if name.endswith(f"-{node.name}"):
-            for one in (process, *processes.descendants(process.pid)):
-                processes.send(one, signal.SIGKILL)
+    roots = [one for name, one in processes.recorded(stand.files.root).items() if name.endswith(f"-{node.name}")]
+    ended = [one for root in roots for one in (root, *processes.descendants(root.pid))]
     mysqld = mysqld_process(stand, node)
-    if mysqld:
-        processes.send(mysqld, signal.SIGKILL)
+    ended += [mysqld] if mysqld else []
+    for one in ended:
+        processes.send(one, signal.SIGKILL)
+    wait_for(lambda: not any(one.lives() for one in ended), GONE_S, f"processes of {node.name} outlive a SIGKILL")
 
 
 def _link_loss(stand: Stand, node: Node) -> None:
@@ -159,16 +172,6 @@ def _send(process: Process | None, number: int, what: str) -> None:
 
 def _mysqlds(stand: Stand) -> list[Process]:
     return [process for node in stand.topology.pair if (process := mysqld_process(stand, node))]
-
-
-def _start_what_is_missing(stand: Stand, node: Node) -> None:
-    root = stand.files.root
-    if "zookeeper" in node.groups and not processes.alive(root, f"zookeeper-{node.name}"):
-        stand.start_zookeeper(node)
-    if node in stand.topology.pair and not processes.alive(root, f"agent-{node.name}"):
-        stand.start_agent(node)
-    if "orchestrator" in node.groups and not processes.alive(root, f"orchestrator-{node.name}"):
-        stand.start_orchestrator(node)
 
 
 def _zookeeper(stand: Stand, mode: str) -> Node:

@@ -84,12 +84,12 @@ def exec_argv(lab: str, node: str, argv: Sequence[str]) -> list[str]:
 
 def link_down(lab: str, node: str) -> None:
     """Pull the cable at the switch: the node's eth0 loses its carrier and keeps its addresses. Raises StepFailed."""
-    _batch(namespace(lab, SWITCH), [f"link set {_port(node)} down"])
+    _batch(namespace(lab, SWITCH), [f"link set {port(node)} down"])
 
 
 def link_up(lab: str, node: str) -> None:
     """Plug the cable in again. Raises StepFailed."""
-    _batch(namespace(lab, SWITCH), [f"link set {_port(node)} up"])
+    _batch(namespace(lab, SWITCH), [f"link set {port(node)} up"])
 
 
 def carrier(lab: str, node: str) -> bool:
@@ -103,11 +103,24 @@ def block(lab: str, source: str, target: str) -> None:
 
     Blocks add up until `unblock_all`. Raises StepFailed.
     """
+    drop(lab, f'iifname "{port(source)}" oifname "{port(target)}"')
+
+
+def block_ports(lab: str, node: str, ports: Iterable[int]) -> None:
+    """Drop what goes to or comes from these TCP ports over a node's cable, whoever serves them. Raises StepFailed."""
+    numbers = f"{{ {', '.join(map(str, ports))} }}"
+    for side in ("iifname", "oifname"):
+        for end in ("dport", "sport"):
+            drop(lab, f'{side} "{port(node)}" ether type ip tcp {end} {numbers}')
+
+
+def drop(lab: str, match: str) -> None:
+    """Drop the frames that an nftables expression of the bridge family matches, at the switch. Raises StepFailed."""
     _nft(
         lab,
         f"add table {TABLE}\n"
         f"add chain {TABLE} forward {{ type filter hook forward priority 0; policy accept; }}\n"
-        f'add rule {TABLE} forward iifname "{_port(source)}" oifname "{_port(target)}" drop\n',
+        f"add rule {TABLE} forward {match} drop\n",
     )
 
 
@@ -116,7 +129,8 @@ def unblock_all(lab: str) -> None:
     _nft(lab, f"add table {TABLE}\ndelete table {TABLE}\n")
 
 
-def _port(node: str) -> str:
+def port(node: str) -> str:
+    """The name of a node's port at the switch."""
     name = f"p-{node}"
     if len(name) > 15:
         raise Refused(f"node name {node!r}: 13 characters at most, as an interface is named after it")
@@ -135,9 +149,9 @@ def _switch_commands(lab: str, names: Iterable[str]) -> list[str]:
     commands = [f"link add {BRIDGE} type bridge forward_delay 0 mcast_snooping 0", f"link set {BRIDGE} up"]
     for name in names:
         commands += [
-            f"link add {_port(name)} type veth peer name {INTERFACE} netns {namespace(lab, name)}",
-            f"link set {_port(name)} master {BRIDGE}",
-            f"link set {_port(name)} up",
+            f"link add {port(name)} type veth peer name {INTERFACE} netns {namespace(lab, name)}",
+            f"link set {port(name)} master {BRIDGE}",
+            f"link set {port(name)} up",
         ]
     return commands
 

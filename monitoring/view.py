@@ -9,7 +9,7 @@ from monitoring.advice import next_step, risk
 from monitoring.node_view import fresh_lease, fresh_report, node_view
 from orchestrator.core.analysis import Finding
 from orchestrator.core.history import Incident
-from orchestrator.core.model import LeaseState, NodeName, Phase
+from orchestrator.core.model import LeaseState, NodeName, Phase, Report
 from orchestrator.core.requests import RequestState
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
@@ -85,9 +85,14 @@ def _writes(s: Snapshot, elapsed_s: float) -> str:
     # The lease says that the gate is open, and moves faster than the report, which alone knows of writability.
     if report is None:
         return "unknown"
-    if s.finding == Finding.SYNC_STALLED:
+    if s.finding == Finding.SYNC_STALLED or _locked(report):
         return "stalled"
     return "ok" if report.writable else "no"
+
+
+def _locked(report: Report) -> str:
+    """What a client does that stops every commit, as the primary's agent says; empty if none does."""
+    return "a client's lock" if any(one.startswith("CLIENT_LOCK") for one in report.troubles) else ""
 
 
 def _verdict(s: Snapshot, elapsed_s: float) -> tuple[str, str]:
@@ -118,7 +123,8 @@ def _settled_verdict(s: Snapshot, primary: NodeName, phase: Phase, elapsed_s: fl
         case "unknown":
             return "unknown", f"unknown: {primary} holds the lease, but its facts are old"
         case "stalled":
-            return "degraded", f"commits on {where} wait for {standby}"
+            report = fresh_report(s, primary, elapsed_s)
+            return "degraded", f"commits on {where} wait for {(report and _locked(report)) or standby}"
     standby_row = node_view(s, standby, elapsed_s)
     if standby_row["promotable"]:
         return "healthy", f"writes OK on {where}, {standby} is ready to take over"

@@ -82,7 +82,7 @@ TABLE = (
         "lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml"),
 
-    Row(2, "row trial runner table mysqld agent", "lab.matrix", "lab"),
+    Row(2, "row trial runner table agent hosts mysqld network", "lab.matrix", "lab", "pymysql"),
 
     Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from lab.matrix import agent, mysqld
+from lab.matrix import agent, hosts, mysqld, network
 from lab.matrix.row import NotRun, Row
 
-ROWS: tuple[Row, ...] = (*mysqld.ROWS, *agent.ROWS)
+ROWS: tuple[Row, ...] = (*mysqld.ROWS, *agent.ROWS, *hosts.ROWS, *network.ROWS)
 NOT_RUN: tuple[NotRun, ...] = ()
 
 

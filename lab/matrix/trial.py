@@ -5,14 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from lab import faults, namespaces, processes, sessions
+import pymysql
+from pymysql.cursors import Cursor
+
+from lab import faults, namespaces, processes, programs, sessions
+from lab.bench import switchover
 from lab.history import acknowledged
 from lab.metering import Metering
 from lab.recordlog import RecordLog
@@ -21,7 +28,9 @@ from lab.stand import KEMBAR, Stand, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import Refused, StepFailed
 
+Answer = TypeVar("Answer")
 MOVED_S = 20.0
+TRIES = 6
 SERVED_FOR = 20  # acknowledged writes that show that somebody serves
 
 
@@ -34,13 +43,16 @@ class Trial:
         self.undo = ExitStack()
         self.violations: list[str] = []
         self.notes: list[str] = []
-        self.began = time.monotonic()
-        self.struck = self.began
-        before = self.view()
-        self.before = before
-        self.epoch: int = before["epoch"]
-        self.primary = stand.topology.node(before["primary"])
-        self.standby = stand.topology.node(before["standby"])
+        self.outage_ms: float | None = None  # measured by the row itself
+        self.begin()
+
+    def begin(self) -> None:
+        """The row begins here, with the pair as it is now: again after preparations."""
+        self.began = self.struck = time.monotonic()
+        self.before = self.view()
+        self.epoch: int = self.before["epoch"]
+        self.primary = self.stand.topology.node(self.before["primary"])
+        self.standby = self.stand.topology.node(self.before["standby"])
 
     # --- judging
 
@@ -147,10 +159,109 @@ class Trial:
 
         wait_for(served, within_s, lambda: f"no write gets through: {self._excerpt()}")
 
+    def last(self) -> dict[str, Any]:
+        """The desired record as it is now."""
+        return self._log.records()[-1]
+
+    def trouble(self, node: Node, name: str, shown: Mapping[str, Any]) -> bool:
+        """Whether a node's agent tells of that trouble."""
+        return any(one.startswith(name) for one in self.row(node, shown)["troubles"])
+
+    def back(self, within_s: float = 40.0) -> None:
+        """The pair is certified again, and takes writes. Raises StepFailed."""
+        self.stand.wait_healthy(within_s)
+        self.writes_go_on()
+
+    def first_answer(self, within_s: float = MOVED_S) -> float:
+        """Try to read through the VIP again and again; CLOCK_MONOTONIC of the first success. Raises StepFailed."""
+
+        def answers() -> bool:
+            try:
+                session = self.application(answer_s=1.0)
+                with session.cursor() as cursor:
+                    cursor.execute("DO 1")
+                session.close()
+            except (pymysql.err.Error, OSError):
+                return False
+            return True
+
+        wait_for(answers, within_s, "nobody answers on the VIP", every_s=0.005)
+        return time.monotonic()
+
     def silent_since(self, instant: float) -> bool:
         """Whether no write that began later has been acknowledged."""
         done = acknowledged(self.load.attempts())
         return not done or done[-1].began <= instant
+
+    # --- preparing
+
+    def move_to(self, node: Node) -> None:
+        """A planned move, if it is not there already. Raises StepFailed, Refused."""
+        if self.primary != node:
+            switchover(self.stand)
+            self.until(lambda shown: shown["primary"] == node.name and shown["state"] == "healthy", "not moved", 40.0)
+            self.begin()
+
+    def zookeeper_leader(self) -> Node:
+        """Where ZooKeeper's leader runs. Raises Refused if no server says that it leads."""
+        return faults.where(self.stand, "leader")
+
+    def lead_zookeeper_on_the_pair(self, *, yes: bool) -> None:
+        """Have the ZooKeeper leader on a host of the pair, or apart from it."""
+        leader = self.zookeeper_leader()
+        if (leader in self.stand.topology.pair) is not yes:
+            self.lead_zookeeper_on(self.standby if yes else self.stand.topology.node("witness"))
+
+    def lead_zookeeper_on(self, node: Node) -> None:
+        """Have the ZooKeeper leader there. Raises StepFailed if the elections will not have it."""
+        for _ in range(TRIES):
+            leader = self.zookeeper_leader()
+            if leader == node:
+                self.begin()
+                return
+            faults.inject(self.stand, "zookeeper-kill", leader.name)
+            wait_for(self._zookeeper_leads, 20.0, "ZooKeeper elects no leader")
+            faults.boot(self.stand, leader)
+            self.stand.wait_healthy()
+        raise StepFailed(f"ZooKeeper's leader is on {self.zookeeper_leader().name} and not on {node.name}")
+
+    def _zookeeper_leads(self) -> bool:
+        return "leader" in self.stand.zookeeper_modes().values()
+
+    def await_orchestrators(self, count: int) -> None:
+        """So many of them reach ZooKeeper and show the pair. Raises StepFailed."""
+        found: set[str] = set()
+
+        def all_answer() -> bool:
+            shown = self.stand.snapshot()
+            if shown is not None and not shown["data"]["stale"]:
+                found.add(shown["orchestrator"]["instance"])
+            return len(found) >= count
+
+        wait_for(all_answer, 15.0, lambda: f"only {sorted(found)} answer")
+
+    def orchestrator_leader(self) -> Node:
+        """Where the leading orchestrator runs. Raises StepFailed if nobody leads."""
+        shown = self.until(lambda shown: shown["orchestrator"]["leader"], "no orchestrator leads")
+        return self.stand.topology.node(shown["orchestrator"]["leader"])
+
+    def incident(self) -> dict[str, Any]:
+        """The failover or switchover of this row, once it is recorded. Raises StepFailed."""
+        shown = self.until(
+            lambda shown: (shown["last_incident"] or {}).get("epoch", 0) > self.epoch, "the incident is not recorded"
+        )
+        found: dict[str, Any] = shown["last_incident"]
+        return found
+
+    def until_open(self, node: Node) -> None:
+        """The node's lease says that it serves. Raises StepFailed."""
+        self.until(
+            lambda shown: shown["primary"] == node.name and shown["writes"] == "ok", f"{node.name} does not open"
+        )
+
+    def mac(self, node: Node) -> str:
+        """Of its eth0."""
+        return self.run(node.name, "ip", "-brief", "link", "show", namespaces.INTERFACE).split()[2]
 
     # --- doing
 
@@ -163,6 +274,12 @@ class Trial:
         """Both directions of the link between two nodes."""
         namespaces.block(self.stand.name, source.name, target.name)
         namespaces.block(self.stand.name, target.name, source.name)
+
+    def heal_network(self) -> None:
+        """Every frame passes again, every cable is in."""
+        namespaces.unblock_all(self.stand.name)
+        for node in self.stand.topology.nodes:
+            namespaces.link_up(self.stand.name, node.name)
 
     def signal(self, process: processes.Process | None, number: int, what: str) -> None:
         """Raises Refused if it does not run."""
@@ -181,10 +298,95 @@ class Trial:
         )
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else done.stderr
 
+    def thaw(self, process: processes.Process | None) -> None:
+        """SIGCONT, if it is still there."""
+        if process is not None:
+            processes.send(process, signal.SIGCONT)
+
+    def boot(self, node: Node) -> None:
+        """Power on again: the cable in, and what the host runs is started."""
+        namespaces.link_up(self.stand.name, node.name)
+        faults.boot(self.stand, node)
+
+    def arm(self, node: Node, places: Iterable[str], how: str = "kill") -> None:
+        """Have agent or orchestrator of a host kill or stop itself there, once."""
+        folder = self.stand.files.failpoints(node)
+        for place in places:
+            (folder / place).write_text(how)
+            self.undo.callback((folder / place).unlink, missing_ok=True)
+
+    def armed(self, *nodes: Node) -> set[str]:
+        """The places that have not fired yet."""
+        return {file.name for node in nodes for file in self.stand.files.failpoints(node).iterdir()}
+
+    def await_state(self, process: processes.Process | None, letter: str, within_s: float = MOVED_S) -> bool:
+        """Wait until the process is in that state of /proc (T: stopped); always true. Raises StepFailed."""
+        stat = Path(f"/proc/{process.pid if process else 0}/stat")
+
+        def is_so() -> bool:
+            try:
+                return stat.read_text().rpartition(")")[2].split()[0] == letter
+            except OSError:
+                return False
+
+        wait_for(is_so, within_s, f"pid {process and process.pid} is not in state {letter}")
+        return True
+
+    def later(self, cursor: Cursor, statement: str) -> None:
+        """Run it at the end of the row, whatever became of the row."""
+        session = cursor.connection
+
+        def run() -> None:
+            with suppress(pymysql.err.Error), session.cursor() as last:  # a server that ended has forgotten it
+                last.execute(statement)
+
+        self.undo.callback(run)
+
+    def fill_connections(self) -> int:
+        """Take every connection that a client can get; how many that were. Closed at the end of the row."""
+        for number in itertools.count():
+            try:
+                self.application()
+            except pymysql.err.OperationalError as error:
+                if error.args[0] in (1040, 1203):
+                    return number
+                raise
+        raise AssertionError("count() does not end")
+
+    def end_sessions(self, cursor: Cursor, user: str) -> None:
+        """KILL every session of an account."""
+        cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (user,))
+        for (number,) in cursor.fetchall():
+            with suppress(pymysql.err.Error):  # it may have ended by itself
+                cursor.execute("KILL %s", (number,))
+
+    def refuse_port(self, node: Node, port: int) -> None:
+        """A reset for whoever connects to that port on the node itself, until the end of the row."""
+        table = "inet kembar_lab"
+        chain = "type filter hook input priority -310; policy accept;"
+        rules = f"add table {table}\nadd chain {table} in {{ {chain} }}\n"
+        rules += f"add rule {table} in ct state new tcp dport {port} reject with tcp reset\n"
+        self.run(node.name, "nft", "-f", "-", stdin=rules)
+        self.undo.callback(self.run, node.name, "nft", "delete", "table", "inet", "kembar_lab")
+
+    def beside(self, work: Callable[[], Answer]) -> Future[Answer]:
+        """Do it in a thread of its own: a statement that is to wait."""
+        future: Future[Answer] = Future()
+
+        def done() -> None:
+            try:
+                future.set_result(work())
+            except Exception as error:  # noqa: BLE001 - handed to whoever asks for the result
+                future.set_exception(error)
+
+        threading.Thread(target=done, daemon=True).start()
+        return future
+
     def run(self, node: str, *argv: str, stdin: str = "") -> str:
         """A program on a node of the lab; what it printed. Raises StepFailed."""
         full = self.stand.exec_argv(node, list(argv))
-        done = subprocess.run(full, input=stdin, capture_output=True, text=True, timeout=20, check=False)
+        found = {**os.environ, "PATH": programs.search_path()}
+        done = subprocess.run(full, input=stdin, env=found, capture_output=True, text=True, timeout=20, check=False)
         if done.returncode:
             raise StepFailed(f"{' '.join(argv)} on {node}: {done.stderr.strip()[-300:]}")
         return done.stdout

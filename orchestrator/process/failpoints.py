@@ -6,8 +6,8 @@ Off unless KEMBAR_FAILPOINTS names a folder. A place is armed by a file of its n
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,4 +42,5 @@ class Failpoints:
             armed.unlink()
         except FileNotFoundError:
             return
-        os.kill(os.getpid(), SIGNALS[name])
+        # To this thread: sent to the process, another one may take it while this one goes on past the place.
+        signal.pthread_kill(threading.get_ident(), SIGNALS[name])

@@ -355,7 +355,11 @@ def test_a_stalled_commit_is_not_a_hung_server(pair: Pair, probes: Probes, stall
     assert probes.stalled_s() > 0.4
 
 
-def test_a_client_that_locks_everything_is_named(pair: Pair, probes: Probes) -> None:
+@pytest.mark.parametrize("requires_ack", [False, True])
+def test_a_client_that_locks_everything_is_named(pair: Pair, probes: Probes, requires_ack: bool) -> None:
+    """Also while semi-sync is on, whose own thread always waits for acknowledgements."""
+    if requires_ack:
+        pair.primary.database.semisync.require_ack()
     root = pair.primary.session("root")
     root.ask("FLUSH TABLES WITH READ LOCK", within_s=5)
     eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ("CLIENT_LOCK",)), 5)

@@ -44,6 +44,11 @@ VERDICTS = {
         "degraded",
         "commits on db-a (VIP 192.0.2.100) wait for db-b",
     ),
+    "a client's lock stops every commit": (
+        with_reports(primary={"troubles": ("CLIENT_LOCK: the heartbeat commit has waited 0.9 s",)}),
+        "degraded",
+        "commits on db-a (VIP 192.0.2.100) wait for a client's lock",
+    ),
     "the gate is shut": (
         healthy(leases={DB_A: aged(replace(HELD, gate_open=False))}),
         "no_primary",
