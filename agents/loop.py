@@ -10,6 +10,7 @@ from typing import Protocol
 
 from agents.converge import Action, Local, converge
 from agents.executor import Executor
+from agents.invariants import check_plan
 from agents.lease import LeaseKeeper
 from agents.look import Peer, Sight, handover_untold, local, primary_executed
 from agents.preflight import shared_identity
@@ -21,6 +22,7 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Reader
 from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.invariants import older
 from orchestrator.core.model import (
     Cluster,
     Instant,
@@ -155,7 +157,8 @@ class Agent:
             found = local(sight, self._memory)
             self._note_certification(sight, found)
             actions = () if self._blind(sight) else self._allowed(converge(sight.goal, found))
-            if not actions or not self._executor.run(actions, self._order(desired, sight)):
+            check_plan(sight.goal, found, actions)
+            if not actions or not self._executor.run(actions, self._order(seen, desired, sight)):
                 break
             acted = True
         self._tell(sight, found, seen, at_once=acted or handover_untold(sight))
@@ -176,11 +179,11 @@ class Agent:
     def _follow(self, cluster: Cluster) -> bool:
         """Remember the record before anything is done for it; refuse one that is older than what was followed."""
         remembered = self._memory.epoch()
-        if (cluster.epoch, cluster.seq) < remembered:
-            older = OLDER.format(cluster.epoch, cluster.seq, *remembered)
-            if older != self._older:
-                log.error(older)
-            self._older = older
+        if older((cluster.epoch, cluster.seq), remembered):
+            why = OLDER.format(cluster.epoch, cluster.seq, *remembered)
+            if why != self._older:
+                log.error(why)
+            self._older = why
             return False
         self._older = ""
         self._forgetful = ""
@@ -300,7 +303,15 @@ class Agent:
 
     # act
 
-    def _order(self, desired: Sighting[Cluster], sight: Sight) -> Order:
+    def _certified(self, seen: Mapping[str, Seen], sight: Sight) -> str:
+        """What this life of ours must hold to be promoted; empty if it never was certified, or is promoted by force."""
+        if sight.goal.heir is None:
+            return ""
+        sync = self._reader.sighting(Sync, seen, self._paths.sync(self._peer))
+        armed = sync is not None and sync.value.state is SyncState.ARMED and sync.value.standby == sight.incarnation
+        return sync.value.executed if sync is not None and armed else ""
+
+    def _order(self, seen: Mapping[str, Seen], desired: Sighting[Cluster], sight: Sight) -> Order:
         return Order(
             goal=sight.goal,
             desired_version=desired.version,
@@ -308,6 +319,7 @@ class Agent:
             standby=sight.peer.report.incarnation if sight.peer.report else "",
             handover=sight.peer.released_with,
             primary_executed=primary_executed(sight) or "",
+            certified=self._certified(seen, sight),
             why=RELEASES.get(sight.mysqld, "superseded"),
         )
 

@@ -19,6 +19,7 @@ from agents.mysql import Database
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.invariants import lacking
 from orchestrator.core.model import Goal, Instant, Mode, NodeName, Sync, SyncState
 from orchestrator.core.ports import Check, Clock, Coordinator, Memory, SetData, Supervisor, VirtualIp
 from orchestrator.core.wire import decode, encode
@@ -53,6 +54,7 @@ class Order:
     incarnation: str
     standby: str = ""  # the peer's incarnation
     handover: str = ""  # what a standby must have executed
+    certified: str = ""  # what this life of ours was certified to hold, as the old primary recorded it
     primary_executed: str = ""  # what the primary of the goal's epoch has said that it has executed
     why: str = "superseded"  # of a release
 
@@ -170,6 +172,8 @@ class Steps:
         facts = self._database.facts()
         if facts.backlog:
             raise StepFailed(f"{len(facts.backlog)} received transactions came while the receiver stopped")
+        if lost := lacking(GtidSet.parse(order.certified), GtidSet.parse(facts.executed)):
+            raise StepFailed(f"I2: certified to hold {lost}, which is not here: acknowledged writes would be lost")
         self._memory.write_promotion(
             {
                 "epoch": order.goal.epoch,

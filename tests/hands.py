@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agents.converge import Action, Local, converge, unable
+from agents.invariants import check_plan
 from orchestrator.core.model import Goal, Mode, Mysqld, Role
 
 NO_SERVER = {
@@ -35,6 +36,7 @@ def run(goal: Goal, local: Local, *, rounds: int = 8) -> tuple[Local, list[Actio
         actions = converge(goal, local)
         if not actions:
             return local, done
+        check_plan(goal, local, actions)
         for action in actions:
             may(goal, local, action)
             local = after(goal, local, action)

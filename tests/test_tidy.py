@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import operator
 import re
 import subprocess
 import sys
@@ -44,7 +46,7 @@ class Row:
 
 BINLOG_L0 = "charsets contents definition fields ids invert layout parse payload rows table"
 AGENTS_L0 = " ".join(
-    [f"agents.{name}" for name in ("converge", "replication", "evidence", "dialect", "preflight")]
+    [f"agents.{name}" for name in ("converge", "invariants", "replication", "evidence", "dialect", "preflight")]
     + [f"agents.binlog.{name}" for name in BINLOG_L0.split()]
 )
 RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
@@ -52,7 +54,7 @@ RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 TABLE = (
     Row(0, "access admission adoption analysis answers conditions errors gtid history invariants lease model ports "
            "requests rules situation snapshot transitions waiting wire", CORE),
-    Row(0, "converge evidence dialect preflight replication", "agents"),
+    Row(0, "converge invariants evidence dialect preflight replication", "agents"),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid"),  # uuid: to spell sixteen bytes
     Row(0, "view node_view advice", "monitoring"),
     Row(0, "topology history aptsources", "lab"),
@@ -265,3 +267,19 @@ def test_the_tests_bring_what_they_import():
     siblings = {path.stem for path in test_files()}
     third = {one for one in used if one not in sys.stdlib_module_names and one not in (*OURS, "tests", *siblings)}
     assert third - OPTIONAL <= {IMPORTED_AS.get(one, one) for one in declared}
+
+
+INVARIANT = re.compile(r"^\| (I\d+) \|[^|]*\|(?P<functions>[^|]*)\|[^|]*\|(?P<tests>[^|]*)\|$", re.M)
+
+
+def test_every_invariant_of_the_safety_argument_is_a_function_with_tests_that_exist():
+    rows = list(INVARIANT.finditer((ROOT / "docs/safety.md").read_text()))
+    assert [row[1] for row in rows] == [f"I{number}" for number in range(1, 15)]
+    for row in rows:
+        functions, tests = (re.findall(r"`([^`]+)`", row[part]) for part in ("functions", "tests"))
+        assert functions and tests, row[1]
+        for name in functions:
+            module, _, attribute = name.partition(":")
+            assert operator.attrgetter(attribute)(importlib.import_module(module)), name
+        for path in tests:
+            assert (ROOT / path).is_file(), path

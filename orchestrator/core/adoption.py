@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from orchestrator.core.invariants import older
 from orchestrator.core.model import Cluster, NodeName, Report
 
 
 def forgotten(cluster: Cluster, reports: Collection[Report]) -> bool:
     """Whether an agent has followed a newer record than the one that is there, and therefore obeys none."""
     present = (cluster.epoch, cluster.seq)
-    return any((report.remembered_epoch, report.remembered_seq) > present for report in reports)
+    return any(older(present, (report.remembered_epoch, report.remembered_seq)) for report in reports)
 
 
 def next_epoch(cluster: Cluster, reports: Collection[Report]) -> int:

@@ -1,8 +1,12 @@
-"""What must hold of every step of the desired record: the same functions in production, simulator and tests."""
+"""What must hold of the desired record, and of who obeys it: the same functions in production, simulator and tests.
+
+What must hold of an agent's steps is in agents.invariants, of the lease's arithmetic in core.lease.
+"""
 
 from __future__ import annotations
 
 from orchestrator.core.errors import InvariantBroken
+from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Cluster, Mode, Phase
 
 
@@ -11,6 +15,19 @@ def check_step(old: Cluster, new: Cluster) -> None:
     for name, holds in _statements(old, new):
         if not holds:
             raise InvariantBroken(f"{name}: from {old} to {new}")
+
+
+def older(record: tuple[int, int], remembered: tuple[int, int]) -> bool:
+    """I10: whether a record's (epoch, seq) lies before one that was followed, so that it may not be obeyed."""
+    return record < remembered
+
+
+def lacking(certified: GtidSet, held: GtidSet) -> GtidSet:
+    """I2: what a standby was certified to hold and does not; it may not be promoted unless this is empty.
+
+    All that was acknowledged before the certificate is in it; whatever came later was acknowledged by this standby.
+    """
+    return certified - held
 
 
 def _statements(old: Cluster, new: Cluster) -> tuple[tuple[str, bool], ...]:

@@ -1,0 +1,102 @@
+"""Each invariant, broken by hand: it is named, whoever made the plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from agents.converge import Action, Local
+from agents.invariants import check_plan
+from agents.steps import Order, Steps
+from orchestrator.coordination.paths import Paths
+from orchestrator.core.errors import InvariantBroken, StepFailed
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.invariants import lacking, older
+from orchestrator.core.model import Certified, Goal, Mode, Mysqld, Role
+from tests.builders import DB_A, DB_B, UUID_A
+from tests.fakes import FakeClock, FakeCoordinator
+
+TAKE_OVER = (
+    Action.STOP_RECEIVER,
+    Action.DRAIN,
+    Action.WRITE_PROMOTION,
+    Action.TAKE_LEASE,
+    Action.RELAX,
+    Action.SET_WRITABLE,
+    Action.ADD_ADDRESS,
+    Action.OPEN_GATE,
+)
+RECEIVING = Local(Mysqld.RUNNING, "me", receiving=True, applying=True, follows_peer=True, errant=False)
+WAITING = replace(RECEIVING, receiving=False, applying=False, commits_waiting=True, source_on=True)
+
+
+def goal(role: Role = Role.PRIMARY, mode: Mode = Mode.ASYNC, heir: str | None = "me") -> Goal:
+    return Goal(role, mode, 8, 42, DB_A, heir, Certified(DB_B, "db-b/1") if mode is Mode.SYNC else None)
+
+
+def without(*left_out: Action) -> tuple[Action, ...]:
+    return tuple(action for action in TAKE_OVER if action not in left_out)
+
+
+def test_a_whole_take_over_breaks_nothing():
+    check_plan(goal(), RECEIVING, TAKE_OVER)
+
+
+@pytest.mark.parametrize(
+    ("broken", "wanted", "local", "actions"),
+    [
+        ("I1", goal(Role.PREPARE), RECEIVING, TAKE_OVER),
+        ("I2", goal(mode=Mode.SYNC), RECEIVING, without(Action.RELAX)),
+        ("I3", goal(), RECEIVING, without(Action.STOP_RECEIVER)),
+        ("I4", goal(), RECEIVING, without(Action.WRITE_PROMOTION)),
+        ("I5", goal(), WAITING, (Action.RELAX,)),
+        ("I5", goal(mode=Mode.SYNC), WAITING, (Action.RELAX,)),
+        ("I5", goal(Role.STANDBY), WAITING, (Action.RELAX,)),
+        ("I6", goal(), RECEIVING, without(Action.TAKE_LEASE, Action.RELAX)),
+        ("I6", goal(Role.STANDBY), Local(Mysqld.DEAD, gate_open=True, lease_open=True), (Action.RELEASE,)),
+        ("I7", goal(), RECEIVING, without(Action.SET_WRITABLE)),
+        ("I7", goal(Role.STANDBY), replace(RECEIVING, gate_open=True), (Action.START_REPLICA,)),
+        ("I7", goal(Role.FENCED), RECEIVING, (Action.START_REPLICA,)),
+        ("I8", goal(Role.RETURNING), replace(RECEIVING, errant=True), (Action.START_REPLICA,)),
+        ("I8", goal(Role.RETURNING), replace(RECEIVING, errant=None), (Action.CONFIGURE_CHANNEL,)),
+        ("I11", goal(Role.STANDBY), replace(WAITING, relaxed=True), (Action.SOURCE_OFF,)),
+        ("I11", goal(Role.STANDBY), replace(RECEIVING, lease_open=True, locked=False), (Action.RELEASE,)),
+        ("I12", goal(heir="another"), RECEIVING, TAKE_OVER),
+    ],
+)
+def test_a_plan_that_breaks_one_is_stopped_before_its_first_step(broken, wanted, local, actions):
+    with pytest.raises(InvariantBroken, match=f"^{broken}:"):
+        check_plan(wanted, local, actions)
+
+
+def test_a_promotion_file_outlives_the_mysqld_that_was_certified():
+    promoted = replace(RECEIVING, receiving=False, promoted=True, drained=True)
+    check_plan(goal(heir="another"), promoted, TAKE_OVER[3:])
+
+
+def test_nothing_older_than_what_was_followed_is_obeyed():
+    assert older((7, 40), (7, 41)) and older((6, 99), (7, 1))
+    assert not older((7, 41), (7, 41)) and not older((8, 1), (7, 41))
+
+
+def test_a_standby_that_lacks_what_it_was_certified_to_hold_is_not_promoted():
+    """Somebody threw away its relay logs behind the agent's back."""
+    certified, executed = f"{UUID_A}:1-9", f"{UUID_A}:1-7"
+    assert lacking(GtidSet.parse(certified), GtidSet.parse(executed)) == GtidSet.parse(f"{UUID_A}:8-9")
+    written: list[object] = []
+    server = SimpleNamespace(facts=lambda: SimpleNamespace(backlog=GtidSet(), executed=executed))
+    memory = SimpleNamespace(write_promotion=written.append)
+    nobody = cast(Any, None)
+    steps = Steps(
+        DB_B, Paths("main"), FakeCoordinator(), nobody, nobody, nobody, cast(Any, server), cast(Any, memory),
+        nobody, FakeClock(), 4, nobody,
+    )  # fmt: skip
+    order = Order(goal(Role.PREPARE), 0, "me", certified=certified)
+    with pytest.raises(StepFailed, match=f"I2: certified to hold {UUID_A}:8-9"):
+        steps.run(Action.WRITE_PROMOTION, order)
+    assert not written
+    steps.run(Action.WRITE_PROMOTION, replace(order, certified=executed))
+    assert written
