@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError
-from orchestrator.core.model import HostFacts, Instant, NodeName, Report
+from orchestrator.core.model import Instant, NodeName, Report
 from orchestrator.core.ports import Clock, Coordinator, Pending, SetData
 from orchestrator.core.wire import encode
 
 log = logging.getLogger("kembar.agent")
+
+# What changes all the time, and waits for the period.
+_PASSING = {"executed", "received", "received_age_s", "stalled_s", "unheard_s", "backlog_transactions",
+            "oldest_transaction_s", "host"}  # fmt: skip
+_matter = attrgetter(*(field.name for field in fields(Report) if field.name not in _PASSING))
 
 
 class Reporter:
@@ -69,18 +75,3 @@ class Reporter:
         except KembarError as error:
             log.warning("report: %s", error)
             self._version = -1
-
-
-def _matter(report: Report) -> Report:
-    """The report without what changes all the time."""
-    return replace(
-        report,
-        executed="",
-        received="",
-        received_age_s=0.0,
-        stalled_s=0.0,
-        unheard_s=0.0,
-        backlog_transactions=0,
-        oldest_transaction_s=0.0,
-        host=HostFacts(),
-    )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from agents.converge import Action, Local, unable
 from agents.executor import Executor
@@ -48,7 +47,7 @@ class Telling:
         """The report of this look; `forgetful` says why the record could not be remembered."""
         facts = sight.facts
         primary = sight.goal.role is Role.PRIMARY
-        report = Report(
+        return Report(
             node=sight.node,
             epoch=sight.goal.epoch,
             seq=sight.goal.seq,
@@ -67,8 +66,8 @@ class Telling:
             refusals=sight.refusals,
             timeline_ms=self._executor.timeline_ms,
             host=self._host_now(facts),
+            **({} if facts is None else _of_server(facts, self._server.arrival, self._clock.holder_now())),
         )
-        return report if facts is None else _with_server(report, facts, self._server.arrival, self._clock.holder_now())
 
     def _host_now(self, facts: ServerFacts | None) -> HostFacts:
         """Looked at every few seconds: a file system that hangs must not be asked at every tick."""
@@ -131,19 +130,19 @@ def _errant(sight: Sight, found: Local) -> str:
     return str(own_errant(sight) or "")
 
 
-def _with_server(report: Report, facts: ServerFacts, last: Arrival | None, now: Instant) -> Report:
-    return replace(
-        report,
-        executed=facts.executed,
-        received=facts.received,
-        receiver_running=facts.receiver_running,
-        receiver_connected=facts.receiver_connected,
-        received_age_s=round(last.age_s(now), 3) if last else 0.0,
-        applier_running=facts.applier_running,
-        applier_error=facts.applier_error,
-        backlog_transactions=len(facts.backlog),
-        writable=facts.writable,
-        oldest_transaction_s=facts.oldest_transaction_s,
-        durable=facts.durable,
-        identity=facts.identity,
-    )
+def _of_server(facts: ServerFacts, last: Arrival | None, now: Instant) -> dict[str, Any]:
+    """The fields of a report that the server itself gives."""
+    return {
+        "executed": facts.executed,
+        "received": facts.received,
+        "receiver_running": facts.receiver_running,
+        "receiver_connected": facts.receiver_connected,
+        "received_age_s": round(last.age_s(now), 3) if last else 0.0,
+        "applier_running": facts.applier_running,
+        "applier_error": facts.applier_error,
+        "backlog_transactions": len(facts.backlog),
+        "writable": facts.writable,
+        "oldest_transaction_s": facts.oldest_transaction_s,
+        "durable": facts.durable,
+        "identity": facts.identity,
+    }

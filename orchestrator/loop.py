@@ -47,7 +47,7 @@ class Look:
     leading: bool
     situation: Situation | None = None
     desired_version: int = -1
-    decided: Decision | None = None  # the outcome of decide()
+    decided: Decision | None = None  # the leader's; whoever shows another's look decides for himself
     written: bool = False  # whether ZooKeeper has acknowledged it
 
 
@@ -99,12 +99,15 @@ class Orchestrator:
             self._show(Look(seen, now, leading))
             return
         situation, version = found
+        if tenure is None:
+            self._show(Look(seen, now, leading, situation, version))
+            return
         decision = decide(situation)
         written = False
-        if tenure is not None and decision.rule is not None and version >= self._written_version:
+        if decision.rule is not None and version >= self._written_version:
             written = self._write(situation, decision, version, tenure[1])
         self._show(Look(seen, now, leading, situation, version, decision, written))
-        if leading and not written:
+        if not written:
             self._leave_the_pair(situation, seen)
 
     def _hearing_since(self, seen: Mapping[str, Seen]) -> Instant:

@@ -11,8 +11,8 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.core.analysis import sentence
 from orchestrator.core.model import Instant, NodeName
 from orchestrator.core.ports import Clock
-from orchestrator.core.rules import waiting
-from orchestrator.core.situation import Sighting, Situation
+from orchestrator.core.rules import decide, waiting
+from orchestrator.core.situation import Sighting
 from orchestrator.core.snapshot import Aged, Snapshot
 from orchestrator.loop import Look
 from orchestrator.watching import Watching
@@ -31,9 +31,10 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
         connected=bool(look.seen),
         leader=_leader(look, paths),
     )
-    if look.situation is None or look.decided is None:
+    if look.situation is None:
         return shown
     s, recent = look.situation, watching.recent(look.seen)
+    decided = look.decided or decide(s)
     pause, left_s = watching.pause(look.seen)
     return replace(
         shown,
@@ -47,16 +48,12 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
         pause_left_s=left_s,
         paused=s.paused,
         hold_down=s.hold_down,
-        finding=look.decided.finding.value,
-        finding_text=sentence(look.decided.finding, s),
-        waiting=_waiting(s, look),
+        finding=decided.finding.value,
+        finding_text=sentence(decided.finding, s),
+        waiting=waiting(s) if decided.rule is None else "",
         incidents=tuple(reversed(recent.value.incidents)) if recent else (),
         events={event.seq: event for event in recent.value.events} if recent else {},
     )
-
-
-def _waiting(s: Situation, look: Look) -> str:
-    return "" if look.decided is not None and look.decided.rule is not None else waiting(s)
 
 
 def _aged(records: Mapping[NodeName, Sighting[Record]], now: Instant) -> dict[NodeName, Aged[Record]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 from orchestrator.coordination.paths import Paths
@@ -24,6 +24,9 @@ class Watching:
     def __init__(self, paths: Paths, pair: tuple[NodeName, NodeName]) -> None:
         self._paths, self.pair = paths, pair
         self._reader = Reader()
+        self._lease_paths, self._sync_paths, self._report_paths = (
+            {node: path(node) for node in pair} for path in (paths.lease, paths.sync, paths.report)
+        )
         self._lease_seen: dict[NodeName, dict[int, Instant]] = {node: {} for node in pair}
         self._phase: tuple[int, Phase] | None = None
         self._phase_since: Instant = 0.0
@@ -53,7 +56,7 @@ class Watching:
         if desired is None:
             return None
         self._stamp_phase(desired)
-        leases = self._per_node(Lease, seen, self._paths.lease)
+        leases = self._per_node(Lease, seen, self._lease_paths)
         self._remember_leases(leases)
         policy = self._reader.sighting(Policy, seen, self._paths.policy)
         recent = self.recent(seen)
@@ -68,8 +71,8 @@ class Watching:
             phase_since=self._phase_since,
             hearing_since=hearing_since,
             leases=leases,
-            syncs=self._per_node(Sync, seen, self._paths.sync),
-            reports=self._per_node(Report, seen, self._paths.report),
+            syncs=self._per_node(Sync, seen, self._sync_paths),
+            reports=self._per_node(Report, seen, self._report_paths),
             requests=self._requests(seen),
             fence_seen=self._fence_seen(desired.value, leases),
             paused=pause.active,
@@ -79,9 +82,9 @@ class Watching:
         return situation, desired.version
 
     def _per_node(
-        self, kind: type[Record], seen: Mapping[str, Seen], path_of: Callable[[NodeName], str]
+        self, kind: type[Record], seen: Mapping[str, Seen], paths: Mapping[NodeName, str]
     ) -> dict[NodeName, Sighting[Record]]:
-        found = {node: self._reader.sighting(kind, seen, path_of(node)) for node in self.pair}
+        found = {node: self._reader.sighting(kind, seen, path) for node, path in paths.items()}
         return {node: sighting for node, sighting in found.items() if sighting is not None}
 
     def _requests(self, seen: Mapping[str, Seen]) -> dict[str, Sighting[Request]]:

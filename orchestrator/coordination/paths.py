@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestrator.core.errors import ConfigWrong
 from orchestrator.core.model import NodeName
@@ -13,6 +14,7 @@ ROOT = "/kembar"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
+@lru_cache(1024)
 def _checked(kind: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ConfigWrong((f"{kind} {name!r} is no usable name: 1 to 64 of A-Z a-z 0-9 _ -, not starting with _ or -",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.ports import Check, Coordinator, Create, Op, Seen, SetData
@@ -23,21 +23,24 @@ class Reader:
     """Decodes what a mirror shows, each version once."""
 
     def __init__(self) -> None:
-        self._decoded: dict[str, tuple[Seen, object]] = {}
+        self._read: dict[str, tuple[Seen, Sighting[object] | None]] = {}
 
     def sighting(self, kind: type[Record], seen: Mapping[str, Seen], path: str) -> Sighting[Record] | None:
         """The record at `path`; None if it is absent, empty, or unreadable (which is logged once a version)."""
         found = seen.get(path)
         if found is None or not found.stored.data:
             return None
-        known = self._decoded.get(path)
+        known = self._read.get(path)
         if known is None or known[0] is not found:
-            known = (found, self._decode(kind, path, found))
-            self._decoded[path] = known
-        value = known[1]
-        if not isinstance(value, kind):
+            known = self._read[path] = found, self._sighting(kind, path, found)
+        sighting = known[1]
+        if sighting is None or not isinstance(sighting.value, kind):
             return None
-        return Sighting(value, found.stored.version, found.first_seen)
+        return cast("Sighting[Record]", sighting)
+
+    def _sighting(self, kind: type[object], path: str, found: Seen) -> Sighting[object] | None:
+        value = self._decode(kind, path, found)
+        return None if value is None else Sighting(value, found.stored.version, found.first_seen)
 
     def _decode(self, kind: type[Record], path: str, found: Seen) -> Record | None:
         try:

@@ -88,13 +88,15 @@ RULES: tuple[Rule, ...] = (
     Rule("S1", (Phase.STEADY,), conditions.asked_to_switch, transitions.switch, "an operator asked for a switchover"),
 )
 
+_OF_PHASE = {phase: tuple(rule for rule in RULES if phase in rule.phases) for phase in Phase}
+
 
 def decide(s: Situation) -> Decision:
     """The first rule of the table that applies, as the record to want. Pure."""
     finding = analyze(s)
-    for rule in RULES:
+    for rule in _OF_PHASE[s.cluster.phase]:
         held = rule.held and (s.paused or s.hold_down)
-        if s.cluster.phase in rule.phases and not held and rule.when(s):
+        if not held and rule.when(s):
             wanted, guards = rule.then(s)
             return Decision(replace(wanted, seq=s.cluster.seq + 1, rule=rule.id, term=s.term), finding, rule, guards)
     return Decision(s.cluster, finding)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from orchestrator.core.errors import Refused
 
 FORMAT = 1
 Value = TypeVar("Value")
+Read = Callable[[Any, str], Any]  # a value of JSON, and where it stands in the record -> the typed value
+_AS_IT_IS = frozenset({str, int, float, bool, NoneType})
+_ONE_LINE = json.JSONEncoder(separators=(",", ":"))
 
 
 class WireWrong(Refused):
@@ -22,7 +25,7 @@ class WireWrong(Refused):
 
 def encode(value: object) -> bytes:
     """One line of JSON with the format first."""
-    return json.dumps({"format": FORMAT, **plain(value)}, separators=(",", ":")).encode()
+    return _ONE_LINE.encode({"format": FORMAT, **plain(value)}).encode()
 
 
 def decode(kind: type[Value], data: bytes) -> Value:
@@ -41,14 +44,18 @@ def decode(kind: type[Value], data: bytes) -> Value:
         raise WireWrong(
             f"{kind.__name__}: format {plain.get('format')!r}, this version reads {FORMAT}: upgrade the older side"
         )
-    value: Value = _typed(kind, plain, kind.__name__)
-    return value
+    read: Callable[[Any, str], Value] = _reader(cast(Any, kind))
+    return read(plain, kind.__name__)
 
 
 def plain(value: object) -> Any:
     """The JSON shape of a value, without the format: what API and CLI show."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    kind: Any = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    names = _field_names(kind)
+    if names is not None:
+        return {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, Mapping):
@@ -59,57 +66,88 @@ def plain(value: object) -> Any:
 
 
 @cache
-def _hints(kind: type) -> Mapping[str, Any]:
-    return get_type_hints(kind)
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
 
 
-def _typed(kind: Any, plain: Any, where: str) -> Any:
+@cache
+def _reader(kind: Any) -> Read:
+    """How a value of that type is read. Types are looked at once: a lease is read and written many times a second."""
     origin = get_origin(kind)
     if origin in (Union, UnionType):
-        return None if plain is None else _typed(_only_type(kind), plain, where)
+        return _optional(_reader(_only_type(kind)))
     if origin is tuple:
-        item = get_args(kind)[0]
-        return tuple(_typed(item, one, f"{where}[{i}]") for i, one in enumerate(_a(list, plain, where)))
+        return _items(_reader(get_args(kind)[0]))
     if origin is Mapping:
-        item = get_args(kind)[1]
-        return {key: _typed(item, one, f"{where}.{key}") for key, one in _a(dict, plain, where).items()}
+        return _mapping(_reader(get_args(kind)[1]))
     if is_dataclass(kind):
-        return _record(kind, _a(dict, plain, where), where)
+        return _record(kind)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return _member(kind, plain, where)
-    if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
-        return _float(plain, where)
-    return _a(getattr(kind, "__supertype__", kind), plain, where)
-
-
-def _float(plain: int, where: str) -> float:
-    try:
-        return float(plain)
-    except OverflowError:
-        raise WireWrong(f"{where}: expected float, got a number of {plain.bit_length()} bits") from None
+        return _member(kind)
+    return _number if kind is float else _scalar(getattr(kind, "__supertype__", kind))
 
 
 def _only_type(kind: Any) -> Any:
     return next(one for one in get_args(kind) if one is not NoneType)
 
 
-def _record(kind: Any, plain: Mapping[str, Any], where: str) -> Any:
-    hints = _hints(kind)
-    given = {name: _typed(hints[name], plain[name], f"{where}.{name}") for name in hints if name in plain}
-    try:
-        return kind(**given)
-    except (TypeError, ValueError) as error:  # a missing field, or values that contradict each other
-        raise WireWrong(f"{where}: {error}") from None
+def _optional(read: Read) -> Read:
+    return lambda plain, where: None if plain is None else read(plain, where)
 
 
-def _member(kind: type[StrEnum], plain: Any, where: str) -> StrEnum:
+def _items(read: Read) -> Read:
+    def items(plain: Any, where: str) -> tuple[Any, ...]:
+        return tuple(read(one, f"{where}[{i}]") for i, one in enumerate(_a(list, plain, where)))
+
+    return items
+
+
+def _mapping(read: Read) -> Read:
+    def mapping(plain: Any, where: str) -> Mapping[str, Any]:
+        return {key: read(item, f"{where}.{key}") for key, item in _a(dict, plain, where).items()}
+
+    return mapping
+
+
+def _record(kind: Any) -> Read:
+    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
+    def record(plain: Any, where: str) -> Any:
+        given = _a(dict, plain, where)
+        typed = {name: read(given[name], f"{where}.{name}") for name, read in readers.items() if name in given}
+        try:
+            return kind(**typed)
+        except (TypeError, ValueError) as error:  # a missing field, or values that contradict each other
+            raise WireWrong(f"{where}: {error}") from None
+
+    return record
+
+
+def _member(kind: type[StrEnum]) -> Read:
+    def member(plain: Any, where: str) -> StrEnum:
+        try:
+            return kind(plain)
+        except ValueError:
+            raise WireWrong(f"{where}: {plain!r} is none of {', '.join(kind)}") from None
+
+    return member
+
+
+def _scalar(kind: Any) -> Read:
+    return lambda plain, where: _a(kind, plain, where)
+
+
+def _number(plain: Any, where: str) -> float:
+    """A float; JSON may have written it without a point."""
+    if not isinstance(plain, int) or isinstance(plain, bool):
+        return float(_a(float, plain, where))
     try:
-        return kind(plain)
-    except ValueError:
-        raise WireWrong(f"{where}: {plain!r} is none of {', '.join(kind)}") from None
+        return float(plain)
+    except OverflowError:
+        raise WireWrong(f"{where}: expected float, got a number of {plain.bit_length()} bits") from None
 
 
 def _a(kind: Any, plain: Any, where: str) -> Any:
-    if not isinstance(plain, kind) or (kind in (int, float) and isinstance(plain, bool)):
+    if type(plain) is not kind and (not isinstance(plain, kind) or isinstance(plain, bool)):
         raise WireWrong(f"{where}: expected {kind.__name__}, got {plain!r}")
     return plain

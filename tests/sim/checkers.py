@@ -12,7 +12,7 @@ from orchestrator.core.invariants import check_step
 from orchestrator.core.model import Cluster, Mode, Phase, Sync, SyncState
 from orchestrator.core.ports import Stored
 from orchestrator.core.requests import Pause
-from orchestrator.core.wire import decode
+from tests.sim.carried import decode
 from tests.sim.mysqld import Commit, Server, values
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from random import Random
 from typing import TYPE_CHECKING
 
 from orchestrator.core.model import DEFAULT, FAST
 from orchestrator.core.ports import SetData
 from orchestrator.core.requests import Kind, Pause, Request
-from orchestrator.core.wire import encode
+from tests.sim.carried import encode
+from tests.sim.chance import seeded
 from tests.sim.network import ZK
 from tests.sim.swarm import Swarm
 
@@ -29,7 +29,7 @@ class Fault:
 
 
 def plan(swarm: Swarm) -> list[Fault]:
-    rng = Random(f"faults-{swarm.seed}")
+    rng = seeded(f"faults-{swarm.seed}")
     kinds, weights = list(swarm.kinds), list(swarm.kinds.values())
     faults, at = [], 5.0
     while kinds:

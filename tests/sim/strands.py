@@ -7,9 +7,9 @@ happens is the same, so a seed plays the same way with both.
 
 from __future__ import annotations
 
-import heapq
 import threading
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 
 try:
@@ -27,32 +27,39 @@ class Killed(BaseException):
 
 
 class Time:
-    """The event queue. `now` is true time, which no simulated host can read."""
+    """The events to come. `now` is true time, which no simulated host can read."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.strand: Strand | None = None  # that runs now
         self.broken: BaseException | None = None
-        self._queue: list[tuple[float, int, Call]] = []
-        self._number = 0
+        self._instants: list[float] = []  # a heap: bare numbers are compared fastest
+        self._calls: dict[float, list[Call]] = {}  # of each instant, in the order in which they were asked for
         self.hub = getcurrent() if greenlet else None
 
     def at(self, when: float, call: Call) -> None:
-        self._number += 1
-        heapq.heappush(self._queue, (when if when > self.now else self.now, self._number, call))
+        self._add(when if when > self.now else self.now, call)
 
     def after(self, seconds: float, call: Call) -> None:
-        self._number += 1
-        heapq.heappush(self._queue, (self.now + seconds, self._number, call))
+        self._add(self.now + seconds, call)
+
+    def _add(self, when: float, call: Call) -> None:
+        calls = self._calls.get(when)
+        if calls is None:
+            self._calls[when] = [call]
+            heappush(self._instants, when)
+        else:
+            calls.append(call)
 
     def run(self, until: float) -> None:
         """Let events happen; raises what a strand has died of."""
-        queue, pop = self._queue, heapq.heappop
-        while queue and queue[0][0] <= until:
-            self.now, _, call = pop(queue)
-            call()
-            if self.broken is not None:
-                raise self.broken
+        instants, of = self._instants, self._calls.pop
+        while instants and instants[0] <= until:
+            self.now = heappop(instants)
+            for call in of(self.now):
+                call()
+                if self.broken is not None:
+                    raise self.broken
         self.now = until
 
 

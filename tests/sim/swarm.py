@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from random import Random
 
 from orchestrator.core.model import DEFAULT, FAST, Policy
+from tests.sim.chance import seeded
 
 KINDS = (
     "agent-kill", "agent-stop", "mysqld-kill", "mysqld-stop", "host-loss", "orchestrator-kill", "orchestrator-stop",
@@ -45,7 +45,7 @@ class Swarm:
 
     @classmethod
     def draw(cls, seed: int, storm_s: float = 60.0, dropped: frozenset[int] = frozenset()) -> Swarm:
-        rng = Random(f"swarm-{seed}")
+        rng = seeded(f"swarm-{seed}")
         count = rng.choice((1, 1, 2, 3, 5, 8, len(KINDS)))
         kinds = {kind: rng.choice((0.2, 1.0, 3.0)) for kind in rng.sample(KINDS, count)}
         return cls(

@@ -47,13 +47,6 @@ def test_a_seed_that_found_something_stays_quiet(seed: int, storm_s: float):
     held(play(seed, storm_s))
 
 
-def test_a_seed_plays_the_same_way_twice():
-    """Else no failure could be looked into."""
-    one, two = play(3, STORM_S), play(3, STORM_S)
-    assert one.trace == two.trace
-    assert (one.ok, one.tried) == (two.ok, two.tried)
-
-
 def test_the_seed_that_was_asked_for(asked: tuple[int, float]):
     """pytest tests/sim --seed N"""
     result = play(*asked)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import agents.lease
 import orchestrator.coordination.election
-import orchestrator.coordination.records
 import orchestrator.loop
 import orchestrator.recorder
 from orchestrator.coordination.layout import first_record
@@ -23,8 +25,9 @@ from orchestrator.core.gtid import GtidSet
 from orchestrator.core.history import Recent
 from orchestrator.core.model import Lease, NodeName, Report, Sync
 from orchestrator.core.requests import Pause
-from orchestrator.core.wire import encode
-from tests.sim import strands
+from tests.sim import carried, strands
+from tests.sim.carried import encode
+from tests.sim.chance import seeded
 from tests.sim.checkers import Checker
 from tests.sim.clients import Client, Meter
 from tests.sim.faults import Injector, plan
@@ -55,6 +58,10 @@ class Result:
     tried: int = 0
     ok: int = 0
     trace: list[tuple[float, str]] = field(default_factory=list)
+
+    def hash(self) -> str:
+        """Of all that happened, to compare two plays by."""
+        return sha256(repr(self.trace).encode()).hexdigest()
 
     def timeline(self) -> str:
         return "\n".join(f"{when:9.3f} {text}" for when, text in self.trace)
@@ -92,7 +99,7 @@ class World:
         self.injector = Injector(self)
 
     def rng(self, purpose: str) -> Random:
-        return Random(f"{self.seed}-{purpose}")
+        return seeded(f"{self.seed}-{purpose}")
 
     def note(self, text: str) -> None:
         self.trace.append((self.time.now, text))
@@ -206,16 +213,18 @@ def strands_of_server(world: World, node: Node) -> None:
 def virtual_time() -> Iterator[None]:
     """The product's loops wait in virtual time: their events, futures and queues are ours meanwhile."""
     threading = SimpleNamespace(Event=strands.Event)
-    places = [
+    places: list[tuple[Any, str, object]] = [
         (agents.lease, "threading", threading),
         (agents.lease, "Future", strands.Future),
         (orchestrator.loop, "threading", threading),
         (orchestrator.coordination.election, "threading", threading),
         (orchestrator.recorder, "queue", SimpleNamespace(SimpleQueue=strands.Queue)),
-        # Pure functions of immutable arguments, asked the same again and again by everybody.
+        # A pure function of an immutable argument, asked the same again and again by everybody.
         (GtidSet, "parse", lru_cache(2048)(GtidSet.parse)),
-        (orchestrator.coordination.records, "decode", lru_cache(2048)(wire.decode)),
     ]
+    for module in [module for name, module in sys.modules.items() if name.startswith(("agents.", "orchestrator."))]:
+        places += [(module, "encode", carried.encode)] if module.__dict__.get("encode") is wire.encode else []
+        places += [(module, "decode", carried.decode)] if module.__dict__.get("decode") is wire.decode else []
     before = [module.__dict__[name] for module, name, _ in places]
     logging.disable(logging.CRITICAL)
     gc.disable()  # nothing here is large, and looking for cycles takes a tenth of the time
