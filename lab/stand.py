@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,8 +43,10 @@ def lab_topology() -> Topology:
 class Stand:
     """One lab by its name. Every method may be called from another process than the one that brought it up."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, agent: Sequence[str] = (*KEMBAR, "agent")) -> None:
+        """`agent` is the command of the agents that this process starts, another than the product's in tests."""
         self.name = name
+        self._agent = agent
         self.topology = lab_topology()
         self.files = Files(state_home() / name, self.topology)
         self._memory = Path(f"/dev/shm/kembar-{os.getuid()}-{name}")  # noqa: S108 - a disk that no other server uses
@@ -136,7 +138,7 @@ class Stand:
         self.spawn(f"zookeeper-{node.name}", node, zookeeper.command(zookeeper.find_zookeeper(), config))
 
     def start_agent(self, node: Node) -> None:
-        self.spawn(f"agent-{node.name}", node, [*KEMBAR, "agent", "-c", str(self.files.agent_config(node))])
+        self.spawn(f"agent-{node.name}", node, [*self._agent, "-c", str(self.files.agent_config(node))])
 
     def start_orchestrator(self, node: Node) -> None:
         """Start one again, on the port that its colleague still listens on."""

@@ -43,11 +43,11 @@ def _back(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _two_at_once(calls: Sequence[Call], records: Sequence[Record]) -> Iterator[str]:
-    for one, other in combinations(sorted({call.server for call in calls}), 2):
+    for one, other in combinations(dict.fromkeys(call.server for call in calls), 2):
         theirs = [call for call in calls if call.server in (one, other)]
         found = [_unexplained(changes(theirs, first), records) for first in (one, other)]
         if all(found):
-            yield min(found, key=len)
+            yield found[0]
 
 
 def _unexplained(forced: Sequence[Call], records: Sequence[Record]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from lab import faults
 from lab.history import acknowledged, outage_s
 from lab.metering import Metering, Verdict
+from lab.namespaces import INTERFACE
 from lab.stand import KEMBAR, Stand, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import Refused
@@ -123,6 +124,11 @@ class Story:
         finally:
             writing.metering.stop()
         writing._verdict.append(writing.metering.verdict())
+
+    def mac(self, node: Node) -> str:
+        """Of its interface."""
+        argv = self.stand.exec_argv(node.name, ["ip", "-brief", "link", "show", INTERFACE])
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout.split()[2]
 
     def move_to(self, node: Node) -> None:
         """A planned move, if it is not there already."""

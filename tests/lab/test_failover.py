@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 
 import pytest
 
 from lab import faults, namespaces, processes
-from lab.namespaces import INTERFACE
 from tests.lab.story import PHASES, Story, nothing_lost
 
 pytestmark = pytest.mark.lab
@@ -79,7 +77,7 @@ def test_a_primary_without_a_cable_is_replaced_and_never_answers_again(story: St
         answers = [line.split() for line in writing.metering.answers()]
     nothing_lost(writing.verdict)
     owners = {mac for at, *macs in answers if float(at) > healed_at for mac in macs}
-    assert owners == {_mac(story, new.name)}
+    assert owners == {story.mac(new)}
     assert not story.row(old)["has_address"]
 
 
@@ -139,8 +137,3 @@ def test_a_pause_stops_an_automatic_failover_and_its_end_lets_it_happen(story: S
     story.stays(lambda shown: (shown["primary"], shown["epoch"]) == (old.name, epoch), 4.0)
     assert story.kembar("resume")[0] == 0
     story.until(lambda shown: shown["primary"] == new.name and shown["writes"] == "ok", "no failover after the pause")
-
-
-def _mac(story: Story, node: str) -> str:
-    argv = story.stand.exec_argv(node, ["ip", "-brief", "link", "show", INTERFACE])
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout.split()[2]
