@@ -44,7 +44,9 @@ class Row:
         return {f"{self.package}.{name}" for name in self.modules.split()}
 
 
-BINLOG_L0 = "charsets contents definition fields ids invert layout parse payload rows table"
+BINLOG_L0 = (
+    "charsets contents definition fields ids images invert jsontext layout numbers parse payload rows table values"
+)
 AGENTS_L0 = " ".join(
     [f"agents.{name}" for name in ("converge", "invariants", "replication", "evidence", "dialect", "preflight")]
     + [f"agents.binlog.{name}" for name in BINLOG_L0.split()]
@@ -55,7 +57,7 @@ TABLE = (
     Row(0, "access admission adoption analysis answers conditions errors gtid history invariants lease model ports "
            "requests rules situation snapshot transitions waiting wire", CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
-    Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid"),  # uuid: to spell sixteen bytes
+    Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view advice", "monitoring"),
     Row(0, "topology history aptsources", "lab"),
     Row(0, "answerer appends bank calls cycles register servers sessions sightings unique", "lab.checkers"),

@@ -13,7 +13,8 @@ from agents.session import Row
 ASK_S = 30.0
 _COLUMNS = (
     "SELECT column_name AS column_name, column_type AS column_type, data_type AS data_type, is_nullable AS is_nullable,"
-    " collation_name AS collation_name, character_octet_length AS character_octet_length"
+    " collation_name AS collation_name, character_octet_length AS character_octet_length,"
+    " generation_expression AS expression"
     " FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position"
 )
 _KEY = (
@@ -62,6 +63,7 @@ def definition(session: Asks, schema: str, name: str, collations: dict[str, int]
         tables[0]["engine"],
         tuple((row["column_name"], shape_now(row, collations)) for row in columns),
         tuple(row["name"] for row in session.ask(_KEY, place, within_s=ASK_S)),
+        frozenset(row["column_name"] for row in columns if row["expression"]),
         on_delete=int(children["on_delete"] or 0) > 0,
         on_update=int(children["on_update"] or 0) > 0,
     )

@@ -7,30 +7,34 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-# Codec -> numbers (measured: information_schema.collations of 9.7.4).
+# Character set -> numbers of its collations (measured: information_schema.collations of 9.7.4).
+_NUMBERS = {
+    "armscii8": "32 64", "ascii": "11 65", "big5": "1 84", "binary": "63", "cp1250": "26 34 44 66 99",
+    "cp1251": "14 23 50-52", "cp1256": "57 67", "cp1257": "29 58-59", "cp850": "4 80", "cp852": "40 81",
+    "cp866": "36 68", "cp932": "95-96", "dec8": "3 69", "eucjpms": "97-98", "euckr": "19 85", "gb18030": "248-250",
+    "gb2312": "24 86", "gbk": "28 87", "geostd8": "92-93", "greek": "25 70", "hebrew": "16 71", "hp8": "6 72",
+    "keybcs2": "37 73", "koi8r": "7 74", "koi8u": "22 75", "latin1": "5 8 15 31 47-49 94", "latin2": "2 9 21 27 77",
+    "latin5": "30 78", "latin7": "20 41-42 79", "macce": "38 43", "macroman": "39 53", "sjis": "13 88",
+    "swe7": "10 82", "tis620": "18 89", "ucs2": "35 90 128-151 159", "ujis": "12 91", "utf16": "54-55 101-124",
+    "utf16le": "56 62", "utf32": "60-61 160-183", "utf8mb3": "33 76 83 192-215 223",
+    "utf8mb4": "45-46 224-247 255-271 273-275 277-294 296-298 300 303-323",
+}  # fmt: skip
 _CODECS = {
-    "utf-8": "33 76 83 192-215 223 45-46 224-247 255-271 273-275 277-294 296-298 300 303-323",
-    "latin1": "5 8 15 31 47-49 94",
-    "ascii": "11 65",
-    "utf-16-be": "35 90 128-151 159 54-55 101-124",
-    "utf-16-le": "56 62",
-    "utf-32-be": "60-61 160-183",
-    "iso8859-2": "2 9 21 27 77",
-    "iso8859-7": "25 70",
-    "iso8859-8": "16 71",
-    "iso8859-9": "30 78",
-    "cp1250": "26 34 44 66 99",
-    "cp1251": "14 23 50-52",
-    "cp850": "4 80",
-    "cp852": "40 81",
-    "cp866": "36 68",
-    "koi8-r": "7 74",
-}
+    "ascii": "ascii", "cp1250": "cp1250", "cp1251": "cp1251", "cp850": "cp850", "cp852": "cp852", "cp866": "cp866",
+    "greek": "iso8859-7", "hebrew": "iso8859-8", "koi8r": "koi8-r", "latin1": "latin1", "latin2": "iso8859-2",
+    "latin5": "iso8859-9", "ucs2": "utf-16-be", "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be",
+    "utf8mb3": "utf-8", "utf8mb4": "utf-8",
+}  # fmt: skip
+
+
+def charset(collation: int) -> str:
+    """The name of its character set; empty if the number is not known."""
+    return _sets().get(collation, "")
 
 
 def decoded(text: bytes, collation: int) -> str | None:
     """The characters of `text`; None if they cannot be told for certain."""
-    codec = _codecs().get(collation)
+    codec = _CODECS.get(charset(collation))
     if codec is None:
         return None
     if codec == "latin1":
@@ -46,10 +50,10 @@ _LATIN1 = [bytes([n]).decode("cp1252", "ignore") or chr(n) for n in range(256)]
 
 
 @lru_cache(maxsize=1)
-def _codecs() -> dict[int, str]:
+def _sets() -> dict[int, str]:
     found = {}
-    for codec, numbers in _CODECS.items():
+    for name, numbers in _NUMBERS.items():
         for part in numbers.split():
             first, _, last = part.partition("-")
-            found.update(dict.fromkeys(range(int(first), int(last or first) + 1), codec))
+            found.update(dict.fromkeys(range(int(first), int(last or first) + 1), name))
     return found

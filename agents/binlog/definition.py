@@ -34,6 +34,7 @@ class Definition:
     engine: str
     columns: tuple[tuple[str, str], ...]  # name, shape
     key: tuple[str, ...]
+    generated: frozenset[str] = frozenset()  # names of columns that follow from others
     on_delete: bool = False
     on_update: bool = False
 

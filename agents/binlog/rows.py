@@ -23,11 +23,14 @@ _PARTIAL_JSON = 0x1
 
 
 class Row(NamedTuple):
-    """Where the images of one row are: begin and end of each, equal if it has none. `partial`: JSON changes only."""
+    """Where the images of one row are: begin and end of each, equal if it has none.
+
+    `partial` has a bit for each JSON column of the table, set where the after-image has only its change.
+    """
 
     before: tuple[int, int]
     after: tuple[int, int]
-    partial: bool = False
+    partial: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class Splitter:
         size = len(data)
         while at < size:
             middle = end(data, at) if has_before else at
-            begin, diff = self._after_options(data, middle) if partial else (middle, False)
+            begin, diff = self._after_options(data, middle) if partial else (middle, 0)
             last = end(data, begin) if has_after else begin
             yield Row((at, middle), (begin, last), diff)
             at = last
@@ -94,8 +97,8 @@ class Splitter:
         """Where each value of one image is."""
         return self._layout.pieces(event.content, image[0])
 
-    def _after_options(self, data: bytes, at: int) -> tuple[int, bool]:
-        """Where an after-image begins behind its options, and whether any JSON value in it is only a change."""
+    def _after_options(self, data: bytes, at: int) -> tuple[int, int]:
+        """Where an after-image begins behind its options, and which JSON values in it are only a change."""
         fields = Fields(data, at)
         partial = fields.take(self._partial_bytes) if fields.packed() & _PARTIAL_JSON else b""
-        return fields.at, any(partial)
+        return fields.at, int.from_bytes(partial, "little")

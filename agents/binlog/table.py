@@ -87,6 +87,7 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     key: tuple[int, ...]  # places of the primary key's columns in its own order; empty without one
+    key_of_parts: bool  # the key holds only the beginning of one of its columns
     named: bool
 
     def __str__(self) -> str:
@@ -108,7 +109,15 @@ def table(body: bytes) -> Table:
     nulls = int.from_bytes(fields.take((len(codes) + 7) // 8), "little")
     columns = [replace(column, nullable=bool(nulls >> n & 1)) for n, column in enumerate(columns)]
     optional = _optional(fields)
-    return Table(number, schema, name, _described(columns, optional), _key(optional), named=_NAMES in optional)
+    return Table(
+        number,
+        schema,
+        name,
+        _described(columns, optional),
+        _key(optional),
+        key_of_parts=_PREFIX_KEY in optional,
+        named=_NAMES in optional,
+    )
 
 
 _SIGNEDNESS, _DEFAULT_COLLATION, _COLLATIONS, _NAMES, _SET_LABELS, _ENUM_LABELS, _GEOMETRIES = range(1, 8)
