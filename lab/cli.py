@@ -15,6 +15,7 @@ import click
 from lab import bench, faults, overhead, rootless
 from lab.bench import BENCHES
 from lab.demo import Demo, Teller
+from lab.experiments.catalogue import EXPERIMENTS
 from lab.files import lab_name
 from lab.matrix import runner, table
 from lab.stand import PORT, Stand
@@ -189,6 +190,19 @@ def _numbers(text: str) -> set[int]:
         return {int(part) for part in text.split(",") if part}
     except ValueError:
         raise click.BadParameter(f"{text!r}: numbers of rows, separated by commas, as 1,2,46") from None
+
+
+@command.command()
+@click.argument("name", type=click.Choice(list(EXPERIMENTS)))
+@click.option("--runs", type=click.IntRange(1), help="How often; unless told, as often as its decision record says.")
+@output_option
+@reports_trouble
+def experiment(name: str, runs: int | None, output: str) -> None:
+    """Ask real servers one question, about MySQL, ZooKeeper or the kernel: one JSON object. Needs root and no lab."""
+    one = EXPERIMENTS[name]
+    say(f"{name}: {one.question}")
+    found = {"experiment": name, "runs": runs or one.runs, **one.run(runs or one.runs, say)}
+    click.echo(json.dumps(found, indent=None if output == "json" else 1))
 
 
 def _as_called() -> str:

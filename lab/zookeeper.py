@@ -41,14 +41,14 @@ class Ensemble:
     init_limit: int = 40
 
 
-def find_zookeeper() -> ZookeeperProgram:
+def find_zookeeper(suite: str | None = None) -> ZookeeperProgram:
     """The host's jars if all are in /usr/share/java, else those of its release, fetched; Java likewise.
 
-    Raises Refused.
+    With a `suite` those of that suite of the distribution, to compare versions. Raises Refused.
     """
     folder = Path("/usr/share/java")
-    if not all((folder / f"{jar}.jar").exists() for jar in JARS):
-        folder = fetch(PACKAGES, closure=False) / "usr/share/java"
+    if suite is not None or not all((folder / f"{jar}.jar").exists() for jar in JARS):
+        folder = fetch(PACKAGES, suite=suite, closure=False) / "usr/share/java"
     jars = tuple(folder / f"{jar}.jar" for jar in JARS if (folder / f"{jar}.jar").exists())
     version = next((path.stem.rpartition("-")[2] for path in folder.glob("zookeeper-[0-9]*.jar")), "")
     if not version:
