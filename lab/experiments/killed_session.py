@@ -112,7 +112,7 @@ def run(runs: int, say: Say) -> dict[str, Any]:
     with replicating() as pair:
         for name, case in CASES.items():
             seen = [_strike(pair, case, case.longest_s * (number % POINTS) / POINTS) for number in range(runs)]
-            found[name] = _summary(seen)
+            found[name] = summary(seen)
             say(f"{name}: {found[name]}")
     return {"statements": found}
 
@@ -159,7 +159,7 @@ def _effect(server: Server, case: Case) -> str:
     return server.sql(case.effect, within_s=20)
 
 
-def _summary(seen: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(seen: list[dict[str, Any]]) -> dict[str, Any]:
     """How long a killed session lived in milliseconds, those that outlived 1 s, and the effect by what came before."""
     times = [1000 * one["gone_s"] for one in seen if one["gone_s"] is not None]
     struck = [one for one in seen if not one["before"]]

@@ -84,7 +84,7 @@ def run(runs: int, say: Say) -> dict[str, Any]:
             finally:
                 relay.close()
         for way, times in seen.items():
-            found[f"{way}, standby {standby}"] = _summary(times)
+            found[f"{way}, standby {standby}"] = summary(times)
             say(f"{way}, standby {standby}: {found[f'{way}, standby {standby}']}")
     return {"ways": found}
 
@@ -161,7 +161,7 @@ def _released(primary: Server, client: Session, root: Session, way: str) -> dict
     }
 
 
-def _summary(times: list[dict[str, float]]) -> dict[str, Any]:
+def summary(times: list[dict[str, float]]) -> dict[str, Any]:
     """Quantiles in milliseconds; `late`: not released within 4 s."""
     named = {f"{name}_ms": [one[name] for one in times if name in one] for name in ("release", "answer", "login")}
     late = sum("late" in one for one in times)
