@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from agents import dialect, gate, look
 from agents.cli import command
 from agents.gate import NftGate
+from agents.replication import ServerFacts
+from orchestrator.core.gtid import GtidSet
 
 
 def gate_that_stays_open() -> None:
@@ -22,9 +24,13 @@ def commits_that_do_not_wait() -> None:
     look._degraded = lambda facts, sync: False  # type: ignore[assignment]
 
 
-BREAKAGES: Mapping[str, Callable[[], None]] = {
-    breakage.__name__: breakage for breakage in (gate_that_stays_open, commits_that_do_not_wait)
-}
+def promotion_without_drain() -> None:
+    """What was received and not executed is not seen."""
+    ServerFacts.backlog = property(lambda facts: GtidSet.parse(""))  # type: ignore[assignment]
+
+
+PLANTED = (gate_that_stays_open, commits_that_do_not_wait, promotion_without_drain)
+BREAKAGES: Mapping[str, Callable[[], None]] = {breakage.__name__: breakage for breakage in PLANTED}
 
 if __name__ == "__main__":
     BREAKAGES[sys.argv.pop(1)]()
