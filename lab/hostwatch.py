@@ -78,7 +78,7 @@ def gate_open(nft: Nftables, vip: IPv4Address) -> bool:
     listed = nft.listed(TABLE)
     rules = [one["rule"] for one in listed if "rule" in one and one["rule"]["chain"] == "in"]
     leases = [one["set"].get("elem", []) for one in listed if "set" in one and one["set"]["name"] == "lease"]
-    return len(rules) < RULES or any(str(vip) in json.dumps(lease) for lease in leases)
+    return len(rules) < RULES or any(str(vip) == element["elem"]["val"] for lease in leases for element in lease)
 
 
 def has_address(vip: IPv4Address) -> bool:
