@@ -186,8 +186,7 @@ def _armed(s: Sight) -> bool:
 def _degraded(facts: ServerFacts, sync: Sync) -> bool:
     """A commit went without the standby since it was armed, or could go: by itself, or acknowledged by a stranger."""
     went = facts.no_tx != sync.no_tx
-    could = not (facts.source_status_on and facts.requires_ack and facts.wait_no_replica)
-    return went or could or facts.semisync_clients > 1
+    return went or facts.may_let_go or facts.semisync_clients > 1
 
 
 def _restart_due(s: Sight) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agents import dialect
 from agents.preflight import durable
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Instant
@@ -55,6 +56,12 @@ class ServerFacts:
     def requires_ack(self) -> bool:
         """Whether commits wait for the standby; with a timeout of 0 the source side is ON and waits for nobody."""
         return self.source_on and self.source_timeout_ms > 0
+
+    @property
+    def may_let_go(self) -> bool:
+        """Whether a commit could be acknowledged without the standby: at once, or after a timeout that somebody set."""
+        waits = self.source_on and self.source_status_on and self.source_timeout_ms >= dialect.TIMEOUT_MAX_MS
+        return not (waits and self.wait_no_replica)
 
     @property
     def held(self) -> GtidSet:

@@ -82,7 +82,7 @@ class _Search:
             if place not in state.ahead:
                 places.append(place)
                 until = min(until, self.known[place].ended)
-        return [place for place in places if self.known[place].began <= until], until
+        return places, until
 
     def _after(self, state: _State) -> Iterator[_State]:
         """Every state that is one call further; those that end soonest come last, as they are tried first."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from agents.dialect import TIMEOUT_MAX_MS
 from lab import faults, namespaces
+from lab.sessions import administrator
+from lab.stand import wait_for
 from tests.lab.story import Story, nothing_lost
 
 pytestmark = pytest.mark.lab
@@ -23,6 +26,25 @@ def test_commits_go_on_without_a_standby_once_async_is_recorded_and_wait_for_it_
     nothing_lost(writing.verdict)
     types = [event["type"] for event in story.view()["events"]]  # newest first
     assert types.index("mode.sync") < types.index("mode.async")
+    assert story.view()["epoch"] == epoch
+
+
+def test_a_semi_sync_timeout_that_somebody_shortens_is_set_right(story: Story) -> None:
+    """Before it has let a commit go: the standby is not promotable until commits wait for ever again."""
+    epoch, primary = story.view()["epoch"], story.node("primary")
+    password = story.stand.facts().passwords.root
+    with administrator(story.stand.files.instance(primary).socket, password) as session, session.cursor() as cursor:
+
+        def timeout_ms() -> int:
+            cursor.execute("SELECT @@rpl_semi_sync_source_timeout")
+            return int((cursor.fetchone() or (0,))[0])
+
+        with story.writing() as writing:
+            cursor.execute("SET GLOBAL rpl_semi_sync_source_timeout = 10000")
+            wait_for(lambda: timeout_ms() == TIMEOUT_MAX_MS, 20.0, "the timeout stays")
+            story.healthy()
+            writing.goes_on()
+    nothing_lost(writing.verdict)
     assert story.view()["epoch"] == epoch
 
 

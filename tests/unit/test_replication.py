@@ -106,6 +106,16 @@ def test_with_a_timeout_of_zero_nothing_is_required() -> None:
     assert not facts().requires_ack
 
 
+def test_whatever_lets_a_commit_go_without_the_standby_is_seen() -> None:
+    """A timeout of some seconds requires an acknowledgement, but not for ever."""
+    assert not facts(rpl_semi_sync_source_enabled="1").may_let_go
+    assert facts(rpl_semi_sync_source_enabled="0").may_let_go
+    for name, value in (("timeout", "10000"), ("timeout", "0"), ("wait_no_replica", "0")):
+        assert facts(rpl_semi_sync_source_enabled="1", **{f"rpl_semi_sync_source_{name}": value}).may_let_go
+    by_itself = {**STATUS, "Rpl_semi_sync_source_status": "OFF"}
+    assert facts_from({**VARIABLES, "rpl_semi_sync_source_enabled": "1"}, by_itself, CHANNEL, ()).may_let_go
+
+
 def test_backlog_and_what_is_held() -> None:
     """MySQL breaks the lines of a long set, and after a purge of relay logs executed may be ahead of received."""
     f = facts({**CHANNEL, "received": f"{A}:4-5:\n7-9"})
