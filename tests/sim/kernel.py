@@ -45,6 +45,7 @@ class Kernel:
         self.lease_until = self.permit_until = NEVER
         self.life_s = 0.0  # of the lease, as it was put
         self._address_until = NEVER
+        self.claim: tuple[float, str] = (NEVER, "")  # the last announcement heard: when, whose
         self.opened: Callable[[Kernel], None] = lambda kernel: None
         self.announced: Callable[[Kernel], None] = lambda kernel: None
         self.noted: Callable[[str], None] = lambda text: None
@@ -156,6 +157,7 @@ class SimVip:
     def __init__(self, kernel: Kernel, other: Callable[[], Kernel]) -> None:
         self._kernel, self._other, self._time = kernel, other, kernel.time
         self._foreign: str | None = None
+        self._heard_until = self._time.now
 
     def _act(self) -> None:
         if self._time.strand is not None:
@@ -166,7 +168,7 @@ class SimVip:
 
     def probe(self) -> None:
         self._act()
-        self._foreign = self._answer()
+        self._foreign, self._heard_until = self._answer(), self._time.now
 
     def _answer(self) -> str | None:
         other, network = self._other(), self._kernel.network
@@ -176,12 +178,17 @@ class SimVip:
 
     def foreign_mac(self) -> str | None:
         found, self._foreign = self._foreign, None
+        announced, who = self._kernel.claim
+        if found is None and announced > self._heard_until:
+            found, self._heard_until = who, announced
         return found
 
     def claimed_by(self, wait_s: float) -> str | None:
         assert self._time.strand is not None
-        self._time.strand.sleep(wait_s)
-        return self._answer()
+        self.probe()
+        if self._foreign is None:
+            self._time.strand.sleep(wait_s)
+        return self.foreign_mac()
 
     def add(self, lifetime_s: int) -> None:
         self._act()
@@ -195,8 +202,9 @@ class SimVip:
         self._act()
 
     def announce(self) -> None:
+        """Past the rules, and whether the address is there or not."""
         self._act()
-        if not self._kernel.has_address:
-            raise StepFailed("no address to announce")
-        if self._kernel.is_open:
-            self._kernel.announced(self._kernel)
+        kernel, other = self._kernel, self._other()
+        kernel.announced(kernel)
+        if kernel.network.up(kernel.node, other.node) and kernel.rng.random() >= kernel.arp_lost:
+            other.claim = (self._time.now, kernel.node)
