@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,12 +34,17 @@ class FakeClock:
 class FakePending:
     """A write on its way; its outcome is entry, exception, or not in yet."""
 
-    def __init__(self, coordinator: FakeCoordinator, ops: Sequence[Op]) -> None:
-        self._coordinator, self.ops = coordinator, tuple(ops)
+    def __init__(self, coordinator: FakeCoordinator, ops: Sequence[Op], wake: Callable[[], None] | None) -> None:
+        self._coordinator, self.ops, self._wake = coordinator, tuple(ops), wake
         self.outcome: tuple[str | int, ...] | Exception | None = None
 
     def done(self) -> bool:
         return self.outcome is not None
+
+    def settle(self, outcome: tuple[str | int, ...] | Exception) -> None:
+        self.outcome = outcome
+        if self._wake is not None:
+            self._wake()
 
     def result(self, timeout_s: float) -> tuple[str | int, ...]:
         """Whoever waits lets time pass: answers arrive, in order, unless the coordinator is stalled."""
@@ -64,7 +70,7 @@ class FakeCoordinator:
         self.when_waiting: Callable[[], None] = lambda: None
 
     def hearing_since(self) -> float:
-        return 0.0
+        return 0.0 if self.connected else math.inf
 
     def put(self, path: str, value: object) -> int:
         """Written by somebody else, by version: as any other's write."""
@@ -79,7 +85,7 @@ class FakeCoordinator:
         if not self.connected:
             raise CoordinatorUnavailable("not connected")
         self.writes.append(tuple(ops))
-        pending = FakePending(self, ops)
+        pending = FakePending(self, ops, wake)
         self._queue.append(pending)
         if not (self.slow or self.stalled):
             self.deliver()
@@ -89,7 +95,7 @@ class FakeCoordinator:
         """Every write on its way happens, or is refused, and is answered."""
         while self._queue:
             pending = self._queue.popleft()
-            pending.outcome = self._apply(pending.ops)
+            pending.settle(self._apply(pending.ops))
 
     def lose(self, *, happened: bool) -> None:
         """The answers of all writes on their way are lost."""
@@ -97,7 +103,7 @@ class FakeCoordinator:
             pending = self._queue.popleft()
             if happened:
                 self._apply(pending.ops)
-            pending.outcome = UnknownOutcome("connection lost in flight")
+            pending.settle(UnknownOutcome("connection lost in flight"))
 
     def pass_time_until(self, pending: FakePending) -> None:
         self.when_waiting()
@@ -110,21 +116,22 @@ class FakeCoordinator:
         return self.nodes.get(path)
 
     def children(self, path: str, timeout_s: float = 2.0) -> tuple[str, ...]:
-        return tuple(sorted(name[len(path) + 1 :] for name in self.nodes if name.startswith(f"{path}/")))
+        if not (self.connected and self.readable):
+            raise CoordinatorUnavailable("no answer")
+        return tuple(sorted(name.rpartition("/")[2] for name in self.nodes if name.rpartition("/")[0] == path))
 
     def _apply(self, ops: Sequence[Op]) -> tuple[str | int, ...] | Exception:
-        for op in ops:
-            assert isinstance(op, Check | SetData), "the fake knows no other"
-            found = self.nodes.get(op.path)
-            if found is None or op.version not in (-1, found.version):
-                return StaleWrite(f"{op.path} is not at {op.version}")
+        changed: dict[str, Stored] = {}
         answer: list[int] = []
         for op in ops:
+            assert isinstance(op, Check | SetData), "the fake knows no other"
+            found = changed.get(op.path, self.nodes.get(op.path))
+            if found is None or op.version not in (-1, found.version):
+                return StaleWrite(f"{op.path} is not at {op.version}")
             if isinstance(op, SetData):
-                self.nodes[op.path] = Stored(op.data, self.nodes[op.path].version + 1)
-                answer.append(self.nodes[op.path].version)
-            else:
-                answer.append(0)
+                changed[op.path] = Stored(op.data, found.version + 1)
+            answer.append(found.version + 1 if isinstance(op, SetData) else 0)
+        self.nodes.update(changed)
         return tuple(answer)
 
 

@@ -83,7 +83,8 @@ class Servers:
 
 
 class Link:
-    """A TCP relay to one server. Deaf: what the server says is swallowed. Down: no connection is kept or made."""
+    """A TCP relay to one server. Deaf: what the server says is swallowed. Held: what
+    the client says waits. Down: no connection is kept or made."""
 
     def __init__(self, host: str) -> None:
         address, _, port = host.rpartition(":")
@@ -92,12 +93,15 @@ class Link:
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []  # client's side, server's side
-        self._deaf = self._down = self._ending = False
+        self._deaf = self._held = self._down = self._ending = False
         self._thread = threading.Thread(target=self._relay, daemon=True)
         self._thread.start()
 
     def deaf(self) -> None:
         self._deaf = True
+
+    def hold(self) -> None:
+        self._held = True
 
     def down(self) -> None:
         with self._lock:
@@ -105,7 +109,7 @@ class Link:
             self._drop()
 
     def up(self) -> None:
-        self._deaf = self._down = False
+        self._deaf = self._held = self._down = False
 
     def say(self, frame: bytes) -> None:
         """Put words into the server's mouth."""
@@ -132,7 +136,10 @@ class Link:
                 ends = {end: other for pair in self._pairs for end, other in (pair, pair[::-1])}
                 clients = {pair[0] for pair in self._pairs}
             with suppress(OSError, ValueError):  # closed by down() meanwhile
-                for ready in select.select([self._listener, *ends], [], [], 0.01)[0]:
+                heard = [end for end in ends if not (self._held and end in clients)]
+                for ready in select.select([self._listener, *heard], [], [], 0.01)[0]:
+                    if self._held and ready in clients:
+                        continue
                     if ready is self._listener:
                         self._accept()
                     else:

@@ -24,7 +24,7 @@ class SimMirror:
         self._paths, self._folders = dict.fromkeys(paths), tuple(folders)
         self._wake, self._late_s, self._lost = wake, late_s, lost
         self._copies: dict[str, Seen] = {}
-        self._known: dict[str, Seen] = {}
+        self._known: dict[str, tuple[float, Seen]] = {}  # the newest that ever reached us, and since when it was so
         self._on_the_way: set[str] = set()
         self._published: Mapping[str, Seen] = {}
         self._connection = 0
@@ -102,17 +102,16 @@ class SimMirror:
             self._time.after(POLL_S, again)
 
     def _take(self, path: str) -> bool:
-        stored, before = self._client.view(path), self._copies.get(path)
+        """Whether it is news. A server that lags may show an older change than the one before it: the newer stands."""
+        since, stored = self._client.view(path)
         if stored is None:
             return self._copies.pop(path, None) is not None
-        if before is not None and before.stored.version >= stored.version:
-            return False
         known = self._known.get(path)
-        if known is None or known.stored != stored:
-            if known is not None and known.stored.version > stored.version:
-                return False
-            known = self._known[path] = Seen(stored, self._clock.waiter_now())
-        self._copies[path] = known
+        if known is None or since > known[0]:
+            known = self._known[path] = since, Seen(stored, self._clock.waiter_now())
+        if self._copies.get(path) is known[1]:
+            return False
+        self._copies[path] = known[1]
         return True
 
     def _publish(self) -> None:

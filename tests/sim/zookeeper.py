@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -13,7 +13,7 @@ from kazoo.protocol import serialization as wire
 from kazoo.protocol.states import EventType
 
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StaleWrite, UnknownOutcome
-from orchestrator.core.ports import Check, Create, Delete, Op, SetData, Stored
+from orchestrator.core.ports import Create, Delete, Op, SetData, Stored
 from tests.sim.network import ZK, Network
 from tests.sim.strands import CHANGES, Process, Strand, Time, this_strand
 
@@ -31,7 +31,7 @@ class Store:
         self._time = time
         self._nodes: dict[str, History] = {}
         self._children: dict[str, dict[str, None]] = defaultdict(dict)
-        self._sequence = 0
+        self._made: Counter[str] = Counter()  # in each folder, ever: the next number of a sequence
         self.available = True
         self.written: list[Callable[[str, Stored | None], None]] = []
 
@@ -43,14 +43,15 @@ class Store:
         history = self._nodes.get(path)
         return history[-1][2] if history else 0
 
-    def then(self, path: str, when: float) -> Stored | None:
+    def then(self, path: str, when: float) -> tuple[float, Stored | None]:
+        """What it was at that time, and since when."""
         history = self._nodes.get(path)
         if not history:
-            return None
+            return 0.0, None
         for since, stored, _ in reversed(history):
             if since <= when:
-                return stored
-        return history[0][1] if history[0][0] <= 0 else None
+                return since, stored
+        return 0.0, history[0][1] if history[0][0] <= 0 else None
 
     def children(self, folder: str) -> list[str]:
         return list(self._children[folder])
@@ -60,37 +61,48 @@ class Store:
         self._write(path, Stored(data, 0), 0)
 
     def apply(self, ops: Sequence[Op], session: int) -> tuple[str | int, ...] | KembarError:
+        """All or nothing; each op sees those before it."""
+        changed: dict[str, tuple[Stored | None, int]] = {}
+        made: Counter[str] = Counter()
+        answer: list[str | int] = []
         for op in ops:
-            found = self.now(op.path)
+            path = op.path
+            if isinstance(op, Create) and op.sequence:
+                folder = path.rpartition("/")[0]
+                path = f"{path}{self._made[folder] + made[folder]:010d}"
+            found, owner = changed[path] if path in changed else (self.now(path), self.owner(path))
             if isinstance(op, Create):
-                if found is not None and not op.sequence:
-                    return StaleWrite(f"{op.path} exists")
+                if found is not None:
+                    return StaleWrite(f"{path} exists")
+                made[path.rpartition("/")[0]] += 1
             elif found is None or op.version not in (-1, found.version):
-                return StaleWrite(f"{op.path} is not at {op.version}")
-        return tuple(self._do(op, session) for op in ops)
+                return StaleWrite(f"{path} is not at {op.version}")
+            answer.append(self._do(op, path, found, owner, session, changed))
+        self._made.update(made)
+        for path, (stored, owner) in changed.items():
+            self._write(path, stored, owner)
+        return tuple(answer)
 
     def expire(self, session: int) -> None:
         """The end of a session takes its ephemeral nodes along."""
         for path in [path for path, history in self._nodes.items() if history[-1][1] and history[-1][2] == session]:
             self._write(path, None, 0)
 
-    def _do(self, op: Op, session: int) -> str | int:
-        if isinstance(op, Check):
-            return 0
-        if isinstance(op, Delete):
-            self._write(op.path, None, 0)
-            return 0
+    def _do(
+        self, op: Op, path: str, found: Stored | None, owner: int, session: int,
+        changed: dict[str, tuple[Stored | None, int]],
+    ) -> str | int:  # fmt: skip
         at_ms = int(self._time.now * 1000)
+        if isinstance(op, Create):
+            changed[path] = Stored(op.data, 0, at_ms, at_ms), session if op.ephemeral else 0
+            return path
         if isinstance(op, SetData):
-            found = self.now(op.path)
             assert found is not None
-            self._write(op.path, Stored(op.data, found.version + 1, found.created_ms, at_ms), self.owner(op.path))
+            changed[path] = Stored(op.data, found.version + 1, found.created_ms, at_ms), owner
             return found.version + 1
-        path = op.path
-        if op.sequence:
-            path, self._sequence = f"{path}{self._sequence:010d}", self._sequence + 1
-        self._write(path, Stored(op.data, 0, at_ms, at_ms), session if op.ephemeral else 0)
-        return path
+        if isinstance(op, Delete):
+            changed[path] = None, 0
+        return 0
 
     def _write(self, path: str, stored: Stored | None, session: int) -> None:
         history = self._nodes.setdefault(path, [])
@@ -109,11 +121,12 @@ class Store:
 class Pending:
     """A request on its way. `value` is the outcome once it is here."""
 
-    __slots__ = ("arrived", "connection", "ops", "outcome", "path", "strand", "wake")
+    __slots__ = ("arrived", "connection", "heard", "ops", "outcome", "path", "strand", "wake")
 
     def __init__(self, ops: Sequence[Op] | None, path: str, connection: int) -> None:
         self.ops, self.path, self.connection = ops, path, connection
         self.outcome: Any = None
+        self.heard: Any = None  # the outcome, while those of earlier ones are still on their way
         self.strand: Strand | None = None
         self.wake: Callable[[], None] | None = None
         self.arrived = False
@@ -240,8 +253,9 @@ class Client:
         reattached = self.connected and pending.connection != self._connection
         if reattached or (not self.process.alive and self._rng.random() < 0.5):
             return  # the ensemble refuses what a session sent before it moved
+        earlier = next((one for one in self._flights if one is pending or not one.arrived), pending)
         working = self.store.available and self.stale_since is None
-        if not self._network.up(self._host, ZK) or (pending.ops is not None and not working):
+        if earlier is not pending or not self._network.up(self._host, ZK) or (pending.ops is not None and not working):
             if (pending.connection == self._connection and self.connected) or self._rng.random() < 0.9:
                 self._time.after(RETRY_S, lambda: self._arrive(pending))
             return
@@ -263,18 +277,25 @@ class Client:
         if self.process.frozen:
             self.process.do(lambda: self._answer(pending, outcome))
             return
-        self._flights.remove(pending)
-        pending.settle(outcome)
+        pending.heard = outcome
+        while self._flights and self._flights[0].heard is not None:
+            first = self._flights.pop(0)
+            first.settle(first.heard)
+
+    def _when(self) -> float:
+        when = self._time.now - self._lag_s * self._rng.random() if self.stale_since is None else self.stale_since
+        self._floor = max(when, self._floor)
+        return self._floor
 
     def _view(self, path: str) -> Any:
-        when = self._time.now - self._lag_s * self._rng.random() if self.stale_since is None else self.stale_since
-        when = self._floor = max(when, self._floor)
+        when = self._when()
         if path.endswith("/"):
             return self.store.children(path[:-1])
-        return self.store.then(path, when)
+        return self.store.then(path, when)[1]
 
-    def view(self, path: str) -> Stored | None:
-        return self._view(path)
+    def view(self, path: str) -> tuple[float, Stored | None]:
+        """What its server shows, and since when it is so."""
+        return self.store.then(path, self._when())
 
     # --- connection
 
