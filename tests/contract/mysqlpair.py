@@ -73,6 +73,7 @@ class Server:
         pid = self.pid
         os.kill(pid, signal.SIGSTOP)
         try:
+            eventually(lambda: _stopped(pid), 5)
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -106,6 +107,12 @@ class Pair:
         except KembarError:
             return False
         return facts.receiver_connected and facts.applier_running and clients == 1
+
+
+def _stopped(pid: int) -> bool:
+    """A thread runs on until it is next scheduled: on a busy machine it may still answer."""
+    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return set(states) == {"T"}
 
 
 def eventually(is_so: Callable[[], bool], within_s: float) -> None:

@@ -1,4 +1,7 @@
-"""What was remembered survives a kill at every step, and what cannot be read is never taken for nothing."""
+"""What was remembered survives a kill at every step, and what cannot be read is never taken for nothing.
+
+The suite that the simulator's memory passes too is in ports/.
+"""
 
 from __future__ import annotations
 
@@ -29,29 +32,6 @@ def memory(directory: Path) -> Iterator[FileMemory]:
 def test_a_new_host_remembers_nothing(tmp_path: Path) -> None:
     with memory(tmp_path / "new" / "state") as m:
         assert (m.epoch(), m.promotion(), m.opened(), m.relay_counter()) == ((0, 0), None, None, 0)
-
-
-def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    with memory(tmp_path) as m:
-        m.remember(7, 3)
-        m.write_promotion(PROMOTION)
-        m.write_opened(7, "boot/1/2")
-        m.write_tail(TAIL)
-        assert m.draw_relay_counter() == 1
-    with memory(tmp_path) as m:
-        assert (m.epoch(), m.promotion(), m.opened()) == ((7, 3), PROMOTION, (7, "boot/1/2"))
-        assert m.tail() == TAIL
-        assert m.draw_relay_counter() == 2
-
-
-def test_the_epoch_never_shrinks(tmp_path: Path) -> None:
-    with memory(tmp_path) as m:
-        m.remember(7, 3)
-        m.remember(7, 2)
-        m.remember(6, 9)
-        assert m.epoch() == (7, 3)
-        m.remember(8, 0)
-        assert m.epoch() == (8, 0)
 
 
 def test_two_agents_of_one_node_cannot_run(tmp_path: Path) -> None:

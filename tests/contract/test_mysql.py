@@ -1,4 +1,4 @@
-"""What the loops believe of the local mysqld, proven on a real pair."""
+"""What of the local mysqld only a real pair has: settings, sessions, probes. The suite of all others is in ports/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agents.probes import Probes
 from agents.session import Session
 from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
 from orchestrator.core.model import Mysqld
-from tests.contract.mysqlpair import CLOCK, Background, Pair, Server, eventually, replicating, took_s
+from tests.contract.mysqlpair import CLOCK, Background, Pair, Server, eventually, replicating
 
 pytestmark = pytest.mark.lab
 
@@ -56,21 +56,6 @@ def stalled(pair: Pair, app: Session) -> Iterator[Background]:
 
 
 # --- facts ------------------------------------------------------------------------------------
-
-
-def test_facts_of_both_sides(pair: Pair) -> None:
-    primary, standby = pair.primary.database.facts(), pair.standby.database.facts()
-    assert primary.writable and primary.durable and primary.channel_source is None
-    assert not primary.receiver_running and primary.semisync_clients == 1
-    assert not standby.writable and standby.channel_source == ("127.0.0.1", pair.primary.instance.port)
-    assert standby.receiver_connected and standby.applier_running and standby.replica_side_on
-    assert standby.server_uuid != primary.server_uuid
-
-
-def test_a_heartbeat_of_the_channel_shows_as_an_arrival(pair: Pair) -> None:
-    """The standby's age of the last arrival is one of the two signals of a failover."""
-    before = pair.standby.database.facts().arrivals
-    eventually(lambda: pair.standby.database.facts().arrivals != before, 3)
 
 
 def test_the_labs_settings_pass_preflight(pair: Pair) -> None:
@@ -121,12 +106,6 @@ def call_took_s(call: object, limit_s: float) -> None:
         assert CLOCK.holder_now() - begun < limit_s
 
 
-def test_waiting_for_a_set_ends_in_time(pair: Pair) -> None:
-    missing = f"{pair.primary.database.facts().server_uuid}:1-999999"
-    assert not pair.standby.database.await_executed(missing, 0.2)
-    assert pair.standby.database.await_executed(pair.primary.database.executed(), 2)
-
-
 def test_a_session_that_was_killed_is_opened_again(pair: Pair) -> None:
     database = pair.primary.database
     database.facts()
@@ -143,49 +122,6 @@ def sessions(server: Server) -> str:
 
 
 # --- power ------------------------------------------------------------------------------------
-
-
-def test_read_only_stops_writes_and_is_undone(pair: Pair, app: Session) -> None:
-    database = pair.primary.database
-    database.set_read_only(kill_blockers=False)
-    assert database.facts().super_read_only
-    with pytest.raises(StepFailed, match="1290"):
-        app.ask(INSERT, within_s=2)
-    database.set_writable()
-    app.ask(INSERT, within_s=2)
-
-
-def test_read_only_behind_a_client_that_may_not_be_killed_fails_and_changes_nothing(pair: Pair, app: Session) -> None:
-    """A switchover waits for clients; it does not end them."""
-    app.ask("LOCK TABLES shop.t WRITE", within_s=2)
-    database = pair.primary.database
-    begun = CLOCK.holder_now()
-    with pytest.raises(StepFailed):
-        database.set_read_only(kill_blockers=False, tries=1)
-    assert CLOCK.holder_now() - begun < 1.3
-    assert database.facts().writable
-    app.ask("UNLOCK TABLES", within_s=2)
-
-
-def test_a_demotion_kills_the_client_in_its_way(pair: Pair, app: Session) -> None:
-    app.ask("LOCK TABLES shop.t WRITE", within_s=2)
-    assert took_s(lambda: pair.primary.database.set_read_only(kill_blockers=True)) < 3.3
-    assert pair.primary.database.facts().super_read_only
-
-
-def test_read_only_behind_a_stalled_commit_fails_in_its_budget_and_changes_nothing(
-    pair: Pair, stalled: Background
-) -> None:
-    """Neither offline mode nor KILL frees a commit that waits for the standby: the caller ends the server instead."""
-    database = pair.primary.database
-    database.set_offline(True)
-    begun = CLOCK.holder_now()
-    with pytest.raises(StepFailed):
-        database.set_read_only(kill_blockers=True)
-    assert CLOCK.holder_now() - begun < 3.3
-    facts = database.facts()
-    assert (facts.read_only, facts.super_read_only, facts.wait_sessions) == (False, False, 1)
-    assert stalled.ends_within(1) and stalled.error is not None, "the client must not be told that it committed"
 
 
 def test_offline_mode_ends_clients_and_not_the_agent(pair: Pair, app: Session) -> None:
@@ -232,23 +168,6 @@ def test_a_server_that_hides_connection_attributes_is_noticed(pair: Pair) -> Non
 # --- replication ------------------------------------------------------------------------------
 
 
-def test_the_receiver_stops_also_when_its_source_is_frozen(pair: Pair) -> None:
-    """The write fence of a promotion must not depend on the node that is fenced."""
-    with pair.primary.frozen():
-        assert took_s(pair.standby.database.channel.stop_receiver) < 1
-        assert not pair.standby.database.facts().receiver_running
-    assert pair.standby.database.facts().applier_running
-
-
-def test_both_threads_stop_and_the_channel_stays(pair: Pair) -> None:
-    database = pair.standby.database
-    database.channel.stop()
-    facts = database.facts()
-    assert not (facts.receiver_running or facts.applier_running) and facts.channel_source is not None
-    assert database.channel.received() == facts.received != ""
-    database.channel.start()
-
-
 def test_stopping_a_channel_that_was_never_configured_is_no_trouble(pair: Pair) -> None:
     pair.primary.database.channel.stop_receiver()
     pair.primary.database.channel.stop()
@@ -268,49 +187,6 @@ def test_an_applier_error_is_a_fact(pair: Pair) -> None:
     eventually(lambda: pair.standby.database.facts().applier_error.startswith("1032"), 5)
     assert not pair.standby.database.facts().applier_running
     pair.standby.sql("SET sql_log_bin = 0", f"INSERT INTO shop.t VALUES ({row}, 1)", "SET GLOBAL super_read_only = ON")
-
-
-# --- semi-sync --------------------------------------------------------------------------------
-
-
-def test_a_required_acknowledgement_means_that_the_standby_has_it(pair: Pair) -> None:
-    primary, standby = pair.primary.database, pair.standby.database
-    primary.semisync.require_ack()
-    primary.heartbeat("db-a", 1)
-    assert standby.await_executed(primary.executed(), 2)
-    facts = primary.facts()
-    assert facts.requires_ack and facts.source_status_on and facts.wait_no_replica and standby.facts().replica_status_on
-
-
-def test_certification_of_a_primary_without_a_standby_fails_in_its_budget(pair: Pair) -> None:
-    pair.standby.database.channel.stop()
-    eventually(lambda: pair.primary.database.facts().semisync_clients == 0, 5)
-    with pytest.raises(StepFailed, match="clients 1"):
-        call_took_s(lambda: pair.primary.database.semisync.require_ack(0.5), 1.0)
-
-
-def test_relaxing_frees_stalled_commits(pair: Pair, stalled: Background) -> None:
-    database = pair.primary.database
-    database.semisync.relax()
-    assert stalled.ends_within(0.5) and stalled.error is None
-    assert database.facts().wait_sessions == 0
-    assert took_s(lambda: database.heartbeat("db-a", 1)) < 0.5
-
-
-def test_relaxing_before_anything_waits_stalls_nobody(pair: Pair) -> None:
-    database = pair.primary.database
-    database.semisync.require_ack()
-    assert took_s(database.semisync.relax) < 0.3
-    with pair.standby.frozen():
-        assert took_s(lambda: database.heartbeat("db-a", 1)) < 0.5
-    assert not database.facts().requires_ack
-
-
-def test_the_source_side_is_not_switched_off_under_waiting_commits(pair: Pair, stalled: Background) -> None:
-    """OFF would report them as committed (I11)."""
-    with pytest.raises(StepFailed, match="wait for an acknowledgement"):
-        pair.primary.database.semisync.source_off()
-    assert stalled.waiting
 
 
 # --- probes -----------------------------------------------------------------------------------

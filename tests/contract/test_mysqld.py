@@ -1,4 +1,4 @@
-"""What the loops believe of the supervisor that starts mysqld itself, proven on a real one."""
+"""What of the supervisors only real processes have: adoption, pid files, systemd. The port's own suite is in ports/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from agents.held import HeldProcess
 from agents.mysqld import DirectChild, Systemd
 from orchestrator.core.errors import StepFailed
-from tests.contract.mysqlpair import CLOCK, Background, Server, eventually, servers
+from tests.contract.mysqlpair import CLOCK, Server, eventually, servers
 
 pytestmark = pytest.mark.lab
 
@@ -38,26 +38,11 @@ def server(made: Server) -> Server:
     return made
 
 
-def test_it_starts_fenced(server: Server) -> None:
-    facts = server.database.facts()
-    assert facts.offline and facts.super_read_only and not facts.receiver_running
-
-
 def test_a_killed_server_is_seen_exiting_within_a_poll(server: Server) -> None:
     assert not server.supervisor.exiting()
     os.kill(server.pid, signal.SIGKILL)
     eventually(server.supervisor.exiting, 0.1)
     eventually(lambda: server.supervisor.incarnation() is None, 10)
-
-
-def test_a_kill_ends_the_wait_for_it_at_once(server: Server) -> None:
-    """What a poll would see on average 2.5 ms later, and for 2 % of a core."""
-    server.supervisor.await_exiting(0.05)
-    wait = Background(lambda: server.supervisor.await_exiting(30))
-    assert not wait.ends_within(0.1)
-    os.kill(server.pid, signal.SIGKILL)
-    assert wait.ends_within(0.1)
-    assert server.supervisor.exiting()
 
 
 def test_one_thread_that_ends_is_not_the_end() -> None:
@@ -70,17 +55,6 @@ def test_one_thread_that_ends_is_not_the_end() -> None:
         assert not held.await_exiting(1.0)
         child.kill()
         assert held.await_exiting(5.0)
-
-
-def test_a_restart_is_a_new_incarnation(server: Server) -> None:
-    before = server.supervisor.incarnation()
-    server.supervisor.kill()
-    assert server.supervisor.exiting()
-    eventually(lambda: server.supervisor.incarnation() is None, 10)
-    server.supervisor.start()
-    after = server.supervisor.incarnation()
-    assert after is not None and after != before
-    assert not server.supervisor.exiting()
 
 
 def test_a_second_start_is_refused_also_before_the_server_answers(server: Server) -> None:

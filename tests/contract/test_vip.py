@@ -1,4 +1,4 @@
-"""What of the address only the real kernel has: placements, connections, settings. The suite of the port is in ports/."""
+"""What of the address only the real kernel has: placements, connections, settings. The port's suite is in ports/."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Client:
         def done(result: str, commit: Commit) -> None:
             if result == "ok":
                 world.checker.committed(node, commit)
-            heard = node.kernel.is_open and world.network.up(node.name, self.name)
+            heard = not commit.cut and node.kernel.is_open and world.network.up(node.name, self.name)
             if result == "ok" and heard:
                 world.checker.acknowledged(node, commit)
                 world.meter.ok[value] = world.meter.last_ok = world.time.now

@@ -30,10 +30,16 @@ class SimSupervisor:
     def exiting(self) -> bool:
         return self._server.state == "exiting"
 
+    def await_exiting(self, within_s: float) -> bool:
+        end = self._server.time.now + within_s
+        while not self.exiting() and self._server.time.now < end:
+            strands.this_strand().sleep(0.001)
+        return self.exiting()
+
     def start(self) -> None:
         self._act()
-        if self._server.state == "exiting":
-            raise StepFailed("the old process is still being torn down")
+        if self._server.life is not None:
+            raise StepFailed(f"mysqld is there already: {self._server.life}")
         self._server.start()
 
     def kill(self) -> None:

@@ -79,7 +79,8 @@ class Commit:
     index: int  # in the binary log
     txn: Txn
     waits: bool  # for the standby's acknowledgement
-    done: Callable[[str, Commit], None] | None  # ok, or lost with the server
+    done: Callable[[str, Commit], None] | None  # ok, lost with the server, or cut
+    cut: bool = False  # its client's session has ended: whatever comes of it, nobody is told
 
 
 @dataclass
@@ -283,6 +284,10 @@ class Server:
         """Ends the sessions of ordinary accounts, the dump to a replica among them."""
         self.offline = on
         if on:
+            for commit in self.pipeline:
+                if commit.done is not None and commit.txn.value >= 0 and not commit.cut:
+                    commit.cut = True
+                    commit.done("cut", commit)
             for stream in list(self.streams):
                 stream.source_died()
 
