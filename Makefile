@@ -45,7 +45,7 @@ test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and k
 	$(PY) -m pytest tests/sim tests/contract tests/lab
 
 sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
-	nice -n 19 $(PY) -m tests.sim.run --seeds $(SEEDS) --keep-going
+	nice -n 19 $(PY) -m tests.sim.run --seeds $(SEEDS)
 
 mutants: setup  ## planted protocol errors, each of which the simulator must find
 	nice -n 19 $(PY) -m tests.sim.mutants

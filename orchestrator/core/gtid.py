@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self
 
 Interval = tuple[int, int]  # first, last; both inclusive
@@ -27,12 +28,7 @@ class GtidSet:
     @classmethod
     def parse(cls, text: str) -> Self:
         """`uuid:1-5:7,uuid:tag:1-3`, any white space. Raises ValueError naming the part that is none."""
-        found: dict[str, list[Interval]] = {}
-        for part in "".join(text.split()).lower().split(","):
-            if part:
-                for source, interval in _intervals_of(part):
-                    found.setdefault(source, []).append(interval)
-        return cls({source: _merged(found[source]) for source in sorted(found)})
+        return cls(_parsed(text))
 
     def __str__(self) -> str:
         """MySQL's own spelling: tags of one server follow its uuid."""
@@ -71,6 +67,17 @@ def errant(returning: GtidSet, primary: GtidSet) -> GtidSet:
     Exact only if the primary's set was read after the returning node stopped applying: see reconcile rules.
     """
     return returning - primary
+
+
+@lru_cache(512)
+def _parsed(text: str) -> Mapping[str, tuple[Interval, ...]]:
+    """One pass of a loop compares the same few texts again and again."""
+    found: dict[str, list[Interval]] = {}
+    for part in "".join(text.split()).lower().split(","):
+        if part:
+            for source, interval in _intervals_of(part):
+                found.setdefault(source, []).append(interval)
+    return {source: _merged(found[source]) for source in sorted(found)}
 
 
 def _intervals_of(part: str) -> Iterator[tuple[str, Interval]]:

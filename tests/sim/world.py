@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import sha256
 from random import Random
 from types import SimpleNamespace
@@ -21,7 +20,6 @@ import orchestrator.recorder
 from orchestrator.coordination.layout import first_record
 from orchestrator.coordination.paths import Paths
 from orchestrator.core import wire
-from orchestrator.core.gtid import GtidSet
 from orchestrator.core.history import Recent
 from orchestrator.core.model import Lease, NodeName, Report, Sync
 from orchestrator.core.requests import Pause
@@ -30,6 +28,7 @@ from tests.sim.carried import encode
 from tests.sim.chance import seeded
 from tests.sim.checkers import Checker
 from tests.sim.clients import Client, Meter
+from tests.sim.coverage import Covered, pairs
 from tests.sim.faults import Injector, plan
 from tests.sim.kernel import Kernel
 from tests.sim.network import Network
@@ -52,6 +51,8 @@ class Result:
     simulated_s: float = 0.0
     faults: dict[str, int] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
+    transitions: dict[str, int] = field(default_factory=dict)
+    pairs: set[tuple[str, str]] = field(default_factory=set)  # of kinds of faults that met
     violation: str = ""
     diverged: str = ""
     recovered_s: float = 0.0
@@ -79,7 +80,8 @@ class World:
         self.network = Network(self.time, self.rng("network"), swarm.latency_s, swarm.spikes)
         self.store = Store(self.time)
         self.meter, self.checker = Meter(), Checker(self)
-        self.store.written.append(self.checker.written)
+        self.covered = Covered(self.paths.desired)
+        self.store.written += [self.covered.written, self.checker.written]
         self._provision()
         self.nodes = {name: Node(self, name, UUIDS[name]) for name in self.pair}
         for node in self.nodes.values():
@@ -137,7 +139,8 @@ class World:
             node.start_agent()
         for one in self.deciding.values():
             one.start()
-        self.injector.schedule(plan(self.swarm))
+        faults = plan(self.swarm)
+        self.injector.schedule(faults)
         try:
             self.time.run(self.swarm.storm_s)
             self.calm = True
@@ -148,6 +151,7 @@ class World:
             self.note(result.violation)
         result.simulated_s = self.time.now
         result.faults, result.rules = self.injector.injected, self.checker.rules
+        result.transitions, result.pairs = self.covered.transitions, pairs(faults)
         result.tried, result.ok = self.meter.tried, len(self.meter.ok)
         self._end()
         return result
@@ -219,8 +223,6 @@ def virtual_time() -> Iterator[None]:
         (orchestrator.loop, "threading", threading),
         (orchestrator.coordination.election, "threading", threading),
         (orchestrator.recorder, "queue", SimpleNamespace(SimpleQueue=strands.Queue)),
-        # A pure function of an immutable argument, asked the same again and again by everybody.
-        (GtidSet, "parse", lru_cache(2048)(GtidSet.parse)),
     ]
     for module in [module for name, module in sys.modules.items() if name.startswith(("agents.", "orchestrator."))]:
         places += [(module, "encode", carried.encode)] if module.__dict__.get("encode") is wire.encode else []
