@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agents.binlog.capture import TailState
 from agents.converge import Local
 from agents.lease import Power
+from agents.preflight import shared_identity
 from agents.replication import ServerFacts
 from orchestrator.core.gtid import GtidSet, errant
 from orchestrator.core.model import (
@@ -118,6 +119,16 @@ def local(s: Sight, memory: Memory) -> Local:
         handing_over=bool(handed_over(s)),
         awaited=_awaited(s),
     )
+
+
+def copied_from(peer: Peer, role: Role, facts: ServerFacts | None) -> tuple[str, ...]:
+    """A copied data directory brings the other server's uuid with it, and then no GTID says who wrote.
+
+    The primary was there first: it is the other that is refused, else nobody would serve after a restart in place.
+    """
+    if role is Role.PRIMARY or facts is None or peer.report is None:
+        return ()
+    return shared_identity(facts.identity, peer.report.identity)
 
 
 def own_errant(s: Sight) -> GtidSet | None:

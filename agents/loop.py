@@ -12,8 +12,7 @@ from agents.converge import Action, Local, converge
 from agents.executor import Executor
 from agents.invariants import check_plan
 from agents.lease import LeaseKeeper
-from agents.look import Peer, Sight, handover_untold, local, primary_executed
-from agents.preflight import shared_identity
+from agents.look import Peer, Sight, copied_from, handover_untold, local, primary_executed
 from agents.reporter import Reporter
 from agents.server import Server
 from agents.steps import Order, Steps
@@ -237,7 +236,7 @@ class Agent:
             stalled_s=self._health.stalled_s(),
             released_since=self._released[1] if self._released else None,
             certify_after=self._executor.certify_after,
-            refusals=(*self._server.refusals, *self._shared_identity(peer)),
+            refusals=(*self._server.refusals, *copied_from(peer, goal.role, self._server.facts)),
             told_handover=self._reporter.told_executed,
         )
 
@@ -246,11 +245,6 @@ class Agent:
         if sight.mysqld is not Mysqld.RUNNING or self._server.fresh:
             return False
         return sight.facts is None or sight.goal.role is Role.PRIMARY
-
-    def _shared_identity(self, peer: Peer) -> tuple[str, ...]:
-        """A copied data directory brings the other server's uuid with it, and then no GTID says who wrote."""
-        facts = self._server.facts
-        return shared_identity(facts.identity, peer.report.identity) if facts and peer.report else ()
 
     def _peer_seen(self, seen: Mapping[str, Seen], cluster: Cluster, now: Instant) -> Peer:
         sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))

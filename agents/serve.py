@@ -31,7 +31,7 @@ from agents.server import Server
 from agents.session import Access
 from agents.steps import Source, Steps
 from agents.telling import Telling
-from agents.vip import LinuxVirtualIp
+from agents.vip import LinuxVirtualIp, require_interface
 from agents.watch import ProcessWatch
 from orchestrator.config.shared import read_secret
 from orchestrator.coordination.client import ZooKeeper
@@ -67,6 +67,7 @@ def serve(config: AgentConfig) -> int:
 
 
 def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: threading.Event) -> None:
+    require_interface(config.vip.interface)
     clock, paths, policy = HostClock(), Paths(config.cluster), config.policy
     peer, failpoints = NodeName(config.peer.name), Failpoints.of(os.environ)
     access = Access(

@@ -29,7 +29,7 @@ from agents.netlink import (
     text,
 )
 from agents.sockdiag import destroy_connections
-from orchestrator.core.errors import StepFailed
+from orchestrator.core.errors import Refused, StepFailed
 
 _GET_LINK: Final = 18
 _NEW_ADDRESS: Final = 20
@@ -47,6 +47,13 @@ class _Link(NamedTuple):
     number: int
     up: bool
     mac: bytes
+
+
+def require_interface(name: str) -> None:
+    """Raises Refused if this host has no interface of that name: it would show only when the address is needed."""
+    there = [known for _, known in socket.if_nameindex()]
+    if name not in there:
+        raise Refused(f"vip.interface: {name}: this host has no such interface, only {', '.join(sorted(there))}")
 
 
 class LinuxVirtualIp:

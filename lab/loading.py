@@ -69,6 +69,11 @@ class Workload:
         self._history = self._folder / f"load-{run}.calls"
         self._reader, self._offset = CallReader(), 0
 
+    @property
+    def name(self) -> str:
+        """Of the process of the clients."""
+        return self._names["load"]
+
     def start(self, within_s: float = 30.0) -> None:
         """Start watchers, then clients, and wait until changes are acknowledged. Raises StepFailed."""
         for file in self._folder.glob(f"load-{self._run}.*"):

@@ -31,8 +31,8 @@ class Metering:
 
     def __init__(self, stand: Stand, run: int) -> None:
         self._stand, self._run = stand, run
-        self.name = f"meter-{run}"
-        self._history = stand.files.root / "client" / f"{self.name}.history"
+        self._name = f"meter-{run}"
+        self._history = stand.files.root / "client" / f"{self._name}.history"
         self._history.parent.mkdir(exist_ok=True)
         self._read: list[Attempt] = []
         self._offset = 0
@@ -40,13 +40,13 @@ class Metering:
     def start(self, within_s: float = 20.0) -> None:
         """Start it and wait until writes flow. Raises StepFailed."""
         self._history.unlink(missing_ok=True)
-        self._stand.spawn(self.name, self._stand.topology.node("client"), self._command())
-        wait_for(self._flows, within_s, f"the client does not get through: see {self._stand.files.log(self.name)}")
+        self._stand.spawn(self._name, self._stand.topology.node("client"), self._command())
+        wait_for(self._flows, within_s, f"the client does not get through: see {self._stand.files.log(self._name)}")
 
     def stop(self) -> None:
         """End it; one commit that still waits is given its time."""
-        processes.kill(self._stand.files.root, self.name, 15)
-        wait_for(lambda: not processes.alive(self._stand.files.root, self.name), 10.0, "the client does not end")
+        processes.kill(self._stand.files.root, self._name, 15)
+        wait_for(lambda: not processes.alive(self._stand.files.root, self._name), 10.0, "the client does not end")
 
     def attempts(self) -> list[Attempt]:
         """What it has written down so far; only what is new is read, as this is asked for many times a second."""

@@ -44,15 +44,24 @@ def administrator(socket_file: Path, password: str, *, answer_s: float = ANSWER_
     )
 
 
-def application(netns: Path, address: str, password: str, *, port: int = 3306, answer_s: float = ANSWER_S) -> Session:
-    """The application's account from another host. Raises pymysql.err.Error, OSError."""
+def application(
+    netns: Path,
+    address: str,
+    password: str,
+    *,
+    user: str = "app",
+    database: str | None = "shop",
+    port: int = 3306,
+    answer_s: float = ANSWER_S,
+) -> Session:
+    """The application's account, or another, from another host. Raises pymysql.err.Error, OSError."""
     with entered(netns):
         there = socket.create_connection((address, port), CONNECT_S)
     there.settimeout(None)
     session = pymysql.connect(
-        user="app",
+        user=user,
         password=password,
-        database="shop",
+        database=database,
         autocommit=True,
         ssl_disabled=True,  # as lab.meter
         connect_timeout=CONNECT_S,

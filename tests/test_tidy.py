@@ -82,11 +82,12 @@ TABLE = (
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.binlog.capture "
         "agents.binlog.truncate"),
-    Row(2, "stand standing bench metering loading overhead faults demo", "lab",
+    Row(2, "smalldisk stand standing bench metering loading overhead faults demo", "lab",
         "lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml"),
 
-    Row(2, "row trial runner table agent hosts mysqld network", "lab.matrix", "lab", "pymysql"),
+    Row(2, "row trial runner table agent crashes disks hosts mysqld network operators preflight procedures zookeeper",
+        "lab.matrix", "lab agents.converge", "pymysql"),
 
     # They strike at real servers with the agent's own hands, and never import what decides.
     Row(2, "servers relay network disks ensemble capture crowd release_paths clock_step unstall stop_receiver "

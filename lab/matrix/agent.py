@@ -31,7 +31,6 @@ def stopped_longer_than_the_fence_wait(t: Trial) -> None:
     time.sleep(max(0.0, t.struck + PAUSED_S - time.monotonic()))
     t.thaw(agent)
     _stays_shut(t, t.primary)
-    t.back()
 
 
 def stopped_before_renew(t: Trial) -> None:
@@ -43,7 +42,6 @@ def stopped_before_renew(t: Trial) -> None:
     t.moved()
     t.thaw(agent)
     _stays_shut(t, t.primary)
-    t.back()
     t.check("gate.before.renew" not in t.armed(t.primary), "the agent never came to renew")
 
 

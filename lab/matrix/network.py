@@ -17,7 +17,6 @@ def cut_from_everything(t: Trial) -> None:
     t.strike("partition", t.primary)
     t.moved()
     t.heal_network()
-    t.back()
 
 
 def cut_with_clients_on_both_sides(t: Trial) -> None:
@@ -29,7 +28,6 @@ def cut_with_clients_on_both_sides(t: Trial) -> None:
     t.moved()
     t.check("F1" in t.rules(), f"taken over by {t.rules()} without a fence")
     t.heal_network()
-    t.back()
 
 
 def cut_from_zookeeper(t: Trial) -> None:
@@ -40,8 +38,6 @@ def cut_from_zookeeper(t: Trial) -> None:
     incident = t.incident()
     t.note(f"reason: {incident['reason']}")
     t.check("cut off from ZooKeeper" in incident["reason"], "the primary's own word by its replication was not heard")
-    t.heal_network()
-    t.back()
 
 
 def cut_from_standby(t: Trial) -> None:

@@ -36,8 +36,7 @@ class Row:
     injected: str
     expected: str
     run: Callable[[Trial], None]
-    back_s: float = 40.0  # until the pair is healthy after the fault is undone
-    spent: str = ""  # why the lab is of no use afterwards; empty if it is
+    back_s: float = 60.0  # until the pair is healthy after the fault is undone
 
 
 @dataclass(frozen=True, slots=True)

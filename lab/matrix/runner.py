@@ -8,14 +8,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import pymysql
+
 from lab import faults, processes
-from lab.history import outage_s
+from lab.loading import Workload
 from lab.matrix.row import NotRun, Outcome, Row, Scenario
 from lab.matrix.trial import Trial
-from lab.metering import Metering
 from lab.recordlog import RecordLog, broken_lines_of_history
 from lab.stand import Say, Stand, wait_for
-from orchestrator.core.errors import KembarError
+from orchestrator.core.errors import KembarError, StepFailed
 
 LOG = "recordlog"
 
@@ -29,7 +30,7 @@ def run(stand: Stand, rows: Sequence[Row], not_run: Sequence[NotRun], profile: s
             scenario = run_row(stand, row, number, log)
             scenarios.append(scenario)
             say(_told(scenario))
-            if number + 1 < len(rows) and (row.spent or not stand.healthy()):
+            if number + 1 < len(rows) and not _whole(stand):
                 log = _anew(stand, profile, say)
     scenarios += [
         Scenario(one.number, one.name, one.priority, Outcome.NOT_RUN, expected=one.expected, seen=one.reason)
@@ -58,7 +59,7 @@ def run_row(stand: Stand, row: Row, number: int, log: RecordLog) -> Scenario:
     """One row from a healthy pair to a healthy pair; whatever goes wrong on the way is a violation."""
     began = time.monotonic()
     scenario = Scenario(row.number, row.name, row.priority, Outcome.FAILED, row.injected, row.expected)
-    load = Metering(stand, number)
+    load = Workload(stand, number)
     try:
         _forget_crash_loops(stand)
         load.start()
@@ -85,13 +86,10 @@ def _struck(row: Row, trial: Trial, scenario: Scenario) -> None:
     with trial.undo:
         try:
             row.run(trial)
-        except (KembarError, OSError) as error:
+        except (KembarError, OSError, pymysql.err.MySQLError) as error:
             trial.violations.append(str(error))
     try:
-        faults.heal(trial.stand)
-        if not row.spent:
-            trial.stand.wait_healthy(row.back_s)
-        trial.writes_go_on()
+        trial.settle(row.back_s)
     except KembarError as error:
         trial.violations.append(f"afterwards: {error}")
     _judge(trial, scenario)
@@ -103,18 +101,16 @@ def _judge(trial: Trial, scenario: Scenario) -> None:
     scenario.violations += trial.violations
     scenario.violations += broken_lines_of_history(trial.records())
     try:
-        trial.load.stop()
+        trial.load.stop()  # perhaps for the second time
         verdict = trial.load.verdict()
         own = trial.outage_ms
-        scenario.outage_ms = round(1000 * outage_s(verdict.history, trial.struck) if own is None else own, 1)
+        scenario.outage_ms = round(verdict.outage_ms(trial.struck) if own is None else own, 1)
     except (KembarError, ValueError) as error:
-        scenario.violations.append(f"the client: {error}")
+        scenario.violations.append(f"the clients: {error}")
         return
-    scenario.acknowledged = verdict.acknowledged
-    for name in ("lost", "duplicates", "two_answerers"):
-        setattr(scenario, name, getattr(verdict, name))
-        if getattr(verdict, name):
-            scenario.violations.append(f"{name}: {getattr(verdict, name)}")
+    scenario.acknowledged, scenario.lost = verdict.acknowledged, verdict.lost
+    scenario.duplicates, scenario.two_answerers = verdict.duplicates, verdict.two_answerers
+    scenario.violations += verdict.violations
 
 
 def _seen(trial: Trial) -> str:
@@ -125,6 +121,14 @@ def _seen(trial: Trial) -> str:
     epochs = f"epoch {trial.epoch}" + (f" to {last['epoch']}" if last["epoch"] != trial.epoch else "")
     where = f"{trial.primary.name}" + (f" to {last['primary']}" if last["primary"] != trial.primary.name else "")
     return "; ".join([f"{way}; {epochs}; {where}; {last['mode']} {last['phase']}", *trial.notes])
+
+
+def _whole(stand: Stand) -> bool:
+    try:
+        stand.wait_healthy()
+    except StepFailed:
+        return False
+    return True
 
 
 def _watch(stand: Stand) -> RecordLog:
@@ -140,7 +144,7 @@ def _watch(stand: Stand) -> RecordLog:
 
 
 def _anew(stand: Stand, profile: str, say: Say) -> RecordLog:
-    """A new lab in the place of one that is spent."""
+    """A new lab in the place of one that did not become whole again."""
     say("a new lab")
     stand.down()
     stand.up(profile, say, port=0)

@@ -20,8 +20,7 @@ from pymysql.cursors import Cursor
 
 from lab import faults, namespaces, processes, programs, sessions
 from lab.bench import switchover
-from lab.history import acknowledged
-from lab.metering import Metering
+from lab.loading import Workload
 from lab.recordlog import RecordLog
 from lab.sessions import Session
 from lab.stand import KEMBAR, Stand, wait_for
@@ -37,13 +36,14 @@ SERVED_FOR = 20  # acknowledged writes that show that somebody serves
 class Trial:
     """What a row asks of the lab. `struck` is CLOCK_MONOTONIC just before the fault."""
 
-    def __init__(self, stand: Stand, load: Metering, log: RecordLog) -> None:
+    def __init__(self, stand: Stand, load: Workload, log: RecordLog) -> None:
         self.stand, self.load = stand, load
         self._log = log
         self.undo = ExitStack()
         self.violations: list[str] = []
         self.notes: list[str] = []
         self.outage_ms: float | None = None  # measured by the row itself
+        self._settled = False
         self.begin()
 
     def begin(self) -> None:
@@ -154,8 +154,7 @@ class Trial:
         now = time.monotonic()
 
         def served() -> bool:
-            recent = itertools.takewhile(lambda one: one.began > now, reversed(acknowledged(self.load.attempts())))
-            return sum(1 for _ in recent) >= SERVED_FOR
+            return sum(call.ok and call.writes and call.began > now for call in self.load.calls()) >= SERVED_FOR
 
         wait_for(served, within_s, lambda: f"no write gets through: {self._excerpt()}")
 
@@ -167,10 +166,17 @@ class Trial:
         """Whether a node's agent tells of that trouble."""
         return any(one.startswith(name) for one in self.row(node, shown)["troubles"])
 
-    def back(self, within_s: float = 40.0) -> None:
-        """The pair is certified again, and takes writes. Raises StepFailed."""
+    def settle(self, within_s: float) -> None:
+        """Everything healed, writes go on, the clients end, the pair is certified again. Raises StepFailed.
+
+        A standby that has to catch up does so sooner without clients, and the next row begins sooner.
+        """
+        faults.heal(self.stand)
+        if not self._settled:
+            self.writes_go_on(within_s)
+            self.load.stop()
+            self._settled = True
         self.stand.wait_healthy(within_s)
-        self.writes_go_on()
 
     def first_answer(self, within_s: float = MOVED_S) -> float:
         """Try to read through the VIP again and again; CLOCK_MONOTONIC of the first success. Raises StepFailed."""
@@ -190,8 +196,7 @@ class Trial:
 
     def silent_since(self, instant: float) -> bool:
         """Whether no write that began later has been acknowledged."""
-        done = acknowledged(self.load.attempts())
-        return not done or done[-1].began <= instant
+        return not any(call.ok and call.writes and call.began > instant for call in self.load.calls())
 
     # --- preparing
 
@@ -332,6 +337,18 @@ class Trial:
         wait_for(is_so, within_s, f"pid {process and process.pid} is not in state {letter}")
         return True
 
+    def await_gone(self, process: processes.Process | None, within_s: float = MOVED_S) -> None:
+        """Wait until the process has ended. Raises StepFailed."""
+        if process is not None:
+            wait_for(lambda: not process.lives(), within_s, f"pid {process.pid} lives on")
+
+    def await_ended(self, *names: str, within_s: float = 10.0) -> None:
+        """Wait until recorded processes are gone. Raises StepFailed."""
+        root = self.stand.files.root
+        wait_for(
+            lambda: not any(processes.alive(root, name) for name in names), within_s, f"{', '.join(names)} do not end"
+        )
+
     def later(self, cursor: Cursor, statement: str) -> None:
         """Run it at the end of the row, whatever became of the row."""
         session = cursor.connection
@@ -385,11 +402,17 @@ class Trial:
     def run(self, node: str, *argv: str, stdin: str = "") -> str:
         """A program on a node of the lab; what it printed. Raises StepFailed."""
         full = self.stand.exec_argv(node, list(argv))
-        found = {**os.environ, "PATH": programs.search_path()}
-        done = subprocess.run(full, input=stdin, env=found, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            full, input=stdin, env=self.environment(), capture_output=True, text=True, timeout=20, check=False
+        )
         if done.returncode:
             raise StepFailed(f"{' '.join(argv)} on {node}: {done.stderr.strip()[-300:]}")
         return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """Of a program that needs those that were fetched."""
+        libraries = programs.libnftables().environment()
+        return {**os.environ, "PATH": programs.search_path(), **libraries}
 
     def administrator(self, node: Node, *, answer_s: float = sessions.ANSWER_S) -> Session:
         """root on the node's own mysqld; closed at the end of the row."""
@@ -402,6 +425,34 @@ class Trial:
         netns = namespaces.path(self.stand.name, "client")
         password, vip = self.stand.facts().passwords.app, str(self.stand.topology.vip)
         return self._closing(sessions.application(netns, vip, password, answer_s=answer_s))
+
+    def replicator(self) -> Session:
+        """The replication account's session from the witness to the primary; closed at the end of the row."""
+        netns = namespaces.path(self.stand.name, "witness")
+        password = self.stand.facts().passwords.repl
+        address = str(self.primary.address)
+        return self._closing(sessions.application(netns, address, password, user="kembar_repl", database=None))
+
+    def until_variable(self, node: Node, name: str, value: str) -> None:
+        """Wait until a global variable has that value, perhaps in another mysqld by then. Raises StepFailed."""
+        query = "SELECT VARIABLE_VALUE FROM performance_schema.global_variables WHERE VARIABLE_NAME = %s"
+
+        def has() -> bool:
+            try:
+                session = self.administrator(node)
+                with session.cursor() as cursor:
+                    cursor.execute(query, (name,))
+                    found = cursor.fetchone()
+                session.close()
+            except (pymysql.err.MySQLError, OSError):
+                return False
+            return found == (value,)
+
+        wait_for(has, MOVED_S, f"{name} is not {value}", every_s=0.05)
+
+    def until_none(self, cursor: Cursor, statement: str) -> None:
+        """Wait until a query finds nothing. Raises StepFailed."""
+        wait_for(lambda: not cursor.execute(statement), MOVED_S, f"still found: {statement}", every_s=0.05)
 
     def mysqld(self, node: Node) -> processes.Process | None:
         return faults.mysqld_process(self.stand, node)

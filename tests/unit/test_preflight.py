@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agents.preflight import ALWAYS, AT_START, NEVER_PERSISTED, durable, refusals, shared_identity
+from agents.vip import require_interface
+from orchestrator.core.errors import Refused
 
 GOOD = {
     "version": "9.7.4-2",
@@ -100,3 +102,9 @@ def test_durability() -> None:
     assert durable(GOOD)
     assert not durable({**GOOD, "sync_binlog": "100"})
     assert not durable({})
+
+
+def test_an_interface_that_is_not_there_is_refused_before_the_address_is_needed():
+    require_interface("lo")
+    with pytest.raises(Refused, match=r"vip\.interface: eth99: this host has no such interface, only .*lo"):
+        require_interface("eth99")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from agents.converge import Action, Local
 from agents.executor import Executor
 from agents.lease import Power
-from agents.look import Peer, Sight
+from agents.look import Peer, Sight, copied_from
 from agents.telling import Telling
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
@@ -22,11 +23,12 @@ from orchestrator.core.model import (
     Mode,
     Mysqld,
     Phase,
+    Report,
     Role,
     Sync,
     goal_for,
 )
-from tests.builders import DB_A
+from tests.builders import DB_A, DB_B
 from tests.fakes import FakeClock
 
 PHASES = {
@@ -126,3 +128,13 @@ def test_an_epoch_that_cannot_be_remembered_is_not_taken_over():
     assert node.unable(Role.PREPARE, "epoch.json: no space").startswith("memory")
     assert node.unable(Role.PRIMARY, "epoch.json: no space").startswith("memory")
     assert node.unable(Role.PRIMARY, "epoch.json: no space", opened=True, was_primary=True) == ""
+
+
+def test_a_copied_server_is_refused_and_its_primary_goes_on():
+    """After a restart in place the primary would not open either, and nobody would serve."""
+    identity = {"server_uuid": "u1", "server_id": "11", "auto_increment_offset": "1"}
+    facts = cast(Any, SimpleNamespace(identity=identity))
+    peer = Peer(Report(DB_B, identity={**identity, "server_id": "12", "auto_increment_offset": "2"}))
+    assert copied_from(peer, Role.PRIMARY, facts) == ()
+    (refusal,) = copied_from(peer, Role.STANDBY, facts)
+    assert refusal.startswith("server_uuid=u1 on both nodes")

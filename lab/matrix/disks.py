@@ -1,0 +1,68 @@
+"""Rows about full disks: under the primary's data, under the standby's relay logs."""
+
+from __future__ import annotations
+
+import time
+
+from lab.matrix.row import Priority, Row
+from lab.matrix.trial import Trial
+from lab.smalldisk import SmallDisk
+
+
+def primary_full(t: Trial) -> None:
+    """Commits hang as the binary log cannot grow; SELECT answers, nothing waits for the standby or a lock."""
+    disk = _small(t)
+    t.move_to(t.standby)
+    old = t.mysqld(t.primary)
+    t.struck = time.monotonic()
+    disk.fill()
+    t.moved(40.0)
+    t.await_gone(old)
+    t.check("F5" in t.rules() or "F1" in t.rules(), f"moved by {t.rules()}")
+    disk.relieve()
+    t.settle(60.0)
+
+
+def standby_full(t: Trial) -> None:
+    """Its receiver waits for space and acknowledges nothing more."""
+    disk = _small(t)
+    t.begin()
+    t.struck = time.monotonic()
+    disk.fill()
+    t.await_rule("U1", within_s=40.0)
+    t.writes_go_on()
+    shown = t.until(lambda shown: shown["mode"] == "ASYNC", "ASYNC is not recorded")
+    t.check(not t.row(t.standby, shown)["promotable"], "a standby that misses commits is promotable")
+    disk.relieve()
+    t.unmoved()
+    t.settle(90.0)
+
+
+def _small(t: Trial) -> SmallDisk:
+    """Under the standby's data, and certified again."""
+    disk = SmallDisk(t.stand, t.standby, t.stand.files.instance(t.standby).datadir)
+    t.undo.callback(disk.take_away)
+    disk.put()
+    t.await_rule("U1", "U3")
+    t.stand.wait_healthy(60.0)
+    return disk
+
+
+ROWS = (
+    Row(
+        3,
+        "the primary's disk full",
+        Priority.P0,
+        "its data directory on a small disk that is filled up",
+        "STORAGE_DEAD: gate, SIGKILL, failover; it returns when there is space",
+        primary_full,
+    ),
+    Row(
+        14,
+        "the standby's disk full",
+        Priority.P0,
+        "its data directory on a small disk that is filled up",
+        "ASYNC recorded, commits go on; certified again when there is space",
+        standby_full,
+    ),
+)
