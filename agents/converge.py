@@ -77,6 +77,7 @@ class Local:
     # records and memory
     relaxed: bool = False  # the relaxed record of this epoch is written
     armed: bool = False  # the armed record of this epoch, mysqld and standby is written
+    sync_illegible: bool = False  # our own sync record cannot be read, so nothing is proven by it
     other_armed: bool = False  # it is written for an earlier mysqld of this host
     certifying: bool = False  # armed, and neither late nor stalled: U2 may still come
     degraded: bool = False  # semi-sync let a commit go since it was armed, or would
@@ -116,8 +117,8 @@ def converge(goal: Goal, local: Local) -> tuple[Action, ...]:
 
 def unable(goal: Goal, local: Local) -> str:
     """Why this node cannot take over as its goal says; empty if it can, or need not."""
-    if goal.role not in (Role.PREPARE, Role.PRIMARY) or goal.heir is None:
-        return ""
+    if goal.role not in (Role.PREPARE, Role.PRIMARY) or goal.heir is None or goal.settled:
+        return ""  # once it has opened its data is the history, though its own agent may have lost its memory of it
     if local.promoted or local.was_primary:
         return ""  # what was received is executed and on disk: a restart loses nothing of it
     if local.incarnation and local.incarnation != goal.heir:  # unknown, or dead: the leader sees that by itself
@@ -166,7 +167,7 @@ def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
         return (*_take_what_was_received(), *_primary(goal, drained))
     if local.receiving:
         return (Action.STOP_RECEIVER, Action.STOP_APPLIER)
-    if local.other_armed:
+    if local.other_armed or local.sync_illegible:
         return (Action.WITHDRAW,)
     if local.armed and local.degraded:
         return (Action.RECORD_DEGRADED,)  # before it is put right, which would hide that a commit went by itself
@@ -256,6 +257,8 @@ def _follow(local: Local) -> tuple[Action, ...]:
         return _start(local)
     if not _alive(local) or local.refused:
         return ()
+    if local.sync_illegible:
+        return (Action.WITHDRAW,)
     if local.source_on:
         # With sessions waiting, switching it off would release them as acknowledged.
         return (Action.KILL_MYSQLD,) if local.commits_waiting else (Action.SOURCE_OFF,)

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from agents.guard import Guard
+from orchestrator.coordination.records import legible
 from orchestrator.core.errors import (
     CoordinatorUnavailable,
     InvariantBroken,
@@ -24,12 +25,13 @@ from orchestrator.core.errors import (
 from orchestrator.core.lease import Timing
 from orchestrator.core.model import Instant, Lease, LeaseState
 from orchestrator.core.ports import Clock, Coordinator, Op, Pending, SetData, Stored
-from orchestrator.core.wire import decode, encode
+from orchestrator.core.wire import encode
 
 ANSWER_S = 1.0  # of a take or release; the gate is shut, or stays armed no longer than its own life
 COMMAND_S = 3.0  # until a command has begun; it takes no longer itself
 READ_BACK_S = 0.04  # well below gate_ttl_s, so that a doubt never costs the gate its renewal
-IDLE_S = 0.5  # between two looks of a keeper that holds nothing
+IDLE_S = 0.5  # between two passes of a keeper that holds nothing
+LOOK_S = 2.0  # between two looks of it at its own record, which somebody may have overwritten
 TICK_S = 15.0  # a tick that is silent for so long hangs, and nobody judges mysqld any more: power ends
 
 
@@ -84,6 +86,8 @@ class LeaseKeeper:
         self._wake = threading.Event()
         self._stopping = False
         self._trouble = ""
+        self._looked: Instant = float("-inf")
+        self._illegible = ""  # why our own record could not be read when it was read last
         self._power = self._now()
 
     # --- any thread
@@ -127,9 +131,12 @@ class LeaseKeeper:
         """
         self._ask(self._renounce)
 
-    def release(self, why: str, executed: str = "", began: Instant | None = None) -> None:
-        """Shut, then say so. Only when nothing local can write any more. Raises as take()."""
-        self._ask(lambda: self._release(why, executed, began))
+    def release(self, why: str, executed: str = "", began: Instant | None = None, *, epoch: int = 0) -> None:
+        """Shut, then say so. Only when nothing local can write any more. Raises as take().
+
+        `epoch` is that of the record that is followed: of a lease that cannot be read it may have been held in it.
+        """
+        self._ask(lambda: self._release(why, executed, began, epoch))
 
     def exited(self, began: Instant) -> None:
         """From the process watch: mysqld has begun to exit, so release at once, without waiting for a tick."""
@@ -200,17 +207,25 @@ class LeaseKeeper:
             self._guard.is_open,
             known=self._version >= 0,
             saying_open=self._saying_open,
-            trouble=self._trouble or self._guard.trouble,
+            trouble=self._trouble or self._illegible or self._guard.trouble,
         )
 
     # renewals
 
     def _hear_answer(self) -> None:
         flight = self._flight
-        if self._doubt or self._version < 0:
+        if self._doubt or self._version < 0 or self._look_due():
             self._read_back()
         elif flight is not None and flight.pending.done():
             self._settle(flight)
+
+    def _look_due(self) -> bool:
+        """Whoever renews hears of a stranger's write by its own; nobody else would."""
+        now = self._clock.holder_now()
+        if self._ours(self._lease) or self._guard.is_open or now - self._looked < LOOK_S:
+            return False
+        self._looked = now
+        return True
 
     def _settle(self, flight: _Flight) -> None:
         try:
@@ -237,9 +252,12 @@ class LeaseKeeper:
             stored = self._coordinator.read(self._path, READ_BACK_S)
         except CoordinatorUnavailable:
             return
-        if stored is None or stored.version < self._version:
+        if stored is None:
+            self._version, self._illegible = -1, f"RECORD_UNREADABLE: {self._path} does not exist"
             return
-        found, flight = decode(Lease, stored.data), self._flight
+        if stored.version < self._version:
+            return
+        found, flight = self._read(stored), self._flight
         if flight is not None and (found.owner, found.n, found.state) == (self._owner, flight.lease.n, LeaseState.HELD):
             self._accept(flight, stored.version)
             return
@@ -250,12 +268,18 @@ class LeaseKeeper:
 
         A newer one of our own is an earlier write whose answer was lost; it authorises nothing new.
         """
-        found = decode(Lease, stored.data)
+        found = self._read(stored)
         moved = self._sent is not None or stored.version > self._version >= 0
         if moved and not self._ours(found):
             self._shut_for_clients()  # somebody took the lease: the leader, by a revoke
         self._lease, self._version = found, stored.version
         self._flight, self._doubt = None, False
+
+    def _read(self, stored: Stored) -> Lease:
+        """What cannot be read may be a revoke: power ends, and only a take makes the lease ours again."""
+        found = legible(Lease, stored)
+        self._illegible = "" if found else f"RECORD_UNREADABLE: {self._path} at version {stored.version}"
+        return found or replace(self._lease, state=LeaseState.REVOKED, owner="", gate_open=False, why="unreadable")
 
     def _ours(self, lease: Lease) -> bool:
         return lease.state is LeaseState.HELD and lease.owner == self._owner
@@ -318,12 +342,12 @@ class LeaseKeeper:
         if not self._ours(self._lease):
             return
         try:
-            self._release(why, "", began)
+            self._release(why, "", began, 0)
         except KembarError as error:
             self._trouble = str(error)  # the gate is shut, which is the fence; the tick tries the word again
         self._changed()
 
-    def _release(self, why: str, executed: str, began: Instant | None) -> None:
+    def _release(self, why: str, executed: str, began: Instant | None, epoch: int) -> None:
         was_open = self._guard.is_open
         self._renounce()
         self._know()
@@ -331,6 +355,7 @@ class LeaseKeeper:
         released = replace(
             self._lease,
             state=LeaseState.RELEASED,
+            epoch=max(self._lease.epoch, epoch if self._illegible else 0),
             owner=self._owner,
             n=self._next_number(),
             gate_open=False,
@@ -362,7 +387,7 @@ class LeaseKeeper:
         except (StaleWrite, UnknownOutcome):
             self._version = -1
             raise
-        self._lease, self._version = flight.lease, int(answer[0])
+        self._lease, self._version, self._illegible = flight.lease, int(answer[0]), ""
         return flight
 
     def _land(self) -> None:

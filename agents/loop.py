@@ -18,7 +18,7 @@ from agents.server import Server
 from agents.steps import Order, Steps
 from agents.telling import Telling
 from orchestrator.coordination.paths import Paths
-from orchestrator.coordination.records import Reader
+from orchestrator.coordination.records import Broken, Reader, legible, names_node, names_pair
 from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import older
@@ -39,7 +39,6 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, VirtualIp
 from orchestrator.core.situation import Sighting
-from orchestrator.core.wire import decode
 
 log = logging.getLogger("kembar.agent")
 
@@ -60,6 +59,18 @@ WITHOUT_MEMORY = frozenset(
         Action.RECORD_DEGRADED,
     }
 )
+# With a record that is only remembered: power is taken from what is broken here, and nothing else is begun.
+BY_MEMORY = frozenset(
+    {
+        Action.SHUT_GATE,
+        Action.RESET_CLIENTS,
+        Action.FORCE_READ_ONLY,
+        Action.KILL_MYSQLD,
+        Action.RELEASE,
+        Action.DROP_ADDRESS,
+    }
+)
+UNREADABLE = "RECORD_UNREADABLE: {} cannot be read, so nothing new is begun here: {}"
 OLDER = (
     "OLD_RECORD: {}.{} in ZooKeeper is older than {}.{}, which was followed here, and is not obeyed: ZooKeeper lost "
     "writes or is another one. Give it back its newest data, name the right servers in agent.yaml, or run kembar adopt"
@@ -121,6 +132,10 @@ class Agent:
         self._news = news
         self._tick_s = BUSY_TICK_S
         self._given_up = ""  # token of the last certification that led to nothing
+        self._desired: Sighting[Cluster] | None = None  # the last that could be read
+        self._unreadable = ""  # why the present one cannot
+        self._fits_pair = names_pair((node, peer))
+        self._policy_followed = Policy()
         self._older = ""  # why the record is not obeyed
         self._forgetful = ""  # why the record could not be remembered
         self._stopping = False
@@ -141,10 +156,10 @@ class Agent:
     def tick(self) -> None:
         """One pass: rounds of look and act until nothing is left to do, then a report. Raises KembarError."""
         seen = self._mirror.snapshot()
-        desired = self._reader.sighting(Cluster, seen, self._paths.desired)
-        if desired is None:
+        if not seen:
             return  # not connected: the keeper shuts the gate at its horizon, mysqld is left as it is
-        if not self._follow(desired.value):
+        desired = self._record(seen)
+        if desired is None or not self._follow(desired.value):
             # Neither node obeys it. Whoever serves goes on under its lease, and both say why.
             self._complain(self._policy(seen).report_every_s)
             self._keeper.ticked()
@@ -170,10 +185,21 @@ class Agent:
         return settled and not self._executor.failure and not sight.stalled_s
 
     def _allowed(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
-        """All, if the record they rest on is remembered; else only what takes power away, up to the first other."""
-        return actions if not self._forgetful else tuple(takewhile(lambda action: action in WITHOUT_MEMORY, actions))
+        """All, if the record they rest on is there and kept; else only what takes power away, up to the first other."""
+        if not (self._unreadable or self._forgetful):
+            return actions
+        may = BY_MEMORY if self._unreadable else WITHOUT_MEMORY
+        return tuple(takewhile(lambda action: action in may, actions))
 
     # the record
+
+    def _record(self, seen: Mapping[str, Seen]) -> Sighting[Cluster] | None:
+        """The desired record; the last one that could be read, while the present one cannot; None before the first."""
+        found = self._reader.read(Cluster, seen, self._paths.desired, self._fits_pair)
+        self._unreadable = UNREADABLE.format(self._paths.desired, found.why) if isinstance(found, Broken) else ""
+        if isinstance(found, Sighting):
+            self._desired = found
+        return self._desired
 
     def _follow(self, cluster: Cluster) -> bool:
         """Remember the record before anything is done for it; refuse one that is older than what was followed."""
@@ -195,14 +221,18 @@ class Agent:
 
     def _complain(self, every_s: float) -> None:
         opened = self._memory.opened()
-        self._reporter.complain(self._older, self._memory.epoch(), opened[0] if opened else 0, every_s)
+        self._reporter.complain(
+            self._unreadable or self._older, self._memory.epoch(), opened[0] if opened else 0, every_s
+        )
         self._tick_s = every_s
 
     def _policy(self, seen: Mapping[str, Seen]) -> Policy:
+        """What cannot be read changes nothing: least of all the timings of a lease that is held."""
         sighting = self._reader.sighting(Policy, seen, self._paths.policy)
-        policy = sighting.value if sighting else Policy()
-        self._keeper.follow(policy.timing)
-        return policy
+        if sighting is not None:
+            self._policy_followed = sighting.value
+            self._keeper.follow(sighting.value.timing)
+        return self._policy_followed
 
     # look
 
@@ -228,6 +258,7 @@ class Agent:
             may_act=self._keeper.may_act(),
             has_address=self._vip.present(),
             sync=sync,
+            sync_legible=self._steps.sync_legible,
             relaxed=self._steps.relaxed(goal.epoch),
             armed_since=self._armed_since[1],
             peer=peer,
@@ -247,7 +278,7 @@ class Agent:
         return sight.facts is None or sight.goal.role is Role.PRIMARY
 
     def _peer_seen(self, seen: Mapping[str, Seen], cluster: Cluster, now: Instant) -> Peer:
-        sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))
+        sighting = self._peer_report(seen)
         switching = cluster.phase is Phase.SWITCHING and cluster.primary == self._peer
         self._tick_s = SWITCHING_TICK_S if switching else BUSY_TICK_S
         released_with = self._handover(cluster) if switching else ""
@@ -255,16 +286,18 @@ class Agent:
             return Peer(released_with=released_with)
         return Peer(sighting.value, now - sighting.first_seen, released_with)
 
+    def _peer_report(self, seen: Mapping[str, Seen]) -> Sighting[Report] | None:
+        return self._reader.sighting(Report, seen, self._paths.report(self._peer), names_node(self._peer))
+
     def _handover(self, cluster: Cluster) -> str:
         """What the primary had committed when it handed over. Its lease is not mirrored: it moves all the time."""
-        stored = self._coordinator.read(self._paths.lease(self._peer))
-        lease = decode(Lease, stored.data) if stored and stored.data else Lease()
+        lease = legible(Lease, self._coordinator.read(self._paths.lease(self._peer))) or Lease()
         given = lease.state is LeaseState.RELEASED and lease.why == "handover" and lease.epoch == cluster.epoch
         return lease.executed if given else ""
 
     def _sync(self, seen: Mapping[str, Seen], now: Instant) -> Sync:
-        sighting = self._reader.sighting(Sync, seen, self._paths.sync(self._node))
-        sync = self._steps.see_sync(sighting.value, sighting.version) if sighting else Sync()
+        found = self._reader.read(Sync, seen, self._paths.sync(self._node))
+        sync = self._steps.see_sync(found.value if isinstance(found, Sighting) else None, found.version)
         if sync.state is SyncState.ARMED and sync.token != self._armed_since[0]:
             self._armed_since = (sync.token, now)
         return sync
@@ -289,7 +322,7 @@ class Agent:
 
         The standby may apply a transaction before our engine commits it, so samples of one moment show false errants.
         """
-        sighting = self._reader.sighting(Report, seen, self._paths.report(self._peer))
+        sighting = self._peer_report(seen)
         if role is not Role.PRIMARY or sighting is None or self._server.facts is None or not self._server.fresh:
             return
         if self._health.committed_after(sighting.first_seen):
@@ -320,5 +353,7 @@ class Agent:
     def _tell(self, sight: Sight, found: Local, seen: Mapping[str, Seen], *, at_once: bool) -> None:
         self._health.write(found.lease_held and not found.read_only and sight.goal.role is Role.PRIMARY)
         peer_sync = self._reader.sighting(Sync, seen, self._paths.sync(self._peer))
-        report = self._telling.report(sight, found, peer_sync.value if peer_sync else Sync(), self._forgetful)
+        report = self._telling.report(
+            sight, found, peer_sync.value if peer_sync else Sync(), self._forgetful, self._unreadable
+        )
         self._reporter.tell(report, every_s=sight.policy.report_every_s, at_once=at_once)

@@ -2,18 +2,21 @@
 
 A file is written beside its place, synced, renamed, and the folder synced: after a kill at any step the old content or
 the new one is there, whole. What cannot be read is never taken for zero: an agent that forgot its highest epoch would
-follow a record that was replaced long ago (I10).
+follow a record that was replaced long ago (I10). What is lost while the agent lives is written again from its memory;
+what was lost before is a new host's, whose incarnations were never certified (I12).
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.core.errors import Refused, StepFailed
+from orchestrator.core.errors import KembarError, Refused, StepFailed
 
 EPOCH, PROMOTION, OPENED, RELAY, LOCK = "epoch.json", "promotion.json", "opened.json", "relay.json", "lock"
 TAIL = "tail.json"
@@ -26,8 +29,13 @@ class FileMemory:
     def __init__(self, directory: Path) -> None:
         """Take the lock and read everything. Raises Refused if another process holds it or a file cannot be read."""
         self._directory = directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _locked(directory / LOCK)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _locked(directory / LOCK)
+        except OSError as error:
+            raise Refused(
+                f"{directory}: {error.strerror}: the agent needs a directory of its own to remember"
+            ) from error
         try:
             self._epoch = self._read(EPOCH, {"epoch": int, "seq": int})
             self._promotion = self._read(PROMOTION, {"epoch": int, "incarnation": str, "gtid": str, "peer_uuid": str})
@@ -37,6 +45,43 @@ class FileMemory:
         except Refused:
             self.close()
             raise
+        self.new = self._epoch is None
+        if self._relay is None:
+            # From zero it would give a mysqld the incarnation that it had before its relay logs were thrown away.
+            self._relay = {"counter": secrets.randbelow(2**31)}
+            self.trouble()
+
+    def trouble(self) -> str:
+        """Why nothing could be remembered now, empty if it could. A disk is asked nothing that could hang for long.
+
+        A directory or file that is gone is made again with what is known here.
+        """
+        try:
+            self._make_whole()
+        except (OSError, KembarError) as error:
+            return f"MEMORY_LOST: {self._directory} cannot be made whole, so this node may not be promoted: {error}"
+        if not os.access(self._directory, os.W_OK):
+            return f"MEMORY_READ_ONLY: {self._directory} takes no writes, so this node may not be promoted: remount it"
+        return ""
+
+    def _make_whole(self) -> None:
+        if not self._has_lock():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lost, self._lock = self._lock, _locked(self._directory / LOCK)
+            os.close(lost)
+        known = {EPOCH: self._epoch, PROMOTION: self._promotion, OPENED: self._opened, TAIL: self._tail}
+        for name, values in {**known, RELAY: self._relay}.items():
+            if values is not None and not (self._directory / name).exists():
+                self._write(name, values)
+
+    def _has_lock(self) -> bool:
+        """Whether the file that we hold is still the one at its place."""
+        try:
+            here = (self._directory / LOCK).stat()
+        except FileNotFoundError:
+            return False
+        held = os.fstat(self._lock)
+        return (here.st_dev, here.st_ino) == (held.st_dev, held.st_ino)
 
     def epoch(self) -> tuple[int, int]:
         """The highest (epoch, seq) ever followed; (0, 0) on a new host."""
@@ -123,7 +168,12 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _locked(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # it can be locked, and what is there can be read
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -43,6 +43,7 @@ class Server:
         self.arrival: Arrival | None = None
         self._received = ""
         self._held = GtidSet()
+        self._torn = False  # relay logs were thrown away, and no other incarnation could be drawn yet
 
     def look(self, mysqld: Mysqld) -> Mysqld:
         """Ask it, unless it is gone; its state with the answer taken into account."""
@@ -61,7 +62,7 @@ class Server:
     @property
     def incarnation(self) -> str:
         """`server_uuid/boot_id/pid/starttime/relay counter`; empty while it is not known."""
-        if self._life is None or self.facts is None:
+        if self._life is None or self.facts is None or self._torn:
             return ""
         return f"{self.facts.server_uuid}/{self._life}/{self._memory.relay_counter()}"
 
@@ -76,7 +77,10 @@ class Server:
             self._note_silence(str(error))
             return
         self._note_silence("")
-        self._watch_relay_logs(self.facts)
+        try:
+            self._watch_relay_logs(self.facts)
+        except StepFailed as error:  # no incarnation until it could be written
+            log.error("relay logs were thrown away: %s", error)
         self.arrival = arrival(self.arrival, self.facts, self._clock.holder_now())
 
     def _watch_relay_logs(self, facts: ServerFacts) -> None:
@@ -85,7 +89,9 @@ class Server:
             return
         held = facts.held
         if not self._held <= held:
+            self._torn = True
             self._memory.draw_relay_counter()
+            self._torn = False
         self._received, self._held = facts.received, held
 
     def _note_silence(self, why: str) -> None:

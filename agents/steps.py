@@ -17,12 +17,13 @@ from agents.lease import LeaseKeeper
 from agents.look import last_writer
 from agents.mysql import Database
 from orchestrator.coordination.paths import Paths
+from orchestrator.coordination.records import legible
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import lacking
 from orchestrator.core.model import Goal, Instant, Mode, NodeName, Sync, SyncState
 from orchestrator.core.ports import Check, Clock, Coordinator, Memory, SetData, Supervisor, VirtualIp
-from orchestrator.core.wire import decode, encode
+from orchestrator.core.wire import encode
 
 log = logging.getLogger("kembar.agent")
 
@@ -84,6 +85,7 @@ class Steps:
         self._address_lifetime_s = address_lifetime_s
         self._capture = capture
         self._sync, self._sync_version = Sync(), -1
+        self.sync_legible = True
         self._sync_doubt = True  # a write of ours, or of an agent before us, may still be under way
         self._heartbeats = 0
         self._claimed: str | None = None
@@ -100,8 +102,8 @@ class Steps:
             Action.FORCE_READ_ONLY: self._force_read_only,
             Action.SET_READ_ONLY: lambda order: self._database.set_read_only(kill_blockers=False, tries=1),
             Action.KILL_MYSQLD: lambda order: self._supervisor.kill(),
-            Action.RELEASE: lambda order: self._keeper.release(order.why),
-            Action.HAND_OVER: lambda order: self._keeper.release("handover", self._database.executed()),
+            Action.RELEASE: lambda order: self._keeper.release(order.why, epoch=order.goal.epoch),
+            Action.HAND_OVER: self._hand_over,
             Action.DROP_ADDRESS: lambda order: self._vip.drop(),
             Action.SOURCE_OFF: lambda order: self._database.semisync.source_off(),
             Action.STOP_RECEIVER: self._stop_receiver,
@@ -132,10 +134,13 @@ class Steps:
         """Carry it out. Raises KembarError."""
         self._do[action](order)
 
-    def see_sync(self, sync: Sync, version: int) -> Sync:
-        """Take what the mirror shows of our sync record, unless our own last write is newer; the newer of the two."""
+    def see_sync(self, sync: Sync | None, version: int) -> Sync:
+        """Take what the mirror shows of our sync record, unless our own last write is newer; the newer of the two.
+
+        None: it cannot be read. Nothing is proven by it then, and it has to be written anew.
+        """
         if version > self._sync_version:
-            self._sync, self._sync_version = sync, version
+            self._sync, self._sync_version, self.sync_legible = sync or Sync(), version, sync is not None
         return self._sync
 
     def heartbeat(self, within_s: float = 1.0) -> None:
@@ -152,6 +157,9 @@ class Steps:
             self._database.set_read_only(kill_blockers=True)
         except KembarError:
             self._supervisor.kill()
+
+    def _hand_over(self, order: Order) -> None:
+        self._keeper.release("handover", self._database.executed(), epoch=order.goal.epoch)
 
     # take over
 
@@ -193,7 +201,7 @@ class Steps:
         relaxed = self._sync_as(SyncState.RELAXED, order)
         with self._doubting():
             self._keeper.take(order.goal.epoch, order.incarnation, (check, self._sync_write(relaxed)))
-        self._sync, self._sync_version = relaxed, self._sync_version + 1
+        self._sync, self._sync_version, self.sync_legible = relaxed, self._sync_version + 1, True
 
     # semi-sync
 
@@ -259,7 +267,7 @@ class Steps:
     def _record(self, sync: Sync, *checks: Check) -> None:
         with self._doubting():
             answer = self._coordinator.submit((self._sync_write(sync), *checks)).result(RECORD_S)
-        self._sync, self._sync_version = sync, int(answer[0])
+        self._sync, self._sync_version, self.sync_legible = sync, int(answer[0]), True
 
     # tail of the binary log
 
@@ -267,8 +275,7 @@ class Steps:
         """Our own record is read anew: the session has seen the goal's epoch, hence every write before it."""
         writer, tail = last_writer(self._memory), self._memory.tail()
         assert writer is not None, "no tail without a mysqld that was writable"
-        stored = self._coordinator.read(self._paths.sync(self._node))
-        sync = decode(Sync, stored.data) if stored and stored.data else Sync()
+        sync = legible(Sync, self._coordinator.read(self._paths.sync(self._node))) or Sync()
         primary = GtidSet.parse(order.primary_executed)
         index = str(tail["index"]) if tail is not None and tail["incarnation"] == writer[1] else ""
         why = doubt(writer, order.goal, sync, primary) or ("" if index else "where its binary log is was not recorded")

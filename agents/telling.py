@@ -11,12 +11,16 @@ from agents.look import Sight, kept_tail, own_errant
 from agents.replication import Arrival, ServerFacts
 from agents.server import Server
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.model import HostFacts, Instant, Mode, Report, Role, Sync, SyncState
+from orchestrator.core.model import Certified, HostFacts, Instant, Mode, Report, Role, Sync, SyncState
 from orchestrator.core.ports import Clock, Memory
 
 HOST_EVERY_S = 5.0
 TRIES = 3  # of one step, before it counts as one that cannot be done
 TAKE_OVER = (Action.STOP_RECEIVER, Action.STOP_APPLIER, Action.WRITE_PROMOTION)
+NEW_MEMORY = (
+    "MEMORY_NEW: the state directory was empty when the agent started, so that a certificate of before counts no more: "
+    "not promotable until certified anew"
+)
 FOLLOWERS = (Role.STANDBY, Role.RETURNING)
 
 
@@ -43,10 +47,11 @@ class Telling:
         self._host: tuple[Instant, HostFacts] = (float("-inf"), HostFacts())
         self._unheard_since: Instant | None = None
 
-    def report(self, sight: Sight, found: Local, peer_sync: Sync, forgetful: str) -> Report:
-        """The report of this look; `forgetful` says why the record could not be remembered."""
+    def report(self, sight: Sight, found: Local, peer_sync: Sync, forgetful: str, unreadable: str = "") -> Report:
+        """The report of this look; `forgetful`: why the record could not be remembered, `unreadable`: or not read."""
         facts = sight.facts
         primary = sight.goal.role is Role.PRIMARY
+        memory = self._memory.trouble()
         return Report(
             node=sight.node,
             epoch=sight.goal.epoch,
@@ -62,7 +67,8 @@ class Telling:
             errant=_errant(sight, found),
             peer_errant=str(sight.peer_errant) if primary else "",
             unable=unable(sight.goal, found) or self._cannot(sight, found, forgetful),
-            troubles=self._troubles(sight, found, forgetful),
+            memory=memory,
+            troubles=self._troubles(sight, found, (memory, forgetful, unreadable)),
             refusals=sight.refusals,
             timeline_ms=self._executor.timeline_ms,
             host=self._host_now(facts),
@@ -89,7 +95,7 @@ class Telling:
             self._unheard_since = sight.now
         return round(sight.now - self._unheard_since, 3)
 
-    def _troubles(self, sight: Sight, found: Local, forgetful: str) -> tuple[str, ...]:
+    def _troubles(self, sight: Sight, found: Local, others: tuple[str, ...]) -> tuple[str, ...]:
         """Also why errant transactions could not be cut before mysqld started, or why it is not started."""
         kept = kept_tail(self._memory) if found.errant and sight.goal.role in FOLLOWERS else ""
         waits = self._executor.failure if found.tail_pending else ""
@@ -99,9 +105,15 @@ class Telling:
             f"TAIL_KEPT: {kept}" if kept else "",
             f"RECEIVER: {deaf}" if deaf else "",
             waits,
-            forgetful,
+            self._new_memory(sight),
+            *others,
         )
         return (*self._findings.troubles(), *(text for text in own if text))
+
+    def _new_memory(self, sight: Sight) -> str:
+        """What was certified before is not what runs here now, as far as this host can still tell."""
+        certified = sight.goal.promotable == Certified(sight.node, sight.incarnation)
+        return NEW_MEMORY if self._memory.new and sight.goal.role in FOLLOWERS and not certified else ""
 
     def _cannot(self, sight: Sight, found: Local, forgetful: str) -> str:
         """What keeps failing: a handover is then withdrawn, and a node that cannot take over gives the power back."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.core.model import Mode
 from orchestrator.core.snapshot import Snapshot
+from orchestrator.core.unreadable import HARMLESS
 
 UNCLEAR = ("unknown", "blind", "split_suspected")
 
@@ -23,8 +24,9 @@ def risk(s: Snapshot, state: str, nodes: list[dict[str, Any]]) -> dict[str, Any]
         why = "mode ASYNC: commits have no copy" if s.cluster.mode is Mode.ASYNC else row["not_promotable_because"]
         text = f"{died} no automatic failover to {standby} ({why}); writes stop until {primary} is back"
         return {"text": text, "automatic": False}
-    if s.paused or s.hold_down:
-        held = "paused" if s.paused else "hold-down"
+    unclear = next((one for one in s.unreadable if one.record not in HARMLESS), None)
+    if s.paused or s.hold_down or unclear:
+        held = f"{unclear.path} cannot be read" if unclear else "paused" if s.paused else "hold-down"
         return {"text": f"{died} no automatic failover ({held}); {standby} holds everything", "automatic": False}
     text = f"{died} {standby} takes over by itself, no acknowledged transaction is lost"
     return {"text": text, "automatic": True}
@@ -38,6 +40,9 @@ def next_step(s: Snapshot, state: str, nodes: list[dict[str, Any]]) -> dict[str,
     if state == "split_suspected" and s.cluster:
         other = s.other(s.cluster.primary)
         return _step(f"The record names {s.cluster.primary} as primary. Stop mysqld on {other} by hand, now.")
+    if s.unreadable:
+        first = s.unreadable[0]
+        return _step(f"{first.path} cannot be read ({first.why}): {first.remedy}")
     for row in nodes:
         if row["refusals"]:
             return _step(f"{row['name']} is refused: {row['refusals'][0]}")

@@ -83,6 +83,7 @@ def _why_not(s: Snapshot, node: NodeName, report: Report | None) -> str | None:
     obstacles: Mapping[str, object] = {
         "maintenance": node in s.policy.maintenance,
         "refused": report.refusals,
+        "state directory": report.memory,
         "mysqld " + report.mysqld: report.mysqld is not Mysqld.RUNNING,
         f"{_count(report.errant)} errant": report.errant,
         "applier error": report.applier_error,

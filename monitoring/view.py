@@ -12,6 +12,7 @@ from orchestrator.core.history import Incident
 from orchestrator.core.model import LeaseState, NodeName, Phase, Report
 from orchestrator.core.requests import RequestState
 from orchestrator.core.snapshot import Snapshot
+from orchestrator.core.unreadable import HARMLESS
 from orchestrator.core.wire import plain
 
 # The states of a cluster, worst first, and the mark that stands beside the word.
@@ -52,8 +53,11 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "seq": cluster.seq if cluster else None,
         "rule": cluster.rule if cluster else None,
         "vip": _vip(s, elapsed_s),
-        "auto_failover": "paused" if s.paused else "hold-down" if s.hold_down else "on",
+        "auto_failover": _auto_failover(s),
         "pause": {**plain(s.pause), "active": s.paused, "left_s": s.pause_left_s} if s.paused else None,
+        "unreadable": [
+            {"record": str(one.record), "path": one.path, "why": one.why, "next": one.remedy} for one in s.unreadable
+        ],
         "finding": {"name": s.finding, "text": s.finding_text},
         "waiting": s.waiting,
         "risk": risk(s, state, nodes),
@@ -67,6 +71,13 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "incidents": [plain(one) | {"text": incident_text(one)} for one in s.incidents[:INCIDENTS_SHOWN]],
         "events": [{"id": n, **plain(s.events[n])} for n in sorted(s.events, reverse=True)[:EVENTS_SHOWN]],
     }
+
+
+def _auto_failover(s: Snapshot) -> str:
+    """Whether a failover would begin by itself: on, or what keeps it from it."""
+    if s.paused or s.hold_down:
+        return "paused" if s.paused else "hold-down"
+    return "on" if all(one.record in HARMLESS for one in s.unreadable) else "unreadable"
 
 
 def blind(s: Snapshot, elapsed_s: float) -> bool:
@@ -96,13 +107,23 @@ def _locked(report: Report) -> str:
 
 
 def _verdict(s: Snapshot, elapsed_s: float) -> tuple[str, str]:
+    """State and sentence; with a record that cannot be read nothing is healthy."""
+    state, verdict = _readable_verdict(s, elapsed_s)
+    if not s.unreadable or blind(s, elapsed_s):
+        return state, verdict
+    paths = ", ".join(one.path for one in s.unreadable)
+    return "degraded" if state == "healthy" else state, f"{verdict}; {paths} cannot be read"
+
+
+def _readable_verdict(s: Snapshot, elapsed_s: float) -> tuple[str, str]:
     """State and sentence, most alarming first."""
     age_s = s.age_s + elapsed_s
     if blind(s, elapsed_s):
         why = "data is not refreshed" if s.connected else "no connection to ZooKeeper"
         return "unknown", f"unknown for {age_s:.1f} s: {why}"
     if s.cluster is None:
-        return "unknown", "no desired record yet: nobody has been made primary"
+        unknown = "who is primary is not known" if s.unreadable else "nobody has been made primary"
+        return "unknown", f"no desired record yet: {unknown}"
     if s.finding == Finding.TWO_WRITERS:
         return "split_suspected", f"{s.pair[0]} and {s.pair[1]} both report that they take writes"
     if s.finding == Finding.BLIND:

@@ -17,6 +17,7 @@ from orchestrator.core.model import Instant, NodeName
 from orchestrator.core.ports import Clock, Coordinator, Mirror, Seen
 from orchestrator.core.rules import Decision, decide
 from orchestrator.core.situation import Situation
+from orchestrator.core.unreadable import Unreadable
 from orchestrator.watching import Watching
 
 log = logging.getLogger("kembar.orchestrator")
@@ -49,6 +50,7 @@ class Look:
     desired_version: int = -1
     decided: Decision | None = None  # the leader's; whoever shows another's look decides for himself
     written: bool = False  # whether ZooKeeper has acknowledged it
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Orchestrator:
@@ -95,18 +97,18 @@ class Orchestrator:
         tenure = self._leadership.tenure
         leading = tenure is not None
         found = self._watching.situation(seen, now, self._hearing_since(seen), tenure[0] if tenure else 0)
-        if found is None:
-            self._show(Look(seen, now, leading))
+        situation, version = found.situation, found.version
+        if situation is None:
+            self._show(Look(seen, now, leading, unreadable=found.unreadable))
             return
-        situation, version = found
         if tenure is None:
-            self._show(Look(seen, now, leading, situation, version))
+            self._show(Look(seen, now, leading, situation, version, unreadable=found.unreadable))
             return
         decision = decide(situation)
         written = False
         if decision.rule is not None and version >= self._written_version:
             written = self._write(situation, decision, version, tenure[1])
-        self._show(Look(seen, now, leading, situation, version, decision, written))
+        self._show(Look(seen, now, leading, situation, version, decision, written, found.unreadable))
         if not written:
             self._leave_the_pair(situation, seen)
 
@@ -132,9 +134,8 @@ class Orchestrator:
 
     def _leave_the_pair(self, situation: Situation, seen: Mapping[str, Seen]) -> None:
         """A leader on a host of the pair is lost with it: it resigns once a better placed one has stood for a while."""
-        better = [
-            name for name in self._candidates(seen) if self._rank(name, situation) < self._rank(self._name, situation)
-        ]
+        own = self._rank(self._name, situation)
+        better = [name for name in self._paths.candidates(seen) if self._rank(name, situation) < own]
         if not better:
             self._rival_since = None
         elif self._rival_since is None:
@@ -142,11 +143,6 @@ class Orchestrator:
         elif situation.now - self._rival_since >= RESIGN_AFTER_S:
             self._rival_since = None
             self._leadership.resign()
-
-    def _candidates(self, seen: Mapping[str, Seen]) -> set[str]:
-        """The owners that stand for election: `c-OWNER-NUMBER`."""
-        folder = f"{self._paths.election}/c-"
-        return {path.removeprefix(folder).rpartition("-")[0] for path in seen if path.startswith(folder)}
 
     def _rank(self, name: str, situation: Situation) -> int:
         """Best is a host apart from the pair, worst the primary's own."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.coordination.paths import Paths
-from orchestrator.coordination.records import Writer
+from orchestrator.coordination.records import Broken, Writer
 from orchestrator.core.answers import answers
 from orchestrator.core.errors import KembarError, StaleWrite
 from orchestrator.core.history import ENDS, TIMELINE, Event, Incident, Recent, event_of, opened, steps
@@ -57,6 +57,7 @@ class Recorder:
         self._looks: queue.SimpleQueue[Look | None] = queue.SimpleQueue()
         self._open: _Open | None = None
         self._recent, self._version = Recent(), -1
+        self._broken: Broken | None = None
 
     def take(self, look: Look) -> None:
         """From the loop: never blocks. Only what leads to a record is kept."""
@@ -78,17 +79,23 @@ class Recorder:
         if situation is None or term_version is None:
             return
         self._catch_up(look)
-        if self._version < 0:
-            return  # never without a version, which would overwrite whatever is there
-        if look.written and look.decided is not None:
-            self._note(look, look.decided, situation, term_version)
-        self._complete(look, situation, term_version)
+        if self._version >= 0:  # never without a version, which would overwrite whatever is there
+            if look.written and look.decided is not None:
+                self._note(look, look.decided, situation, term_version)
+            self._complete(look, situation, term_version)
         self._answer(look, situation, term_version)
 
     def _catch_up(self, look: Look) -> None:
-        """Go on from what is stored, unless our own last write is newer than what the mirror showed."""
+        """Go on from what is stored, unless our own last write is newer than what the mirror showed.
+
+        What cannot be read is left for a person to see; an acknowledgement begins it anew with what is known here.
+        """
         stored = self._watching.recent(look.seen)
-        if stored is not None and stored.version > self._version:
+        self._broken = None
+        if isinstance(stored, Broken):
+            if stored.version < 0 or stored.version > self._version:
+                self._broken, self._version = stored, -1
+        elif stored.version > self._version:
             self._recent, self._version = stored.value, stored.version
 
     def _note(self, look: Look, decision: Decision, s: Situation, term_version: int) -> None:
@@ -141,13 +148,25 @@ class Recorder:
             raise
         self._recent, self._version = recent, self._version + 1
 
+    def _acknowledge(self, now_ms: int, term_version: int) -> None:
+        anew, broken = replace(self._recent, acknowledged_ms=now_ms), self._broken
+        if broken is not None and broken.version < 0:
+            self._writer.put(self._paths.recent, anew, None, term_version, WRITE_S)
+            self._recent, self._version = anew, 0
+            return
+        if broken is not None:
+            self._version = broken.version
+        if self._version < 0:
+            raise StaleWrite(f"{self._paths.recent} was written by another; the next look shows it")
+        self._put(anew, term_version)
+
     def _keep(self, incident: Incident, term_version: int) -> None:
         self._writer.put(self._paths.incident(str(incident.id)), incident, None, term_version, WRITE_S)
 
     def _answer(self, look: Look, s: Situation, term_version: int) -> None:
         for answer in answers(s):
             if answer.request.kind is Kind.ACKNOWLEDGE and answer.request.state is RequestState.DONE:
-                self._put(replace(self._recent, acknowledged_ms=zookeeper_ms(look.seen)), term_version)
+                self._acknowledge(zookeeper_ms(look.seen), term_version)
             self._writer.put(
                 self._paths.request(answer.request.id), answer.request, answer.version, term_version, WRITE_S
             )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.analysis import sentence
+from orchestrator.core.analysis import Finding, sentence
 from orchestrator.core.model import Instant, NodeName
 from orchestrator.core.ports import Clock
 from orchestrator.core.rules import decide, waiting
@@ -17,7 +16,7 @@ from orchestrator.core.snapshot import Aged, Snapshot
 from orchestrator.loop import Look
 from orchestrator.watching import Watching
 
-Record = TypeVar("Record")
+Kept = TypeVar("Kept")
 
 
 def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, instance: str, vip: str) -> Snapshot:
@@ -29,7 +28,10 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
         taken=look.now,
         instance=instance,
         connected=bool(look.seen),
-        leader=_leader(look, paths),
+        leader=_leader(look, watching, paths),
+        unreadable=look.unreadable,
+        finding=Finding.RECORD_UNREADABLE if look.unreadable else "",
+        finding_text="; ".join(f"{one.path} cannot be read: {one.why}" for one in look.unreadable),
     )
     if look.situation is None:
         return shown
@@ -51,18 +53,17 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
         finding=decided.finding.value,
         finding_text=sentence(decided.finding, s),
         waiting=waiting(s) if decided.rule is None else "",
-        incidents=tuple(reversed(recent.value.incidents)) if recent else (),
-        events={event.seq: event for event in recent.value.events} if recent else {},
+        incidents=tuple(reversed(recent.value.incidents)) if isinstance(recent, Sighting) else (),
+        events={event.seq: event for event in recent.value.events} if isinstance(recent, Sighting) else {},
     )
 
 
-def _aged(records: Mapping[NodeName, Sighting[Record]], now: Instant) -> dict[NodeName, Aged[Record]]:
+def _aged(records: Mapping[NodeName, Sighting[Kept]], now: Instant) -> dict[NodeName, Aged[Kept]]:
     return {node: Aged(one.value, max(0.0, now - one.first_seen)) for node, one in records.items()}
 
 
-def _leader(look: Look, paths: Paths) -> str:
+def _leader(look: Look, watching: Watching, paths: Paths) -> str:
     """The owner of the present term, as long as it stands for election."""
-    found = look.seen.get(paths.leader)
-    owner = str(json.loads(found.stored.data).get("owner", "")) if found and found.stored.data else ""
-    stands = owner and any(path.startswith(paths.candidate_prefix(owner)) for path in look.seen)
-    return owner if stands else ""
+    found = watching.leader(look.seen)
+    owner = found.value.owner if isinstance(found, Sighting) else ""
+    return owner if owner in paths.candidates(look.seen) else ""

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from orchestrator.coordination.paths import Paths
-from orchestrator.coordination.records import Reader
+from orchestrator.coordination.records import Broken, Reader, names_node, names_pair
 from orchestrator.core.history import Recent
-from orchestrator.core.model import Cluster, Instant, Lease, NodeName, Phase, Policy, Report, Sync
+from orchestrator.core.model import Cluster, Instant, LeaderRecord, Lease, NodeName, Phase, Policy, Report, Sync
 from orchestrator.core.ports import Seen
 from orchestrator.core.requests import Pause, Request
 from orchestrator.core.situation import Sighting, Situation
+from orchestrator.core.unreadable import Record, Unreadable
 
-Record = TypeVar("Record")
+Kept = TypeVar("Kept")
+BY_A_PERSON = (Record.DESIRED, Record.POLICY)  # nothing else writes them anew as they were
 HOUR_S = 3600.0
 LEASE_VERSIONS_KEPT = 50
+# Whoever wrote it may have asked for one; nothing begins until somebody says that it is over.
+DOUBTFUL_PAUSE = Pause(active=True, for_s=0.0, reason="the record of the pause cannot be read", actor="nobody known")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What one snapshot says. Without a `situation` no desired record was ever read here.
+
+    `version`: of the desired record that the situation rests on; of an older one, if the present one cannot be read.
+    """
+
+    situation: Situation | None = None
+    version: int = -1
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Watching:
@@ -27,20 +44,30 @@ class Watching:
         self._lease_paths, self._sync_paths, self._report_paths = (
             {node: path(node) for node in pair} for path in (paths.lease, paths.sync, paths.report)
         )
+        self._fits_pair = names_pair(pair)
         self._lease_seen: dict[NodeName, dict[int, Instant]] = {node: {} for node in pair}
         self._phase: tuple[int, Phase] | None = None
         self._phase_since: Instant = 0.0
+        self._desired: Sighting[Cluster] | None = None  # the last that could be read
+        self._policy = Policy()
+        self._bytes: dict[Record, bytes] = {}  # of what was last readable, for whoever puts it back
 
-    def desired(self, seen: Mapping[str, Seen]) -> Sighting[Cluster] | None:
-        return self._reader.sighting(Cluster, seen, self._paths.desired)
+    def recent(self, seen: Mapping[str, Seen]) -> Sighting[Recent] | Broken:
+        return self._reader.read(Recent, seen, self._paths.recent)
 
-    def recent(self, seen: Mapping[str, Seen]) -> Sighting[Recent] | None:
-        return self._reader.sighting(Recent, seen, self._paths.recent)
+    def leader(self, seen: Mapping[str, Seen]) -> Sighting[LeaderRecord] | Broken | None:
+        """None: nobody has led yet."""
+        found = seen.get(self._paths.leader)
+        if found is not None and not found.stored.data:
+            return None
+        return self._reader.read(LeaderRecord, seen, self._paths.leader)
 
     def pause(self, seen: Mapping[str, Seen]) -> tuple[Pause, float | None]:
         """The pause, and the seconds left of it (None: without end), by ZooKeeper's own times."""
-        sighting = self._reader.sighting(Pause, seen, self._paths.pause)
-        if sighting is None or not sighting.value.active:
+        sighting = self._reader.read(Pause, seen, self._paths.pause)
+        if isinstance(sighting, Broken):
+            return DOUBTFUL_PAUSE, None
+        if not sighting.value.active:
             return Pause(), None
         pause = sighting.value
         if pause.for_s == 0:
@@ -48,49 +75,62 @@ class Watching:
         passed_s = (zookeeper_ms(seen) - seen[self._paths.pause].stored.modified_ms) / 1000
         return (pause, pause.for_s - passed_s) if passed_s < pause.for_s else (Pause(), None)
 
-    def situation(
-        self, seen: Mapping[str, Seen], now: Instant, hearing_since: Instant, term: int
-    ) -> tuple[Situation, int] | None:
-        """The situation and the version of the desired record it rests on; None while there is no such record."""
-        desired = self.desired(seen)
+    def situation(self, seen: Mapping[str, Seen], now: Instant, hearing_since: Instant, term: int) -> Watched:
+        """What is to be decided on. A desired record or policy that cannot be read stays as it was last."""
+        if not seen:
+            return Watched()
+        found = _Found(self._reader, seen, self._bytes)
+        desired = found.one(Record.DESIRED, Cluster, self._paths.desired, self._fits_pair) or self._desired
+        self._policy = found.value(Record.POLICY, Policy, self._paths.policy) or self._policy
+        leases = self._per_node(found, Record.LEASE, Lease, self._lease_paths)
+        syncs = self._per_node(found, Record.SYNC, Sync, self._sync_paths)
+        reports = self._per_node(found, Record.REPORT, Report, self._report_paths)
+        requests = self._requests(found, seen)
+        recent = found.value(Record.HISTORY, Recent, self._paths.recent)
+        found.value(Record.PAUSE, Pause, self._paths.pause)
+        found.note(Record.LEADER, self._paths.leader, self.leader(seen))
+        unreadable = tuple(found.unreadable)
         if desired is None:
-            return None
+            return Watched(unreadable=unreadable)
+        self._desired = desired
         self._stamp_phase(desired)
-        leases = self._per_node(Lease, seen, self._lease_paths)
         self._remember_leases(leases)
-        policy = self._reader.sighting(Policy, seen, self._paths.policy)
-        recent = self.recent(seen)
-        pause, _ = self.pause(seen)
-        chosen = policy.value if policy else Policy()
-        failovers = recent.value.automatic_failovers(zookeeper_ms(seen), HOUR_S) if recent else 0
         situation = Situation(
             cluster=desired.value,
             pair=self.pair,
-            policy=chosen,
+            policy=self._policy,
             now=now,
             phase_since=self._phase_since,
             hearing_since=hearing_since,
             leases=leases,
-            syncs=self._per_node(Sync, seen, self._sync_paths),
-            reports=self._per_node(Report, seen, self._report_paths),
-            requests=self._requests(seen),
+            syncs=syncs,
+            reports=reports,
+            requests=requests,
             fence_seen=self._fence_seen(desired.value, leases),
-            paused=pause.active,
-            hold_down=failovers >= chosen.failovers_per_hour_max,
+            paused=self.pause(seen)[0].active,
+            hold_down=self._hold_down(recent, seen),
             term=term,
+            unreadable=unreadable,
         )
-        return situation, desired.version
+        return Watched(situation, desired.version, unreadable)
+
+    def _hold_down(self, recent: Recent | None, seen: Mapping[str, Seen]) -> bool:
+        """Also while nobody knows how many failovers there were."""
+        if recent is None:
+            return True
+        return recent.automatic_failovers(zookeeper_ms(seen), HOUR_S) >= self._policy.failovers_per_hour_max
 
     def _per_node(
-        self, kind: type[Record], seen: Mapping[str, Seen], paths: Mapping[NodeName, str]
-    ) -> dict[NodeName, Sighting[Record]]:
-        found = {node: self._reader.sighting(kind, seen, path) for node, path in paths.items()}
-        return {node: sighting for node, sighting in found.items() if sighting is not None}
+        self, found: _Found, record: Record, kind: type[Kept], paths: Mapping[NodeName, str]
+    ) -> dict[NodeName, Sighting[Kept]]:
+        read = {node: found.one(record, kind, path, names_node(node), node) for node, path in paths.items()}
+        return {node: sighting for node, sighting in read.items() if sighting is not None}
 
-    def _requests(self, seen: Mapping[str, Seen]) -> dict[str, Sighting[Request]]:
+    def _requests(self, found: _Found, seen: Mapping[str, Seen]) -> dict[str, Sighting[Request]]:
         prefix = f"{self._paths.requests}/"
-        found = (self._reader.sighting(Request, seen, path) for path in seen if path.startswith(prefix))
-        return {sighting.value.id: sighting for sighting in found if sighting is not None}
+        names = [path.removeprefix(prefix) for path in seen if path.startswith(prefix)]
+        read = {name: found.one(Record.REQUEST, Request, f"{prefix}{name}", _is_called(name)) for name in names}
+        return {name: sighting for name, sighting in read.items() if sighting is not None}
 
     def _stamp_phase(self, desired: Sighting[Cluster]) -> None:
         phase = (desired.value.epoch, desired.value.phase)
@@ -111,6 +151,44 @@ class Watching:
             return None
         later = [at for version, at in self._lease_seen[fence.node].items() if version >= fence.lease_version]
         return min(later, default=None)
+
+
+class _Found:
+    """Reads the records of one snapshot, and keeps a list of those that cannot be read."""
+
+    def __init__(self, reader: Reader, seen: Mapping[str, Seen], last: dict[Record, bytes]) -> None:
+        self._reader, self._seen, self._last = reader, seen, last
+        self.unreadable: list[Unreadable] = []
+
+    def one(
+        self,
+        record: Record,
+        kind: type[Kept],
+        path: str,
+        fits: Callable[[Kept], str] = lambda _: "",
+        node: NodeName | None = None,
+    ) -> Sighting[Kept] | None:
+        """The record, None if it cannot be read."""
+        read = self._reader.read(kind, self._seen, path, fits)
+        self.note(record, path, read, node)
+        if isinstance(read, Broken):
+            return None
+        if record in BY_A_PERSON:
+            self._last[record] = self._seen[path].stored.data
+        return read
+
+    def value(self, record: Record, kind: type[Kept], path: str) -> Kept | None:
+        read = self.one(record, kind, path)
+        return read.value if read else None
+
+    def note(self, record: Record, path: str, read: object, node: NodeName | None = None) -> None:
+        if isinstance(read, Broken):
+            missing, last = read.version < 0, bytes(self._last.get(record, b"")).decode()
+            self.unreadable.append(Unreadable(record, path, read.why, node, missing, last))
+
+
+def _is_called(name: str) -> Callable[[Request], str]:
+    return lambda request: "" if request.id == name else f"Request.id: expected {name!r}, got {request.id!r:.60}"
 
 
 def zookeeper_ms(seen: Mapping[str, Seen]) -> int:

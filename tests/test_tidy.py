@@ -55,7 +55,7 @@ RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 # A new module fails until it stands in exactly one row.
 TABLE = (
     Row(0, "access admission adoption analysis answers conditions errors gtid history invariants lease model ports "
-           "requests rules situation snapshot transitions waiting wire", CORE),
+           "requests rules situation snapshot transitions unreadable waiting wire", CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view advice", "monitoring"),

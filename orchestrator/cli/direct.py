@@ -80,6 +80,6 @@ def _view_of(
     watching = Watching(paths, pair)
     # We did not listen before, yet ZooKeeper's own times say how long nothing has come.
     found = watching.situation(seen, 0.0, hearing_since=-math.inf, term=0)
-    situation, version = found or (None, -1)
-    look = Look(seen, 0.0, False, situation, version, decide(situation) if situation else None)
+    decided = decide(found.situation) if found.situation else None
+    look = Look(seen, 0.0, False, found.situation, found.version, decided, unreadable=found.unreadable)
     return view(snapshot_of(look, watching, paths, clock, "kembar status", vip), 0.0, utc(clock.wall_s()))

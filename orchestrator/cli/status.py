@@ -84,6 +84,7 @@ def screen(shown: dict[str, Any]) -> list[str]:
         ["last", shown["last_incident"]["text"] if shown["last_incident"] else "nothing yet"],
         *([one["kind"], f"to {one['to']} is {one['state']}, asked by {one['actor']}"] for one in shown["operations"]),
         *(["pause", f"by {p['actor']}: {p['reason']}, left {age(p['left_s'])}"] for p in [shown["pause"]] if p),
+        *(["record", f"{one['path']} cannot be read: {one['why']}"] for one in shown["unreadable"]),
         *(["open", f"{n['name']}: {text}"] for n in shown["nodes"] for text in (*n["refusals"], *n["troubles"])),
     ]
     if shown["next"]["text"]:

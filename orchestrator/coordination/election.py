@@ -7,9 +7,9 @@ no write of the old term that is still on its way can happen any more.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -21,13 +21,17 @@ from kazoo.protocol.states import EventType
 
 from orchestrator.coordination.client import Spawn, ZooKeeper
 from orchestrator.coordination.paths import Paths
+from orchestrator.coordination.records import legible
 from orchestrator.core.errors import KembarError, StaleWrite
-from orchestrator.core.ports import Check, Clock, Create, Delete, SetData
+from orchestrator.core.model import LeaderRecord
+from orchestrator.core.ports import Check, Clock, Create, Delete, SetData, Stored
+from orchestrator.core.wire import encode
 
 log = logging.getLogger("kembar.election")
 
 CHECK_S = 2.0  # the candidates are watched; this is in case a watch was lost
-RETRY_S = 0.1
+RETRY_S, RETRY_MAX_S = 0.1, 1.0
+CANDIDATE = re.compile(r"c-.+-([0-9]{10})")
 ANSWER_S = 2.0
 
 
@@ -144,7 +148,7 @@ class Election:
                 # Also an unknown outcome: the next look reads what is there, under a new term if we lead again.
                 log.warning("election: %s", error)
                 self._stand_down()
-                wait_s = RETRY_S
+                wait_s = min(RETRY_MAX_S, 2 * wait_s) if wait_s < CHECK_S else RETRY_S
 
     def _look(self) -> None:
         """Stand, and lead if nobody stands before us. Raises KembarError."""
@@ -202,9 +206,9 @@ class Election:
         before = self._client.read(self._paths.leader, ANSWER_S)
         if before is None:
             raise StaleWrite(f"{self._paths.leader} does not exist: has this cluster been set up?")
-        number = _term_of(before.data) + 1
-        record = {"term": number, "owner": self._owner, "since": self._clock.wall_s()}
-        write = SetData(self._paths.leader, json.dumps(record).encode(), before.version)
+        number = _term_of(before) + 1
+        record = LeaderRecord(number, self._owner, self._clock.wall_s())
+        write = SetData(self._paths.leader, encode(record), before.version)
         results = self._client.submit([Check(candidate, 0), write]).result(ANSWER_S)
         self._term = _Term(number, int(results[1]), connection)
         if self._resigning:  # asked meanwhile
@@ -229,11 +233,17 @@ class Election:
 
 
 def _number(path: str) -> int:
-    """The server's ten-digit number at the end of a sequential node's name."""
-    digits = path[-10:]
-    return int(digits) if digits.isdigit() else 2**63  # a stranger in the folder leads nobody
+    """The server's ten-digit number at the end of a candidate's name."""
+    named = CANDIDATE.fullmatch(path.rpartition("/")[2])
+    return int(named[1]) if named else 2**63  # a stranger in the folder leads nobody
 
 
-def _term_of(data: bytes) -> int:
-    """The term in the leader record; 0 where none has led yet (provisioning may leave it empty)."""
-    return int(json.loads(data)["term"]) if data else 0
+def _term_of(before: Stored) -> int:
+    """The term in the leader record; 0 where none has led yet (provisioning leaves it empty).
+
+    Each term is one write, so the version of a record that cannot be read is no lower than any term before it.
+    """
+    known = legible(LeaderRecord, before)
+    if known is not None:
+        return known.term
+    return before.version if before.data else 0

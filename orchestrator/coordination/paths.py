@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,6 +50,11 @@ class Paths:
     def candidate_prefix(self, owner: str) -> str:
         """What the server appends a ten-digit number to."""
         return f"{self.election}/c-{_checked('owner', owner)}-"
+
+    def candidates(self, paths: Iterable[str]) -> set[str]:
+        """The owners of those of `paths` that are candidates: `c-OWNER-NUMBER`."""
+        folder = f"{self.election}/c-"
+        return {path.removeprefix(folder).rpartition("-")[0] for path in paths if path.startswith(folder)}
 
     @property
     def leases(self) -> str:

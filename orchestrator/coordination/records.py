@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar, cast
 
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.ports import Check, Coordinator, Create, Op, Seen, SetData
+from orchestrator.core.model import Cluster, NodeName, Report
+from orchestrator.core.ports import Check, Coordinator, Create, Op, Seen, SetData, Stored
 from orchestrator.core.rules import Decision
 from orchestrator.core.situation import Sighting
 from orchestrator.core.transitions import Answer, Guard, LeaseAt, Revoke, SyncAt
@@ -19,35 +21,89 @@ log = logging.getLogger("kembar.records")
 Record = TypeVar("Record")
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What stands in place of a record that cannot be read; version -1: the node is missing."""
+
+    version: int
+    why: str
+
+
+def _fits(record: object) -> str:
+    return ""
+
+
 class Reader:
     """Decodes what a mirror shows, each version once."""
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[Seen, Sighting[object] | None]] = {}
+        self._read: dict[str, tuple[Seen, Sighting[object] | Broken]] = {}
 
-    def sighting(self, kind: type[Record], seen: Mapping[str, Seen], path: str) -> Sighting[Record] | None:
-        """The record at `path`; None if it is absent, empty, or unreadable (which is logged once a version)."""
+    def read(
+        self, kind: type[Record], seen: Mapping[str, Seen], path: str, fits: Callable[[Record], str] = _fits
+    ) -> Sighting[Record] | Broken:
+        """The record at `path`, or why there is none; `fits` says what is wrong with one that can be decoded."""
         found = seen.get(path)
-        if found is None or not found.stored.data:
-            return None
+        if found is None:
+            return Broken(-1, f"{kind.__name__}: expected a node, there is none")
         known = self._read.get(path)
         if known is None or known[0] is not found:
-            known = self._read[path] = found, self._sighting(kind, path, found)
-        sighting = known[1]
-        if sighting is None or not isinstance(sighting.value, kind):
-            return None
-        return cast("Sighting[Record]", sighting)
+            decoded: Sighting[Record] | Broken = self._decode(kind, path, found, fits)
+            known = self._read[path] = found, decoded
+        return cast("Sighting[Record] | Broken", known[1])
 
-    def _sighting(self, kind: type[object], path: str, found: Seen) -> Sighting[object] | None:
-        value = self._decode(kind, path, found)
-        return None if value is None else Sighting(value, found.stored.version, found.first_seen)
+    def sighting(
+        self, kind: type[Record], seen: Mapping[str, Seen], path: str, fits: Callable[[Record], str] = _fits
+    ) -> Sighting[Record] | None:
+        """The record at `path`; None if it is absent or cannot be read."""
+        found = self.read(kind, seen, path, fits)
+        return found if isinstance(found, Sighting) else None
 
-    def _decode(self, kind: type[Record], path: str, found: Seen) -> Record | None:
+    def _decode(
+        self, kind: type[Record], path: str, found: Seen, fits: Callable[[Record], str]
+    ) -> Sighting[Record] | Broken:
+        """Logged once a version."""
+        version = found.stored.version
         try:
-            return decode(kind, found.stored.data)
+            record = decode(kind, found.stored.data)
         except WireWrong as error:
-            log.error("%s at version %d cannot be used: %s", path, found.stored.version, error)
-            return None
+            why = str(error)
+        else:
+            why = fits(record)
+            if not why:
+                return Sighting(record, version, found.first_seen)
+        log.error("%s at version %d cannot be used: %s", path, version, why)
+        return Broken(version, why)
+
+
+def legible(kind: type[Record], stored: Stored | None) -> Record | None:
+    """The record that was read by itself; None if it is absent, empty, or cannot be read."""
+    try:
+        return decode(kind, stored.data) if stored else None
+    except WireWrong:
+        return None
+
+
+@cache
+def names_node(node: NodeName) -> Callable[[object], str]:
+    """What is wrong with a report that names a stranger; leases and sync records are told apart by their paths."""
+
+    def fits(record: object) -> str:
+        stranger = record.node if isinstance(record, Report) and record.node != node else None
+        return f"Report.node: expected {node!r}, got {stranger!r:.60}" if stranger is not None else ""
+
+    return fits
+
+
+def names_pair(pair: tuple[NodeName, NodeName]) -> Callable[[Cluster], str]:
+    """What is wrong with a desired record that names strangers."""
+
+    def fits(cluster: Cluster) -> str:
+        named = [cluster.primary, *(one.node for one in (cluster.promotable, cluster.fence) if one)]
+        strangers = [name for name in named if name not in pair]
+        return f"Cluster: expected {' and '.join(pair)}, names {strangers[0]!r:.60}" if strangers else ""
+
+    return fits
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from orchestrator.core.adoption import forgotten, last_primary
 from orchestrator.core.model import Phase
 from orchestrator.core.requests import Admission, Kind, PreCheck, Request
 from orchestrator.core.situation import Situation
+from orchestrator.core.unreadable import HARMLESS, Record, Unreadable
 
 TRANSACTION_AGE_MAX_S = 10.0
 
 
 def admit(request: Request, s: Situation) -> Admission:
     """All checks for `request` in this situation; none is skipped, so that a person sees every obstacle at once."""
-    checks = (_epoch(request, s), *OWN_CHECKS[request.kind](request, s))
+    checks = (_epoch(request, s), _records(request, s), *OWN_CHECKS[request.kind](request, s))
     return Admission(tuple(replace(check, detail="") if check.passed else check for check in checks))
 
 
@@ -25,6 +26,24 @@ def _epoch(request: Request, s: Situation) -> PreCheck:
         request.epoch == s.cluster.epoch,
         f"asked for in epoch {request.epoch}, the pair is in {s.cluster.epoch}: look again, then ask again",
     )
+
+
+def _records(request: Request, s: Situation) -> PreCheck:
+    """A planned move needs them all; a forced one the desired record, and the lease that it takes away."""
+    found = [one for one in s.unreadable if NEEDS[request.kind](one, request, s)]
+    return PreCheck("records", not found, "; ".join(f"{one.path} cannot be read: {one.remedy}" for one in found))
+
+
+def _taken_away(one: Unreadable, request: Request, s: Situation) -> bool:
+    return one.record is Record.DESIRED or (one.record is Record.LEASE and one.node == s.other(request.to))
+
+
+NEEDS: Mapping[Kind, Callable[[Unreadable, Request, Situation], bool]] = {
+    Kind.SWITCHOVER: lambda one, request, s: one.record not in HARMLESS,
+    Kind.FAILOVER: _taken_away,
+    Kind.ADOPT: _taken_away,
+    Kind.ACKNOWLEDGE: lambda one, request, s: one.record is Record.DESIRED,
+}
 
 
 def _switchover(request: Request, s: Situation) -> tuple[PreCheck, ...]:

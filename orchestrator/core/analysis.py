@@ -8,12 +8,14 @@ from enum import StrEnum
 from orchestrator.core.adoption import forgotten
 from orchestrator.core.model import LeaseState, Mysqld, NodeName
 from orchestrator.core.situation import Situation
+from orchestrator.core.unreadable import Record
 
 
 class Finding(StrEnum):
     TWO_WRITERS = "two_writers"
     BLIND = "blind"
     RECORD_OLD = "record_old"
+    RECORD_UNREADABLE = "record_unreadable"
     PRIMARY_EXITED = "primary_exited"
     PRIMARY_CUT_OFF = "primary_cut_off"
     PRIMARY_SILENT = "primary_silent"
@@ -29,6 +31,7 @@ WORDS: Mapping[Finding, str] = {
     Finding.TWO_WRITERS: "both nodes report that they are writable with an open gate",
     Finding.BLIND: "no node is heard: the fault is probably ours, so nothing is changed",
     Finding.RECORD_OLD: "ZooKeeper's record is older than what the agents have followed: it lost writes",
+    Finding.RECORD_UNREADABLE: "{unreadable} cannot be read in ZooKeeper: nothing that rests on it is decided",
     Finding.PRIMARY_EXITED: "mysqld on {primary} has exited, its agent attests it",
     Finding.PRIMARY_CUT_OFF: "{primary} is alive but cut off from ZooKeeper; its gate closes by itself",
     Finding.PRIMARY_SILENT: "{primary} is silent",
@@ -47,14 +50,17 @@ def analyze(s: Situation) -> Finding:
         return Finding.TWO_WRITERS
     if _nobody_heard(s):
         return Finding.BLIND
+    if not s.clear:
+        return Finding.RECORD_UNREADABLE
     if record_old(s):
         return Finding.RECORD_OLD
-    return _about_primary(s) or _about_standby(s) or Finding.HEALTHY
+    return _about_primary(s) or _about_standby(s) or (Finding.RECORD_UNREADABLE if s.unreadable else Finding.HEALTHY)
 
 
 def sentence(finding: Finding, s: Situation) -> str:
     """The finding in words, with the nodes' names."""
-    return WORDS[finding].format(primary=s.primary, standby=s.standby)
+    paths = ", ".join(one.path for one in s.unreadable)
+    return WORDS[finding].format(primary=s.primary, standby=s.standby, unreadable=paths)
 
 
 def record_old(s: Situation) -> bool:
@@ -81,6 +87,8 @@ def second_signal(s: Situation) -> bool:
 
 def standby_lost(s: Situation) -> bool:
     """Whether the standby is surely unable to acknowledge: dead by its own agent, silent, or not connected."""
+    if s.cannot_read(Record.REPORT, s.standby):
+        return False
     report = s.report(s.standby)
     return report is None or report.mysqld.ended or not report.receiver_connected
 

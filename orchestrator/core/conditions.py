@@ -8,6 +8,7 @@ from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import LeaseState, Mode, SyncState
 from orchestrator.core.requests import Kind, Request, RequestState
 from orchestrator.core.situation import Sighting, Situation
+from orchestrator.core.unreadable import Record
 
 UNABLE_SILENCE_S = 2.0  # a heir that is silent for so long, while the old primary reports, does not take over
 HANDOVER_WAIT_S = 2.0  # from the release of a planned switchover until the standby has executed everything
@@ -51,6 +52,8 @@ def primary_opened(s: Situation) -> bool:
 def heir_cannot(s: Situation) -> bool:
     """F4: the node that is to take over cannot, and never held the lease in this epoch: which must have been seen."""
     if s.cluster.heir is None or s.primary not in s.leases or s.lease(s.primary).epoch == s.cluster.epoch:
+        return False
+    if s.cannot_read(Record.REPORT, s.primary):
         return False
     report = s.report(s.primary)
     if report is not None:
@@ -102,6 +105,8 @@ def relax_needed(s: Situation) -> bool:
 
 def certificate_complete(s: Situation) -> bool:
     """U2: the armed primary and the standby name the same certification, and nothing speaks against the standby."""
+    if s.cannot_read(Record.POLICY):
+        return False  # it may say that the standby is in maintenance
     sync, primary, standby = s.sync(s.primary), s.report(s.primary), s.report(s.standby)
     if s.cluster.promotable is not None or primary is None or standby is None or not s.armed():
         return False
@@ -126,7 +131,7 @@ def certificate_broken(s: Situation) -> bool:
         return False
     standby = s.report(s.standby)
     restarted = standby is not None and bool(standby.incarnation) and standby.incarnation != promotable.incarnation
-    disarmed = s.sync(s.primary).state is not SyncState.ARMED
+    disarmed = s.sync(s.primary).state is not SyncState.ARMED and not s.cannot_read(Record.SYNC, s.primary)
     return restarted or disarmed or (standby is not None and _speaks_against_standby(s))
 
 
@@ -151,7 +156,8 @@ def _speaks_against_standby(s: Situation) -> bool:
     return (
         s.standby in s.policy.maintenance
         or (primary is not None and (bool(primary.peer_errant) or not primary.durable))
-        or (standby is not None and (bool(standby.errant) or bool(standby.applier_error) or not standby.durable))
+        or (standby is not None and bool(standby.errant or standby.applier_error or standby.memory))
+        or (standby is not None and not standby.durable)
     )
 
 

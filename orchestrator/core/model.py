@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, NewType
 
+from orchestrator.core.gtid import GtidSet
 from orchestrator.core.lease import Timing
 
+Gtids = Annotated[str, GtidSet.parse]  # a set as MySQL writes it; a record with any other text is refused
 Instant = float  # seconds on one host's clock; never leaves that host
 NodeName = NewType("NodeName", str)
 
@@ -118,7 +120,7 @@ class Lease:
     incarnation: str = ""
     timing: Timing = field(default_factory=Timing)
     why: str = ""  # of a release: exited, hung, handover, superseded; of a revoke: the epoch that it is for
-    executed: str = ""  # of a handover: everything the standby must have executed
+    executed: Gtids = ""  # of a handover: everything the standby must have executed
     took_ms: float = 0.0  # of a release: from its cause to the shut gate, for the timeline
 
 
@@ -131,8 +133,17 @@ class Sync:
     incarnation: str = ""
     token: str = ""
     standby: str = ""  # the standby's incarnation that this certification is about
-    executed: str = ""  # of an armed record: the set that the standby must hold
+    executed: Gtids = ""  # of an armed record: the set that the standby must hold
     no_tx: int = 0  # Rpl_semi_sync_source_no_tx when armed
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderRecord:
+    """Who leads in which term. Never part of a decision: the version of the record is what guards a write."""
+
+    term: int
+    owner: str
+    since: float = 0.0  # wall clock, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +169,8 @@ class Report:
     role: Role = Role.FENCED
     mysqld: Mysqld = Mysqld.DEAD
     incarnation: str = ""
-    executed: str = ""
-    received: str = ""
+    executed: Gtids = ""
+    received: Gtids = ""
     receiver_running: bool = False
     receiver_connected: bool = False
     received_age_s: float = 0.0  # since anything, a heartbeat included, came from the source
@@ -175,9 +186,10 @@ class Report:
     durable: bool = True  # the settings of invariant I13 hold
     identity: Mapping[str, str] = field(default_factory=dict)  # what must differ between the two servers
     token: str = ""  # of the certification whose set this node was seen to hold
-    errant: str = ""  # returning node: transactions the primary never saw
-    peer_errant: str = ""  # primary: transactions that its standby has and it has not
+    errant: Gtids = ""  # returning node: transactions the primary never saw
+    peer_errant: Gtids = ""  # primary: transactions that its standby has and it has not
     unable: str = ""  # why this node cannot take over in this epoch
+    memory: str = ""  # why an epoch cannot be remembered here, so that this node may not be promoted
     troubles: tuple[str, ...] = ()  # findings of its own that are never death: OVERLOADED, UNKNOWN, ...
     refusals: tuple[str, ...] = ()  # settings of the server that Kembar refuses
     timeline_ms: Mapping[str, float] = field(default_factory=dict)  # durations of the last promotion's phases
@@ -185,6 +197,9 @@ class Report:
     remembered_seq: int = 0
     opened_epoch: int = 0  # the last in which this node served, told with them
     host: HostFacts = field(default_factory=HostFacts)
+
+
+PACE_MIN_S, PACE_MAX_S = 0.01, 86400.0  # a loop that is told less would spin
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +222,11 @@ class Policy:
     maintenance: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        paces = {f.name: getattr(self, f.name) for f in fields(self) if f.name.endswith("_s")}
+        paces["timing.renew_every_s"] = self.timing.renew_every_s
+        for name, seconds in paces.items():
+            if not PACE_MIN_S <= seconds <= PACE_MAX_S:
+                raise ValueError(f"{name}={seconds}: must be between {PACE_MIN_S} and {PACE_MAX_S:.0f}")
         if self.silent_after_s < 2 * self.report_every_s:
             raise ValueError(
                 f"silent_after_s={self.silent_after_s}: must be at least 2 * report_every_s={2 * self.report_every_s}"
@@ -236,6 +256,7 @@ class Goal:
     primary: NodeName
     heir: str | None
     promotable: Certified | None
+    settled: bool = False  # the primary of this epoch has opened: nobody is to take over
 
 
 def goal_for(node: NodeName, cluster: Cluster) -> Goal:
@@ -249,6 +270,7 @@ def goal_for(node: NodeName, cluster: Cluster) -> Goal:
         primary=cluster.primary,
         heir=cluster.heir,
         promotable=cluster.promotable,
+        settled=cluster.phase not in (Phase.FENCING, Phase.PROMOTING),
     )
 
 

@@ -204,7 +204,16 @@ class Supervisor(Protocol):
 
 
 class Memory(Protocol):
-    """What an agent must never forget, synced to disk before use."""
+    """What an agent must never forget, synced to disk before use.
+
+    `new`: nothing was remembered when it was opened: a new host, or one that has lost what it knew.
+    """
+
+    @property
+    def new(self) -> bool: ...
+
+    def trouble(self) -> str:
+        """Why nothing could be remembered now (lost, read-only), empty if it could. What was lost is written again."""
 
     def epoch(self) -> tuple[int, int]:
         """The highest (epoch, seq) ever followed; (0, 0) on a new host."""

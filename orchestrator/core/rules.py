@@ -10,6 +10,7 @@ from orchestrator.core.analysis import Finding, analyze
 from orchestrator.core.model import Cluster, Phase
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Guard
+from orchestrator.core.unreadable import Record
 from orchestrator.core.waiting import reason
 
 
@@ -22,7 +23,7 @@ class Rule:
     when: Callable[[Situation], object]
     then: Callable[[Situation], tuple[Cluster, tuple[Guard, ...]]]
     why: str
-    held: bool = False  # pause and hold-down stop it from beginning
+    held: bool = False  # pause, hold-down and a record that cannot be read stop it from beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,10 @@ _OF_PHASE = {phase: tuple(rule for rule in RULES if phase in rule.phases) for ph
 
 
 def decide(s: Situation) -> Decision:
-    """The first rule of the table that applies, as the record to want. Pure."""
+    """The first rule of the table that applies, as the record to want; none on a record that cannot be read. Pure."""
     finding = analyze(s)
-    for rule in _OF_PHASE[s.cluster.phase]:
-        held = rule.held and (s.paused or s.hold_down)
-        if not held and rule.when(s):
+    for rule in () if s.cannot_read(Record.DESIRED) else _OF_PHASE[s.cluster.phase]:
+        if not (rule.held and _holding(s)) and rule.when(s):
             wanted, guards = rule.then(s)
             return Decision(replace(wanted, seq=s.cluster.seq + 1, rule=rule.id, term=s.term), finding, rule, guards)
     return Decision(s.cluster, finding)
@@ -107,8 +107,12 @@ def waiting(s: Situation) -> str:
     return reason(s, held=_held_rule(s))
 
 
+def _holding(s: Situation) -> bool:
+    return s.paused or s.hold_down or not s.clear
+
+
 def _held_rule(s: Situation) -> str:
-    """The id of a rule that would begin now, were it not held by a pause or the hold-down."""
-    if not (s.paused or s.hold_down):
+    """The id of a rule that would begin now, were it not held."""
+    if not _holding(s) or s.cannot_read(Record.DESIRED):
         return ""
     return next((r.id for r in RULES if r.held and s.cluster.phase in r.phases and r.when(s)), "")

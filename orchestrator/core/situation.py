@@ -21,15 +21,16 @@ from orchestrator.core.model import (
     SyncState,
 )
 from orchestrator.core.requests import Request
+from orchestrator.core.unreadable import HARMLESS, Record, Unreadable
 
-Record = TypeVar("Record", covariant=True)
+Kept = TypeVar("Kept", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting(Generic[Record]):
+class Sighting(Generic[Kept]):
     """A record at one version, and when this orchestrator first saw that version on its own clock."""
 
-    value: Record
+    value: Kept
     version: int
     first_seen: Instant
 
@@ -52,6 +53,7 @@ class Situation:
     paused: bool = False
     hold_down: bool = False
     term: int = 0
+    unreadable: tuple[Unreadable, ...] = ()  # a record that cannot be read is in none of the mappings above
 
     @property
     def primary(self) -> NodeName:
@@ -75,8 +77,19 @@ class Situation:
         sighting = self.reports.get(node)
         return sighting.value if sighting and not self.silent(node) else None
 
+    def cannot_read(self, record: Record, node: NodeName | None = None) -> bool:
+        """Whether that record of the cluster, or of that node, is there and says nothing."""
+        return any(one.record is record and one.node == node for one in self.unreadable)
+
+    @property
+    def clear(self) -> bool:
+        """Whether every record that somebody could be promoted by can be read."""
+        return all(one.record in HARMLESS for one in self.unreadable)
+
     def silent(self, node: NodeName) -> bool:
-        """No report for silent_after_s. A node never seen is silent."""
+        """No report for silent_after_s. A node never seen is silent; one whose report cannot be read may not be."""
+        if self.cannot_read(Record.REPORT, node):
+            return False
         sighting = self.reports.get(node)
         return sighting is None or self.now - sighting.first_seen > self.policy.silent_after_s
 
@@ -106,6 +119,7 @@ class Situation:
             and self.cluster.mode is Mode.SYNC
             and report.mysqld is Mysqld.RUNNING
             and self.standby not in self.policy.maintenance
+            and not self.cannot_read(Record.POLICY)  # it may say that the standby is in maintenance
             and self.cluster.promotable == Certified(self.standby, report.incarnation)
         )
 

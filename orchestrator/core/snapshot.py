@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from orchestrator.core.history import Event, Incident
 from orchestrator.core.model import Cluster, Instant, Lease, NodeName, Policy, Report, Sync
 from orchestrator.core.requests import Pause, Request
+from orchestrator.core.unreadable import Unreadable
 
 Record = TypeVar("Record", covariant=True)
 
@@ -44,6 +45,7 @@ class Snapshot:
     hold_down: bool = False
     finding: str = ""  # its name
     finding_text: str = ""
+    unreadable: tuple[Unreadable, ...] = ()
     waiting: str = ""  # why nothing happens and what ends the wait; empty if nothing is waited for
     incidents: tuple[Incident, ...] = ()  # newest first
     events: Mapping[int, Event] = field(default_factory=dict)  # by number, oldest first

@@ -5,13 +5,15 @@ from __future__ import annotations
 from orchestrator.core.analysis import Finding, analyze, primary_silent, record_old, standby_lost
 from orchestrator.core.model import Mode, Phase
 from orchestrator.core.situation import Situation
+from orchestrator.core.unreadable import Record
 
 
 def reason(s: Situation, *, held: str = "") -> str:
     """One sentence, empty if nothing is waited for. `held`: the rule that a pause or hold-down keeps from beginning."""
     if held:
-        ends = "paused, kembar resume" if s.paused else "hold-down, kembar ack --reason TEXT"
-        return f"{held} would begin now: {ends}"
+        return f"{held} would begin now: {_ends(s)}"
+    if s.cannot_read(Record.DESIRED):
+        return _unreadable(s)
     if not s.hearing:
         return "we have not heard ZooKeeper long enough to judge anybody's silence"
     if record_old(s):
@@ -19,6 +21,17 @@ def reason(s: Situation, *, held: str = "") -> str:
             "for a person, as ZooKeeper lost writes that agents have followed: kembar adopt --reason TEXT ends the wait"
         )
     return _by_phase(s)
+
+
+def _ends(s: Situation) -> str:
+    if s.paused:
+        return "paused, kembar resume"
+    return "hold-down, kembar ack --reason TEXT" if s.hold_down else _unreadable(s)
+
+
+def _unreadable(s: Situation) -> str:
+    first = s.unreadable[0]
+    return f"for {first.path} to be readable again: {first.remedy}"
 
 
 def _by_phase(s: Situation) -> str:
@@ -34,6 +47,8 @@ def _by_phase(s: Situation) -> str:
 
 
 def _settled(s: Situation) -> str:
+    if not s.clear:
+        return _unreadable(s)
     if primary_silent(s):
         return _no_successor(s)
     standby = s.report(s.standby)
@@ -57,6 +72,8 @@ def _by_finding(s: Situation) -> str:
             return f"for {s.primary} to open: see kembar status for what it lacks"
         case Finding.SYNC_STALLED:
             return f"for {s.standby} to acknowledge, or to be lost for certain"
+        case Finding.RECORD_UNREADABLE:
+            return _unreadable(s)
         case Finding.HEALTHY:
             return "" if s.cluster.phase is Phase.STEADY else f"for {s.standby} to return to {s.primary}"
         case Finding.TWO_WRITERS:

@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
+from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from orchestrator.core.errors import Refused
 
 FORMAT = 1
+SIZE_MAX = 256 * 1024  # bytes; ZooKeeper itself takes about 1 MiB, several records in one write included
+NUMBER_MAX = 2**63 - 1
+SHOWN_MAX = 60  # characters of a wrong value
 Value = TypeVar("Value")
 Read = Callable[[Any, str], Any]  # a value of JSON, and where it stands in the record -> the typed value
 _AS_IT_IS = frozenset({str, int, float, bool, NoneType})
@@ -34,15 +38,20 @@ def decode(kind: type[Value], data: bytes) -> Value:
     Unknown fields are ignored and missing ones take their default, so that neighbouring versions understand each other;
     a change that this cannot carry needs a new format number.
     """
+    if len(data) > SIZE_MAX:
+        raise WireWrong(f"{kind.__name__}: {len(data)} bytes, expected {SIZE_MAX} at most")
     try:
         plain = json.loads(data)
-    except ValueError as error:
-        raise WireWrong(f"{kind.__name__}: not JSON ({error})") from None
+        if b"\\ud" in data.lower():  # half of a character, which can be kept and never shown
+            json.dumps(plain, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise WireWrong(f"{kind.__name__}: not JSON ({error}): {_shown(data)}") from None
     if not isinstance(plain, dict):
         raise WireWrong(f"{kind.__name__}: expected an object, got {type(plain).__name__}")
-    if plain.get("format") != FORMAT:
+    if type(plain.get("format")) is not int or plain["format"] != FORMAT:
         raise WireWrong(
-            f"{kind.__name__}: format {plain.get('format')!r}, this version reads {FORMAT}: upgrade the older side"
+            f"{kind.__name__}: format {_shown(plain.get('format'))}, this version reads {FORMAT}: "
+            "upgrade the older side"
         )
     read: Callable[[Any, str], Value] = _reader(cast(Any, kind))
     return read(plain, kind.__name__)
@@ -74,6 +83,9 @@ def _field_names(kind: type) -> tuple[str, ...] | None:
 def _reader(kind: Any) -> Read:
     """How a value of that type is read. Types are looked at once: a lease is read and written many times a second."""
     origin = get_origin(kind)
+    if origin is Annotated:
+        text, parse = get_args(kind)
+        return _parsed(_reader(text), parse)
     if origin in (Union, UnionType):
         return _optional(_reader(_only_type(kind)))
     if origin is tuple:
@@ -84,7 +96,7 @@ def _reader(kind: Any) -> Read:
         return _record(kind)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _member(kind)
-    return _number if kind is float else _scalar(getattr(kind, "__supertype__", kind))
+    return _number(kind) if kind in (int, float) else _scalar(getattr(kind, "__supertype__", kind))
 
 
 def _only_type(kind: Any) -> Any:
@@ -110,7 +122,7 @@ def _mapping(read: Read) -> Read:
 
 
 def _record(kind: Any) -> Read:
-    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+    readers = {name: _reader(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
 
     def record(plain: Any, where: str) -> Any:
         given = _a(dict, plain, where)
@@ -128,7 +140,7 @@ def _member(kind: type[StrEnum]) -> Read:
         try:
             return kind(plain)
         except ValueError:
-            raise WireWrong(f"{where}: {plain!r} is none of {', '.join(kind)}") from None
+            raise WireWrong(f"{where}: {_shown(plain)} is none of {', '.join(kind)}") from None
 
     return member
 
@@ -137,17 +149,46 @@ def _scalar(kind: Any) -> Read:
     return lambda plain, where: _a(kind, plain, where)
 
 
-def _number(plain: Any, where: str) -> float:
-    """A float; JSON may have written it without a point."""
-    if not isinstance(plain, int) or isinstance(plain, bool):
-        return float(_a(float, plain, where))
-    try:
-        return float(plain)
-    except OverflowError:
-        raise WireWrong(f"{where}: expected float, got a number of {plain.bit_length()} bits") from None
+def _parsed(read: Read, parse: Callable[[str], object]) -> Read:
+    """Text that stays text, and of which `parse` must be able to make what it stands for."""
+
+    def parsed(plain: Any, where: str) -> Any:
+        text = read(plain, where)
+        try:
+            parse(text)
+        except ValueError as error:
+            raise WireWrong(f"{where}: {str(error)[: 2 * SHOWN_MAX]}") from None
+        return text
+
+    return parsed
+
+
+def _number(kind: Any) -> Read:
+    """Whole numbers pass as float; none that is not finite, or of more than 64 bits, may reach a comparison."""
+
+    def number(plain: Any, where: str) -> Any:
+        whole = isinstance(plain, int) and not isinstance(plain, bool)
+        found = _a(int if whole else kind, plain, where)
+        if whole and abs(found) > NUMBER_MAX:
+            raise WireWrong(f"{where}: expected {kind.__name__}, got {_shown(found)}")
+        if not isfinite(found):
+            raise WireWrong(f"{where}: expected a finite number, got {found}")
+        return kind(found)
+
+    return number
 
 
 def _a(kind: Any, plain: Any, where: str) -> Any:
     if type(plain) is not kind and (not isinstance(plain, kind) or isinstance(plain, bool)):
-        raise WireWrong(f"{where}: expected {kind.__name__}, got {plain!r}")
+        raise WireWrong(f"{where}: expected {kind.__name__}, got {_shown(plain)}")
     return plain
+
+
+def _shown(value: Any) -> str:
+    """The value as far as a line of a message has room for it."""
+    if isinstance(value, list | dict):
+        return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and abs(value) > NUMBER_MAX:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value[:SHOWN_MAX] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."

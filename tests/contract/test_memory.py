@@ -5,6 +5,8 @@ The suite that the simulator's memory passes too is in ports/.
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +33,16 @@ def memory(directory: Path) -> Iterator[FileMemory]:
 
 def test_a_new_host_remembers_nothing(tmp_path: Path) -> None:
     with memory(tmp_path / "new" / "state") as m:
-        assert (m.epoch(), m.promotion(), m.opened(), m.relay_counter()) == ((0, 0), None, None, 0)
+        assert (m.epoch(), m.promotion(), m.opened(), m.new) == ((0, 0), None, None, True)
+
+
+def test_a_host_that_lost_everything_never_has_an_incarnation_of_before(tmp_path: Path) -> None:
+    """Relay logs may have been thrown away under the counter that is lost, and the leader may not have seen it."""
+    counters = set()
+    for number in range(5):
+        with memory(tmp_path / str(number)) as m:
+            counters.add(m.relay_counter())
+    assert len(counters) == 5
 
 
 def test_two_agents_of_one_node_cannot_run(tmp_path: Path) -> None:
@@ -122,3 +133,82 @@ def test_what_the_disk_refuses_is_not_remembered(tmp_path: Path) -> None:
             m.remember(8, 0)
         assert m.epoch() == (7, 3)
         (tmp_path / "epoch.new").rmdir()
+
+
+def test_a_directory_that_is_deleted_is_written_again_from_memory(tmp_path: Path) -> None:
+    """What is known is known; a successor must find it, and no second agent may run meanwhile."""
+    directory = tmp_path / "state"
+    with memory(directory) as m:
+        m.remember(7, 3)
+        m.write_opened(7, "boot/1/2")
+        shutil.rmtree(directory)
+        assert m.trouble() == ""
+        with pytest.raises(Refused, match="another agent"):
+            FileMemory(directory)
+        counter = m.relay_counter()
+    with memory(directory) as m:
+        assert (m.epoch(), m.opened(), m.relay_counter()) == ((7, 3), (7, "boot/1/2"), counter)
+
+
+def test_a_file_that_is_deleted_is_written_again(tmp_path: Path) -> None:
+    with memory(tmp_path) as m:
+        m.remember(7, 3)
+        (tmp_path / "epoch.json").unlink()
+        assert m.trouble() == ""
+    with memory(tmp_path) as m:
+        assert m.epoch() == (7, 3)
+
+
+def test_a_directory_that_cannot_be_made_again_is_named(tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    with memory(directory) as m:
+        m.remember(7, 3)
+        shutil.rmtree(directory)
+        directory.write_text("somebody's file")
+        assert m.trouble().startswith("MEMORY_LOST") and str(directory) in m.trouble()
+        directory.unlink()
+        assert m.trouble() == "" and (directory / "epoch.json").exists()
+
+
+READ_ONLY = """
+import subprocess, sys
+from pathlib import Path
+from agents.memory import FileMemory
+from orchestrator.core.errors import StepFailed
+
+here = Path(sys.argv[1])
+
+def mount(options, *what):
+    subprocess.run(["mount", "-o", options, *what, str(here)], check=True)
+
+memory = FileMemory(here)
+memory.remember(7, 3)
+mount("bind", str(here))
+mount("remount,ro,bind")
+assert memory.trouble().startswith("MEMORY_READ_ONLY"), memory.trouble()
+try:
+    memory.remember(8, 0)
+except StepFailed:
+    assert memory.epoch() == (7, 3)
+else:
+    raise AssertionError("remembered on a read-only disk")
+memory.close()
+again = FileMemory(here)  # a successor can read what is there, and says that it can keep nothing
+assert again.epoch() == (7, 3) and again.trouble().startswith("MEMORY_READ_ONLY")
+mount("remount,rw,bind")
+assert again.trouble() == ""
+again.remember(8, 0)
+print("done")
+"""
+
+
+def test_a_read_only_directory_is_named_and_can_be_read(tmp_path: Path) -> None:
+    """Root is not kept out by permissions, hence a read-only mount, in a mount namespace of its own."""
+    if os.geteuid() != 0:
+        pytest.fail("mounting needs root: sudo make test")
+    ran = subprocess.run(
+        ["unshare", "-m", sys.executable, "-c", READ_ONLY, str(tmp_path)], capture_output=True, text=True, timeout=30
+    )
+    assert "done" in ran.stdout, ran.stderr
+    with memory(tmp_path) as m:
+        assert m.epoch() == (8, 0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import InvariantBroken
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import check_step
-from orchestrator.core.model import Cluster, Mode, Phase, Sync, SyncState
+from orchestrator.core.model import Cluster, LeaderRecord, Mode, Phase, Sync, SyncState
 from orchestrator.core.ports import Stored
 from orchestrator.core.requests import Pause
 from tests.sim.carried import decode
@@ -51,7 +50,7 @@ class Checker:
         if path == paths.desired and stored is not None:
             self._decided(decode(Cluster, stored.data))
         elif path == paths.leader and stored is not None and stored.data:
-            self._term = int(json.loads(stored.data)["term"])
+            self._term = decode(LeaderRecord, stored.data).term
         elif path == paths.pause and stored is not None:
             active = decode(Pause, stored.data).active
             self._paused_since = self.world.time.now if active else None

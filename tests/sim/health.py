@@ -60,6 +60,10 @@ class SimMemory:
         self._opened: tuple[int, str] | None = None
         self._tail: Mapping[str, str | int] | None = None
         self._counter = 0
+        self.new = False
+
+    def trouble(self) -> str:
+        return ""
 
     def epoch(self) -> tuple[int, int]:
         return self._epoch

@@ -15,6 +15,7 @@ from orchestrator.core.lease import Timing
 from orchestrator.core.model import DEFAULT, FAST, Lease, LeaseState
 from orchestrator.core.ports import Check, SetData
 from orchestrator.core.wire import decode
+from tests.builders import UUID_A
 from tests.fakes import FakeClock, FakeCoordinator, FakeGate, FakeVip
 
 PATH, DESIRED = "/kembar/main/lease/db-a", "/kembar/main/desired"
@@ -510,11 +511,11 @@ def test_a_release_is_written_after_the_gate_is_shut():
         return submit(ops, wake)
 
     host.coordinator.submit = watched  # type: ignore[method-assign]
-    host.ask(lambda: host.keeper.release("handover", "uuid:1-9"))
+    host.ask(lambda: host.keeper.release("handover", f"{UUID_A}:1-9"))
     assert open_when_written == [False]
     stored = host.stored
     assert (stored.state, stored.why, stored.executed, stored.epoch) == (
-        LeaseState.RELEASED, "handover", "uuid:1-9", EPOCH,
+        LeaseState.RELEASED, "handover", f"{UUID_A}:1-9", EPOCH,
     )  # fmt: skip
     assert not stored.gate_open and "reset_clients" in host.vip.calls
     assert host.keeper.power().lease.state is LeaseState.RELEASED and not host.keeper.may_act()

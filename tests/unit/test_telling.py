@@ -45,6 +45,10 @@ class Failing:
 
 class Quiet:
     arrival = None
+    new = False
+
+    def trouble(self) -> str:
+        return ""
 
     def troubles(self) -> tuple[str, ...]:
         return ()
@@ -69,6 +73,7 @@ def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> 
         may_act=False,
         has_address=False,
         sync=Sync(),
+        sync_legible=True,
         relaxed=False,
         armed_since=0.0,
         peer=Peer(),

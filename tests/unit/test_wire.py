@@ -14,13 +14,18 @@ from orchestrator.core.history import Event, Incident, Recent
 from orchestrator.core.lease import Timing
 from orchestrator.core.model import FAST, Certified, Cluster, Fence, Lease, Mode, NodeName, Phase, Policy, Report, Sync
 from orchestrator.core.requests import Pause, Request
-from orchestrator.core.wire import FORMAT, WireWrong, decode, encode, plain
-from tests.builders import DB_A, STEADY
+from orchestrator.core.wire import FORMAT, NUMBER_MAX, SIZE_MAX, WireWrong, decode, encode, plain
+from tests.builders import DB_A, STEADY, UUID_A
 
+SET = st.sampled_from(["", f"{UUID_A}:1-9", f"{UUID_A}:1-5:7,bbbbbbbb-aaaa-aaaa-aaaa-aaaaaaaaaaaa:3"])
+st.register_type_strategy(int, st.integers(-NUMBER_MAX, NUMBER_MAX))
 st.register_type_strategy(NodeName, st.text(max_size=20).map(NodeName))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(Timing, st.sampled_from([FAST.timing, Timing()]))
 st.register_type_strategy(Policy, st.sampled_from([FAST, Policy(), Policy(maintenance=("db-a",))]))
+for kind, sets in ((Lease, 1), (Sync, 1), (Report, 4)):
+    names = ("executed", "received", "errant", "peer_errant")[:sets]
+    st.register_type_strategy(kind, st.builds(kind, **dict.fromkeys(names, SET)))
 RECORDS = (Cluster, Lease, Sync, Report, Policy, Request, Pause, Recent, Incident, Event, Certified, Fence, Timing)
 
 
@@ -98,6 +103,40 @@ def test_timings_that_cannot_be_are_refused_as_bytes_too(wrong):
     timing = {"renew_every_s": 0.1, "authorised_s": wrong, "gate_ttl_s": 0.4}
     with pytest.raises(WireWrong, match=r"Lease.timing"):
         decode(Lease, json.dumps({"format": 1, "timing": timing}).encode())
+
+
+ODD = {
+    "a number that is none": b'{"format":1,"for_s":NaN}',
+    "a number without end": b'{"format":1,"for_s":1e999}',
+    "a number of more than 64 bits": b'{"format":1,"for_s":%d}' % (NUMBER_MAX + 1),
+    "a number of thousands of digits": b'{"format":1,"for_s":' + b"9" * 5000 + b"}",
+    "nesting without end": b'{"format":1,"x":' + b"[" * 100_000,
+    "half a character": b'{"format":1,"reason":"\\ud800"}',
+    "a format that only looks like one": b'{"format":true}',
+    "more bytes than a record has": b'{"format":1,"reason":"' + b"x" * SIZE_MAX + b'"}',
+}
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+def test_what_would_hurt_later_is_refused_now(data):
+    """A number that compares with nothing, a stack that ends the process, a text that no page can show."""
+    with pytest.raises(WireWrong, match="Pause") as refused:
+        decode(Pause, data)
+    assert len(str(refused.value)) < 300
+
+
+def test_a_set_of_transactions_is_refused_where_it_is_none():
+    """Both sides compute with it, far from where it was read."""
+    for kind, name in ((Report, "executed"), (Report, "peer_errant"), (Sync, "executed"), (Lease, "executed")):
+        data = json.dumps({"format": 1, "node": "db-a", name: "uuid:1-5"}).encode()
+        with pytest.raises(WireWrong, match=f"{kind.__name__}.{name}"):
+            decode(kind, data)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1e-9, 1e9])
+def test_a_policy_that_would_make_a_loop_spin_or_stop_is_refused(wrong):
+    with pytest.raises(WireWrong, match="report_every_s"):
+        decode(Policy, json.dumps({"format": 1, "report_every_s": wrong}).encode())
 
 
 def test_a_newer_versions_fields_are_ignored_and_an_older_ones_take_their_default():
