@@ -13,7 +13,7 @@ from lab.stand import Stand
 from orchestrator.core.errors import StepFailed
 from tests.lab.story import Story
 
-NAME = "test"
+NAME = os.environ.get("KEMBAR_LAB", "test")
 
 
 def _say(line: str) -> None:
