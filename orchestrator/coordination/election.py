@@ -23,7 +23,7 @@ from orchestrator.coordination.client import Spawn, ZooKeeper
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import legible
 from orchestrator.core.errors import KembarError, StaleWrite
-from orchestrator.core.model import LeaderRecord
+from orchestrator.core.model import Cluster, LeaderRecord
 from orchestrator.core.ports import Check, Clock, Create, Delete, SetData, Stored
 from orchestrator.core.wire import encode
 
@@ -206,7 +206,8 @@ class Election:
         before = self._client.read(self._paths.leader, ANSWER_S)
         if before is None:
             raise StaleWrite(f"{self._paths.leader} does not exist: has this cluster been set up?")
-        number = _term_of(before) + 1
+        desired = self._client.read(self._paths.desired, ANSWER_S)
+        number = _last_term(before, desired) + 1
         record = LeaderRecord(number, self._owner, self._clock.wall_s())
         write = SetData(self._paths.leader, encode(record), before.version)
         results = self._client.submit([Check(candidate, 0), write]).result(ANSWER_S)
@@ -238,12 +239,10 @@ def _number(path: str) -> int:
     return int(named[1]) if named else 2**63  # a stranger in the folder leads nobody
 
 
-def _term_of(before: Stored) -> int:
-    """The term in the leader record; 0 where none has led yet (provisioning leaves it empty).
+def _last_term(leader: Stored, desired: Stored | None) -> int:
+    """No lower than any term before, whatever one of the two records says or does not say any more.
 
-    Each term is one write, so the version of a record that cannot be read is no lower than any term before it.
+    Each term is one write of the leader record, so its version alone would do, had the node never been made again.
     """
-    known = legible(LeaderRecord, before)
-    if known is not None:
-        return known.term
-    return before.version if before.data else 0
+    led, decided = legible(LeaderRecord, leader), legible(Cluster, desired)
+    return max(leader.version, led.term if led else 0, decided.term if decided else 0)

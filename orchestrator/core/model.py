@@ -15,6 +15,15 @@ Instant = float  # seconds on one host's clock; never leaves that host
 NodeName = NewType("NodeName", str)
 
 
+COUNT_MAX = 2**53  # of what only ever grows by one: a record that counts beyond leaves no room for the next
+
+
+def _countable(**counts: int) -> None:
+    for name, count in counts.items():
+        if not 0 <= count < COUNT_MAX:
+            raise ValueError(f"{name}={count}: must be between 0 and 2**53")
+
+
 class Mode(StrEnum):
     """Whether a commit waits for the standby's acknowledgement."""
 
@@ -107,6 +116,9 @@ class Cluster:
     term: int = 0
     cause: str = ""  # id of the operator's request that this epoch or switchover rests on, else empty
 
+    def __post_init__(self) -> None:
+        _countable(epoch=self.epoch, seq=self.seq, term=self.term)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -144,6 +156,9 @@ class LeaderRecord:
     term: int
     owner: str
     since: float = 0.0  # wall clock, for people
+
+    def __post_init__(self) -> None:
+        _countable(term=self.term)
 
 
 @dataclass(frozen=True, slots=True)

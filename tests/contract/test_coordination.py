@@ -18,8 +18,9 @@ from orchestrator.coordination.election import Election
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import InvariantBroken, StaleWrite
-from orchestrator.core.model import NodeName
+from orchestrator.core.model import LeaderRecord, NodeName
 from orchestrator.core.ports import Check, Create, Delete, SetData
+from orchestrator.core.wire import decode, encode
 from orchestrator.process import threads
 from orchestrator.process.clock import HostClock
 
@@ -233,11 +234,32 @@ def test_a_deposed_leaders_write_fails(stand, direct, paths):
     leader = stand("db-a")
     eventually(leader.leads)
     old = leader.election.term_version
-    direct.submit([SetData(paths.leader, b'{"term": 7, "owner": "db-b", "since": 0}', old)]).result(5)
+    direct.submit([SetData(paths.leader, encode(LeaderRecord(7, "db-b")), old)]).result(5)
     with pytest.raises(StaleWrite):
         leader.write(old)
     leader.election.recheck()
     eventually(lambda: leader.election.term == 8)  # it is still the only candidate
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b'{"format": 1, "term": 0, "owner": ""}', b"{", b"\xff\xfe", b'{"term": "7"}', b"[" * 50_000]
+)
+def test_a_leader_record_that_cannot_be_read_is_written_anew_in_a_higher_term(stand, direct, paths, garbage):
+    """Nobody dies of it: the next term is above every earlier one, since each of them was a write of that record."""
+    leader = stand("db-a")
+    eventually(leader.leads)
+    term, version = leader.election.tenure
+    direct.submit([SetData(paths.leader, garbage, version)]).result(5)
+    leader.election.recheck()
+    eventually(lambda: leader.leads() and leader.election.term_version > version)
+    assert leader.election.term > term
+    assert decode(LeaderRecord, direct.read(paths.leader).data).owner == "db-a"
+
+
+def test_a_stranger_among_the_candidates_leads_nobody(stand, direct, paths):
+    for name in ("stray0000000000", "c-0000000000x"):
+        direct.submit([Create(f"{paths.election}/{name}", b"garbage")]).result(5)
+    eventually(stand("db-a").leads)
 
 
 def test_leading_is_false_while_in_doubt_and_true_again_under_a_new_term(stand, link, direct, paths):

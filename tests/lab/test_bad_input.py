@@ -59,7 +59,7 @@ def test_garbage_in_any_record_is_named_and_moves_nothing(story: Story) -> None:
 
 
 def is_named(shown: dict[str, Any], path: str) -> bool:
-    """Whether status says what is unreadable, what follows, and what to do; a loaded machine may be blind for a moment."""
+    """Whether status says what cannot be read and what to do; a loaded machine may be blind for a moment."""
     named = [one["path"] for one in shown["unreadable"]] == [path] and shown["finding"]["name"] == "record_unreadable"
     told = path in shown["next"]["text"] and bool(shown["unreadable"][0]["next"]) if named else False
     return told and shown["risk"]["automatic"] is False and shown["writes"] == "ok"

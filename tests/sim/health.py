@@ -60,7 +60,10 @@ class SimMemory:
         self._opened: tuple[int, str] | None = None
         self._tail: Mapping[str, str | int] | None = None
         self._counter = 0
-        self.new = False
+
+    @property
+    def new(self) -> bool:
+        return self._epoch == (0, 0)
 
     def trouble(self) -> str:
         return ""

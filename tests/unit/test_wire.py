@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 
 from orchestrator.core.history import Event, Incident, Recent
 from orchestrator.core.lease import Timing
-from orchestrator.core.model import FAST, Certified, Cluster, Fence, Lease, Mode, NodeName, Phase, Policy, Report, Sync
+from orchestrator.core.model import (
+    COUNT_MAX,
+    FAST,
+    Certified,
+    Cluster,
+    Fence,
+    Lease,
+    Mode,
+    NodeName,
+    Phase,
+    Policy,
+    Report,
+    Sync,
+)
 from orchestrator.core.requests import Pause, Request
 from orchestrator.core.wire import FORMAT, NUMBER_MAX, SIZE_MAX, WireWrong, decode, encode, plain
 from tests.builders import DB_A, STEADY, UUID_A
@@ -26,6 +39,8 @@ st.register_type_strategy(Policy, st.sampled_from([FAST, Policy(), Policy(mainte
 for kind, sets in ((Lease, 1), (Sync, 1), (Report, 4)):
     names = ("executed", "received", "errant", "peer_errant")[:sets]
     st.register_type_strategy(kind, st.builds(kind, **dict.fromkeys(names, SET)))
+COUNT = st.integers(0, COUNT_MAX - 1)
+st.register_type_strategy(Cluster, st.builds(Cluster, epoch=COUNT, seq=COUNT, term=COUNT))
 RECORDS = (Cluster, Lease, Sync, Report, Policy, Request, Pause, Recent, Incident, Event, Certified, Fence, Timing)
 
 
@@ -75,6 +90,8 @@ def test_what_is_no_record_is_refused(data):
 WRONG = {
     "Cluster.epoch": {"epoch": "7"},
     "Cluster.seq": {"seq": True},
+    "term=-1": {"term": -1},
+    "epoch=9007199254740992": {"epoch": COUNT_MAX},
     "Cluster.mode": {"mode": "SOMETIMES"},
     "Cluster.phase": {"phase": 3},
     "Cluster.primary": {"primary": None},

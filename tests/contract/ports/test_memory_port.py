@@ -43,7 +43,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
 def test_a_new_host_remembers_nothing(host: Host) -> None:
     found = host.memory
     assert (found.epoch(), found.promotion(), found.opened(), found.tail()) == ((0, 0), None, None, None)
-    assert found.relay_counter() == 0
+    assert found.new and found.trouble() == ""
 
 
 def test_everything_is_there_in_the_next_life(host: Host) -> None:
@@ -51,10 +51,11 @@ def test_everything_is_there_in_the_next_life(host: Host) -> None:
     host.memory.write_promotion(PROMOTION)
     host.memory.write_opened(7, "boot/1/2")
     host.memory.write_tail(TAIL)
-    assert host.memory.draw_relay_counter() == 1
+    counter = host.memory.draw_relay_counter()
     for found in (host.memory, host.reopen()):
         assert (found.epoch(), found.promotion(), found.opened()) == ((7, 3), PROMOTION, (7, "boot/1/2"))
-        assert (found.tail(), found.relay_counter()) == (TAIL, 1)
+        assert (found.tail(), found.relay_counter()) == (TAIL, counter)
+    assert not found.new
 
 
 def test_the_epoch_never_shrinks(host: Host) -> None:
@@ -77,10 +78,11 @@ def test_the_last_promotion_opening_and_tail_stand(host: Host) -> None:
 
 
 def test_a_counter_is_never_drawn_twice(host: Host) -> None:
+    first = host.memory.relay_counter()
     drawn = [host.memory.draw_relay_counter() for _ in range(3)]
     again = host.reopen()
     drawn += [again.draw_relay_counter() for _ in range(2)]
-    assert drawn == [1, 2, 3, 4, 5] and again.relay_counter() == 5
+    assert drawn == [first + n for n in (1, 2, 3, 4, 5)] and again.relay_counter() == drawn[-1]
 
 
 def test_what_was_written_does_not_change_with_the_callers_copy(host: Host) -> None:
