@@ -16,7 +16,7 @@ PRIORITIES ?= P1 P2
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test sim mutants faults demo lab bench docs evidence clean
+.PHONY: help setup check test sim rewind mutants faults demo lab bench docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -46,6 +46,9 @@ test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and k
 
 sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
 	nice -n 19 $(PY) -m tests.sim.run --seeds $(SEEDS)
+
+rewind: setup  ## random transactions on random tables, undone on a real server: make rewind RUNS=200
+	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind_random.py
 
 mutants: setup  ## planted protocol errors, each of which the simulator must find
 	nice -n 19 $(PY) -m tests.sim.mutants

@@ -10,7 +10,10 @@ from typing import Any
 
 import pymysql
 
-from agents.binlog.logs import files_after
+from agents.binlog.contents import transactions
+from agents.binlog.images import RowChange, row_changes
+from agents.binlog.logs import contents, files_after, mapped
+from agents.binlog.parse import head
 from agents.binlog.rewind import check, rewind
 from agents.binlog.undo import Refusal, Undo, plan_undo
 from agents.session import Access, Session
@@ -35,7 +38,7 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-@dataclass
+@dataclass(repr=False)
 class Undoer:
     """One server, and a client that may do anything."""
 
@@ -177,3 +180,15 @@ def undoer(*, configure: str = "") -> Iterator[Undoer]:
             yield one
         finally:
             one.client.close()
+
+
+def changes_since(on: Undoer, before: GtidSet) -> list[RowChange]:
+    """Every row that was changed, in the order of the log."""
+    found = []
+    for path in files_after(on.datadir, on.datadir / "binlog.index", before):
+        with mapped(path) as data:
+            for one in transactions(data, head(data).end):
+                if not GtidSet.parse(str(one.gtid)) <= before:
+                    with contents(data, one) as changes:
+                        found += row_changes(changes, one)
+    return found

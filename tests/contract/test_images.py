@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 
 from agents.binlog.catalog import definition
-from agents.binlog.contents import transactions
-from agents.binlog.images import Image, Operation, RowChange, row_changes, row_comparison
-from agents.binlog.logs import contents, files_after, mapped
-from agents.binlog.parse import head
+from agents.binlog.images import Image, Operation, row_comparison
 from agents.binlog.values import quoted
-from orchestrator.core.gtid import GtidSet
-from tests.contract.rewinding import SCHEMA, Undoer, undoer
+from tests.contract.rewinding import SCHEMA, Undoer, changes_since, undoer
 from tests.contract.test_rewind import TYPES
 
 pytestmark = pytest.mark.lab
@@ -72,17 +68,6 @@ def inserted(on: Undoer) -> dict[str, tuple[str, list[Image]]]:
         assert change.operation is Operation.INSERT and change.before is None and change.after is not None
         images[change.table.name].append(change.after)
     return {kind: (name, images[name]) for kind, name in names.items()}
-
-
-def changes_since(on: Undoer, before: GtidSet) -> list[RowChange]:
-    found = []
-    for path in files_after(on.datadir, on.datadir / "binlog.index", before):
-        with mapped(path) as data:
-            for one in transactions(data, head(data).end):
-                if not GtidSet.parse(str(one.gtid)) <= before:
-                    with contents(data, one) as changes:
-                        found += row_changes(changes, one)
-    return found
 
 
 def selected(on: Undoer, sql: str) -> Any:
