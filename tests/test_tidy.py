@@ -250,7 +250,7 @@ def test_tracked_files_name_no(what):
 # --- dependencies
 
 # The name to import, where it is another than that of the package.
-IMPORTED_AS = {"pyyaml": "yaml"}
+IMPORTED_AS = {"pyyaml": "yaml", "mysql-replication": "pymysqlreplication"}
 # Used by the tests where it is there, only to be faster.
 OPTIONAL = {"greenlet"}
 # Imported, and part of a declared package's own promise.
