@@ -211,7 +211,7 @@ class Session:
         self, error: pymysql.Error, sql: str, within_s: float | None
     ) -> DatabaseUnavailable | StatementRefused:
         errno = _server_errno(error)
-        verb = " ".join(sql.split()[:4])  # never the whole statement: it may hold a password
+        verb = " ".join(sql[:80].split()[:4])[:40]  # never the whole statement: it may hold a password, or megabytes
         if errno is not None:
             return StatementRefused(f"{verb}: {_said(error)}", errno)
         self.close()

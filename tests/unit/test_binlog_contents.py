@@ -61,7 +61,6 @@ DOUBTS = [
     (["XA START 'x'", (19, MAP), (30, ROW), "XA END 'x'", (38, XID)], Reason.XA),
     (["BEGIN", "UPDATE t SET v = 1", (16, XID)], Reason.STATEMENT_EVENT),
     (["BEGIN", (5, XID), "INSERT INTO t VALUES (1)", (16, XID)], Reason.STATEMENT_EVENT),
-    (["BEGIN", (19, MAP), (30, ROW), "COMMIT"], Reason.NON_INNODB),
     (["BEGIN", (26, XID), (16, XID)], Reason.UNKNOWN_EVENT),
     (["BEGIN", (99, XID), (16, XID)], Reason.UNKNOWN_EVENT),
     (["BEGIN", "CREATE TABLE t (id INT) START TRANSACTION", (19, MAP), (30, ROW), (16, XID)], Reason.DDL),
@@ -79,6 +78,12 @@ def test_the_first_doubt_is_named(parts: list[tuple[int, bytes] | str], reason: 
 def test_savepoints_and_texts_for_people_are_no_doubt() -> None:
     parts = ["BEGIN", "SAVEPOINT `x`", (29, b"\x03abc"), (19, MAP), (30, ROW), "ROLLBACK TO `x`", (16, XID)]
     assert read(*parts).doubt is None  # type: ignore[arg-type]
+
+
+def test_a_transaction_of_which_a_rollback_left_nothing_is_no_doubt() -> None:
+    """It ends as one of another engine does; the tables of its rows tell the engine, and it has none."""
+    one = read("BEGIN", "SAVEPOINT `x`", "COMMIT")
+    assert one.complete and one.doubt is None and not one.changes
 
 
 @pytest.mark.parametrize("flags", [0x11, 0x03])

@@ -134,16 +134,6 @@ def test_the_partitions_of_an_update_change_places() -> None:
     assert rows(31, content).extra.hex() == "0101000300"
 
 
-def test_without_a_key_a_row_that_was_just_made_is_looked_for_by_the_next_event() -> None:
-    one = [SORTS[0]]
-    twice = made(one, [(b"a",), (b"b",), (b"b",), (b"c",)])
-    counted = {
-        key: len(list(inverse(map_of(one, key), Splitter(map_of(one, key)), event(one, 31, twice), 1 << 20)))
-        for key in (True, False)
-    }
-    assert counted == {True: 1, False: 2}
-
-
 @given(changes(), st.data())
 def test_an_event_that_is_cut_short_is_refused(
     change: tuple[list[Sort], int, list[Values]], data: st.DataObject
