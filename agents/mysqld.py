@@ -137,8 +137,9 @@ class DirectChild(Lives):
 class Systemd(Lives):
     """Supervisor (see the port) of a unit that only starts while a permission file exists. Not run: no systemd here.
 
-    The unit has `Restart=no`, `RefuseManualStop=yes` and `ConditionPathExists=<permission>` ; it is
-    started by systemctl, ended by SIGKILL, never stopped by systemctl, which would acknowledge stalled commits.
+    The unit has `Restart=no`, `RefuseManualStop=yes`, `KillSignal=SIGKILL` and
+    `ConditionPathExists=<permission>`; it is started by systemctl, ended by SIGKILL, never stopped by systemctl. A
+    host that shuts down stops it all the same: SIGTERM would tell OK to every client whose commit waits (measured).
     """
 
     def __init__(self, unit: str, permission: Path, clock: Clock, systemctl: str = "systemctl") -> None:

@@ -1,8 +1,9 @@
 """The source side of semi-sync: require the standby's acknowledgement, stop requiring it. Owns no decision to do so.
 
 Facts (measured on 9.7.4): with `timeout=0` alone sessions that already wait stay stuck. `enabled=OFF`
-frees them within 1-13 ms, though with a replica connected it returns only after 0.1-1.0 s; until then logins hang, and
-so does every `SELECT @@GLOBAL...`, while SHOW GLOBAL STATUS and commits go on.
+frees them within 1-50 ms, though it returns only after 0.1-1.0 s; until then logins hang, and so does every
+`SELECT @@GLOBAL...`, while SHOW GLOBAL STATUS and commits go on. Killing the dump thread instead spares the logins and
+keeps the commits waiting just as long (docs/decisions/0010).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lab.experiments.servers import CLOCK, eventually
+from lab.experiments.servers import CLOCK, Say, eventually
 from lab.zookeeper import (
     CLIENT_PORT,
     Ensemble,
@@ -26,10 +26,12 @@ from lab.zookeeper import (
     prepare,
 )
 from orchestrator.coordination.client import ZooKeeper
-from orchestrator.core.errors import CoordinatorUnavailable, StepFailed
+from orchestrator.core.errors import CoordinatorUnavailable, Refused, StepFailed
 from orchestrator.process import threads
 
 START_S = 40.0
+# None is the host's own release; the others are later releases of the same distribution.
+SUITES = (None, "trixie", "unstable")
 
 
 class Voters:
@@ -85,6 +87,17 @@ class Voters:
         for process in self._processes.values():
             process.kill()
             process.wait(10)
+
+
+def versions(say: Say) -> dict[str, str | None]:
+    """The suite by the version of ZooKeeper that it has; what cannot be had is said and left out."""
+    found: dict[str, str | None] = {}
+    for suite in SUITES:
+        try:
+            found[find_zookeeper(suite).version] = suite
+        except Refused as error:
+            say(f"ZooKeeper of {suite} is left out: {error}")
+    return found
 
 
 @contextmanager

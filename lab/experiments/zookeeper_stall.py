@@ -12,10 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lab.experiments.ensemble import Voters, connected, ensemble
+from lab.experiments.ensemble import Voters, connected, ensemble, versions
 from lab.experiments.servers import Say, eventually
 from lab.history import quantiles
-from lab.zookeeper import find_zookeeper
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StepFailed
 from orchestrator.core.ports import Create, SetData
@@ -105,9 +104,13 @@ LOADS = {"quiet": no_load, "fsync load": disk_load}
 
 
 def run(runs: int, say: Say) -> dict[str, Any]:
-    """`runs` leaders killed and as many frozen, half of each with fsync load."""
+    """`runs` leaders killed and as many frozen for each version of ZooKeeper, half of each with fsync load."""
+    return {"sync_limit": 3, "stall_ms": {name: _stalls(suite, runs, say) for name, suite in versions(say).items()}}
+
+
+def _stalls(suite: str | None, runs: int, say: Say) -> dict[str, dict[str, float]]:
     stalls: dict[str, list[float]] = {f"{strike}, {load}": [] for strike in STRIKES for load in LOADS}
-    with ensemble() as voters:
+    with ensemble(suite) as voters:
         with connected(voters.hosts) as client:
             client.submit((Create(PATH, b""),)).result(2.0)
         for number in range(runs):
@@ -116,8 +119,7 @@ def run(runs: int, say: Say) -> dict[str, Any]:
                 with LOADS[load](voters.folder):
                     stalls[f"{strike}, {load}"].append(_strike(voters, strike))
             say(f"{number + 1} of {runs}: " + ", ".join(f"{k} {v[-1]:.0f}" for k, v in stalls.items() if v))
-    shown = {name: {"n": len(all_), **quantiles(all_)} for name, all_ in stalls.items() if all_}
-    return {"zookeeper_version": find_zookeeper().version, "sync_limit": 3, "stall_ms": shown}
+    return {name: {"n": len(all_), **quantiles(all_)} for name, all_ in stalls.items() if all_}
 
 
 def _strike(voters: Voters, strike: str) -> float:

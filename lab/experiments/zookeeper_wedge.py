@@ -8,33 +8,24 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from lab.experiments.ensemble import Voters, connected, ensemble
+from lab.experiments.ensemble import Voters, connected, ensemble, versions
 from lab.experiments.servers import Say
 from lab.experiments.zookeeper_stall import Writes
 from lab.history import quantiles
-from lab.zookeeper import find_zookeeper
-from orchestrator.core.errors import KembarError, Refused, StaleWrite
+from orchestrator.core.errors import KembarError, StaleWrite
 from orchestrator.core.ports import Create, SetData
 
 PATH = "/kembar-experiment"
 STOPPED_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 BACK_S = 30.0
-APART_S = 0.3
+APART_S = (0.02, 0.3, 2.0)  # at most, between two servers; the last is longer than an election
 CLIENTS = 5
-# None is the host's own release; the others are later releases of the same distribution.
-SUITES = (None, "trixie", "unstable")
 
 
 def run(runs: int, say: Say) -> dict[str, Any]:
     """`runs` times all three stopped, for 0.5 to 8 s in turn, under writing clients: how often each version wedged."""
     found: dict[str, Any] = {}
-    for suite in SUITES:
-        try:
-            version = find_zookeeper(suite).version
-        except Refused as error:
-            say(f"ZooKeeper of {suite} is left out: {error}")
-            found[str(suite)] = "not to be had"
-            continue
+    for version, suite in versions(say).items():
         back_s = _strikes(suite, runs, say)
         back = [1000 * one for one in back_s if one is not None]
         found[version] = {
@@ -64,14 +55,10 @@ def _strikes(suite: str | None, runs: int, say: Say) -> list[float | None]:
 
 
 def _strike(voters: Voters, stopped_s: float, say: Say) -> float | None:
-    """One after another in a random order, up to 0.3 s apart, as a person or a loaded machine does it."""
-    for address, number in [(one, signal.SIGSTOP) for one in _shuffled(voters)]:
-        voters.signal(address, number)
-        time.sleep(random.uniform(0, APART_S))  # noqa: S311 - where the stop falls
+    """One after another in a random order, as a person or a loaded machine does it."""
+    _signal_all(voters, signal.SIGSTOP)
     time.sleep(stopped_s)
-    for address in _shuffled(voters):
-        voters.signal(address, signal.SIGCONT)
-        time.sleep(random.uniform(0, APART_S))  # noqa: S311
+    _signal_all(voters, signal.SIGCONT)
     began = time.monotonic()
     while time.monotonic() - began < BACK_S:
         if _writes(voters):
@@ -81,8 +68,11 @@ def _strike(voters: Voters, stopped_s: float, say: Say) -> float | None:
     return None
 
 
-def _shuffled(voters: Voters) -> list[str]:
-    return random.sample(voters.addresses, len(voters.addresses))
+def _signal_all(voters: Voters, number: signal.Signals) -> None:
+    apart_s = random.choice(APART_S)  # noqa: S311 - where the stop falls
+    for address in random.sample(voters.addresses, len(voters.addresses)):
+        voters.signal(address, number)
+        time.sleep(random.uniform(0, apart_s))  # noqa: S311
 
 
 def _writes(voters: Voters) -> bool:
