@@ -36,7 +36,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     one.name: one
     for one in (
         Experiment("release-paths", "what ends a stalled commit, and what its client hears", 20, release_paths.run),
-        Experiment("clock-step", "whether a step of the clock lets a stalled commit go", 10, clock_step.run),
+        Experiment("clock-step", "whether a step of the clock lets a stalled commit go", 5, clock_step.run),
         Experiment("unstall", "how soon a stalled commit is let go, and how long logins hang", 50, unstall.run),
         Experiment("stop-receiver", "how long the write fence takes where it could hang", 20, stop_receiver.run),
         Experiment("relay-crash", "whether a standby keeps what it acknowledged over kill -9", 50, relay_crash.run),

@@ -86,17 +86,19 @@ int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restr
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stepped:
-    """A preloaded clock; `move(seconds)` sets how far it is ahead of the real one."""
+    """A preloaded clock, and how far it is ahead of the real one."""
 
     before: tuple[str, ...]
     file: Path
     spell: Callable[[int], str]
+    ahead_s: int = 0
 
-    def move(self, seconds: int) -> None:
-        # In place: libfaketime keeps its file open by name and reads it anew, ours at each look.
-        self.file.write_text(self.spell(seconds))
+    def step(self, seconds: int) -> None:
+        """From where it is: a step back to where it was would be another experiment."""
+        self.ahead_s += seconds
+        self.file.write_text(self.spell(self.ahead_s))
 
 
 @contextmanager
@@ -107,7 +109,7 @@ def faketime() -> Iterator[Stepped]:
         file = Path(made) / "offset"
         words = ("env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={file}", "FAKETIME_CACHE_DURATION=1")
         stepped = Stepped((*words, "FAKETIME_DONT_FAKE_MONOTONIC=1"), file, lambda seconds: f"+{seconds}s\n")
-        stepped.move(0)
+        stepped.step(0)
         yield stepped
 
 
@@ -123,7 +125,7 @@ def own() -> Iterator[Stepped]:
         stepped = Stepped(
             ("env", f"LD_PRELOAD={library}", f"KEMBAR_CLOCK={file}"), file, lambda seconds: f"{seconds}\n"
         )
-        stepped.move(0)
+        stepped.step(0)
         yield stepped
 
 
@@ -153,7 +155,6 @@ def run(runs: int, say: Say) -> dict[str, Any]:
 
 def _strike(pair: Pair, stepped: Stepped, timeout_ms: int, step_s: int) -> dict[str, str]:
     primary = pair.primary
-    stepped.move(0)
     pair.armed()
     primary.sql(f"SET GLOBAL rpl_semi_sync_source_timeout = {timeout_ms}")
     client = primary.session("app")
@@ -163,12 +164,11 @@ def _strike(pair: Pair, stepped: Stepped, timeout_ms: int, step_s: int) -> dict[
             commit = Call(lambda: client.ask("INSERT INTO shop.t (v) VALUES (1)", within_s=60))
             eventually(lambda: primary.status("Rpl_semi_sync_source_wait_sessions") == "1", 10, "a stalled commit")
             time.sleep(0.2)
-            stepped.move(step_s)
+            stepped.step(step_s)
             commit.ended(OBSERVE_S)
             outcome = commit.outcome
             on = primary.status("Rpl_semi_sync_source_status")
             primary.sql("SET GLOBAL rpl_semi_sync_source_enabled = OFF", within_s=20)
     finally:
-        stepped.move(0)
         client.close()
     return {"client": outcome, "semi-sync afterwards": on}

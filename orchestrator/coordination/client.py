@@ -215,23 +215,34 @@ class ZooKeeper:
     def _check_history(self) -> None:
         """A server turns away whoever has seen a later write than it has. If all do, for long, writes are lost.
 
-        Raises HistoryLost.
+        A newcomer that was let in proves it only if the ensemble answers it still, after we had our turn: one that
+        goes on for a moment, and is stopped again, lets in whoever asks just then. Raises HistoryLost.
         """
         newcomer = self._build(lambda connection, connected: None)
         newcomer.start_async()
-        welcome = self._until(lambda: newcomer.accepting)
-        newcomer.dismiss(self._stall_s)
-        if welcome and not self._until(lambda: self._kazoo.accepting):
+        try:
+            welcome = self._admitted(newcomer) and not self._admitted(self._kazoo) and self._served(newcomer)
+        finally:
+            newcomer.dismiss(self._stall_s)
+        if welcome and not self._kazoo.accepting:
             raise HistoryLost(
                 f"ZooKeeper ({', '.join(self._hosts)}) turns us away and answers newcomers: it has lost writes that we "
                 "have seen. This process starts anew; kembar status says what to do about the records"
             )
 
-    def _until(self, fact: Callable[[], bool]) -> bool:
+    def _admitted(self, connection: Connection) -> bool:
+        """Whether a server lets this connection in before NEWCOMER_S have passed."""
         end = self._clock.waiter_now() + NEWCOMER_S
-        while not fact() and self._clock.waiter_now() < end and not self._closing.is_set():
+        while not connection.accepting and self._clock.waiter_now() < end and not self._closing.is_set():
+            if connection.handshake_overdue():
+                connection.cut()
             self._closing.wait(0.02)
-        return fact()
+        return connection.accepting
+
+    def _served(self, connection: Connection) -> bool:
+        """Whether the ensemble's leader answers it now."""
+        answer = connection.ask(wire.Sync("/"))
+        return not answer.refused and answer.wait(NEWCOMER_S) and answer.error is None
 
     def _rebuild(self) -> float:
         log.error("the ZooKeeper client has ended: building a new one in %.1f s", self._rebuild_s)

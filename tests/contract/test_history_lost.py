@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from zkservers import Link, Servers
+from zkservers import Link, Servers, eventually
 
 from orchestrator.coordination import client
 from orchestrator.coordination.client import ZooKeeper
-from orchestrator.core.errors import HistoryLost
+from orchestrator.core.errors import CoordinatorUnavailable, HistoryLost
 from orchestrator.core.ports import Create, SetData
 from orchestrator.process.clock import HostClock
 
 pytestmark = pytest.mark.lab
+
+
+class Doorkeeper(Link):
+    """Once `strict`: whoever has seen a write hears nothing; a newcomer is let in, and hears nothing more.
+
+    So a server looks that goes on for a moment and is stopped again.
+    """
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.strict = False
+        self.let_in = threading.Event()
+        self._met: set[socket.socket] = set()
+
+    def _pass(self, ready: socket.socket, other: socket.socket, from_client: bool) -> None:
+        if not self.strict:
+            super()._pass(ready, other, from_client)
+            return
+        first = ready not in self._met
+        self._met.add(ready)
+        newcomer = not any(ready.recv(16, socket.MSG_PEEK)[8:16])  # length, version, then the last write seen
+        if first and (newcomer or not from_client):
+            super()._pass(ready, other, from_client)
+            if not from_client:
+                self.let_in.set()
+        elif not ready.recv(65536):
+            super()._pass(ready, other, from_client)
 
 
 class Spawned:
@@ -52,6 +80,13 @@ def connected(hosts: list[str], spawned: Spawned) -> ZooKeeper:
     return made
 
 
+def reads(asking: ZooKeeper) -> bool:
+    """Whether ZooKeeper answers it; a busy machine may cut the connection first."""
+    with suppress(CoordinatorUnavailable):
+        return asking.read("/") is not None
+    return False
+
+
 def test_lost_data_ends_whoever_has_seen_more_and_a_newcomer_goes_on(servers: Servers):
     spawned = Spawned()
     with closing(connected(servers.hosts, spawned)) as before:
@@ -72,6 +107,24 @@ def test_an_ensemble_that_is_only_away_for_long_costs_nobody_its_process(servers
     with closing(Link(servers.hosts[0])) as link, closing(connected([link.host], spawned)) as patient:
         link.down()
         assert not spawned.ended.wait(4.0)
+        link.up()
+        assert patient.wait_connected(10.0)
+        assert not spawned.ended.is_set()
+
+
+def test_a_newcomer_who_hears_nothing_more_proves_no_loss(servers: Servers, monkeypatch):
+    """Servers that were stopped, went on for a moment and were stopped again ended every process that knew them."""
+    monkeypatch.setattr(client, "LONG_UNCONNECTED_S", 0.3)
+    spawned = Spawned()
+    with closing(Doorkeeper(servers.hosts[0])) as link, closing(connected([link.host], spawned)) as patient:
+        eventually(lambda: reads(patient), 30.0)  # from now on it has seen a write
+        link.strict = True
+        link.down()
+        link.up()
+        assert link.let_in.wait(10.0)
+        assert not spawned.ended.wait(3 * client.NEWCOMER_S)
+        link.strict = False
+        link.down()
         link.up()
         assert patient.wait_connected(10.0)
         assert not spawned.ended.is_set()
