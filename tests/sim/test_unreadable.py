@@ -57,11 +57,12 @@ class Scribbled:
             self._put(self.before.data)
 
     def _put(self, data: bytes) -> None:
-        """The checker reads only what the product wrote."""
-        written = self.world.store.written
-        written.remove(self.world.checker.written)
+        """Whoever judges the product reads only what the product wrote."""
+        judges, written = (self.world.covered.written, self.world.checker.written), self.world.store.written
+        for judge in judges:
+            written.remove(judge)
         self.world.store.apply([SetData(self.path, data, -1)], 0)
-        written.append(self.world.checker.written)
+        written += judges
 
     def _lives(self) -> dict[str, object]:
         nodes = {name: node.process for name, node in self.world.nodes.items()}
