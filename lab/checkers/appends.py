@@ -44,19 +44,10 @@ class _History:
             self.order[key] = max(self.order.get(key, []), seen, key=len)
 
     def reads(self) -> Iterator[tuple[int, Any, list[int]]]:
-        """Transaction, key, and the list as it was before anything that the transaction itself had appended to it."""
+        """Transaction, key, list."""
         for place, call in enumerate(self.calls):
             if call.ok:
-                yield from ((place, key, seen) for key, seen, own in _seen(call) if _without(seen, own) is not None)
-
-    def outside(self) -> Iterator[tuple[int, Any, list[int]]]:
-        """As `reads`, the transaction's own values taken off."""
-        for place, call in enumerate(self.calls):
-            if call.ok:
-                for key, seen, own in _seen(call):
-                    others = _without(seen, own)
-                    if others is not None:
-                        yield place, key, others
+                yield from ((place, key, seen) for key, seen, _ in _seen(call))
 
     def wrong_lists(self) -> Iterator[str]:
         """Lists that cannot be states of one list: values twice, never sent, in two orders, or missing."""
@@ -91,9 +82,9 @@ class _History:
                 yield from (
                     f"internal: list {key} without its own {own} at the end: {call}"
                     for key, seen, own in _seen(call)
-                    if _without(seen, own) is None
+                    if own and seen[-len(own) :] != own
                 )
-        for place, key, seen in self.outside():
+        for place, key, seen in self.reads():
             for value in seen:
                 writer = self.calls[self.by_value.get((key, value), place)]
                 if writer.outcome is Outcome.FAIL:
@@ -110,14 +101,14 @@ class _History:
         for key, values in self.order.items():
             for before, after in pairwise(values):
                 self._add(ww, self.by_value.get((key, before)), self.by_value.get((key, after)))
-        for place, key, seen in self.outside():
+        for place, key, seen in self.reads():
             order = self.order.get(key, [])
             if seen != order[: len(seen)]:
                 continue
             if seen:
                 self._add(wr, self.by_value.get((key, seen[-1])), place)
-            unseen = (self.by_value.get((key, value)) for value in order[len(seen) :])
-            self._add(rw, place, next((writer for writer in unseen if writer != place), None))
+            if len(order) > len(seen):
+                self._add(rw, place, self.by_value.get((key, order[len(seen)])))
         return ww, wr, rw
 
     def _add(self, edges: Edges, start: int | None, goal: int | None) -> None:
@@ -137,13 +128,6 @@ def _seen(call: Call) -> Iterator[tuple[Any, list[int], list[int]]]:
             own[step[1]].append(step[2])
         else:
             yield step[1], result, list(own[step[1]])
-
-
-def _without(seen: list[int], own: list[int]) -> list[int] | None:
-    """The list before a transaction's own values; None if it does not end with them."""
-    if not own:
-        return seen
-    return seen[: -len(own)] if seen[-len(own) :] == own else None
 
 
 def _cycles(history: _History) -> Iterator[str]:

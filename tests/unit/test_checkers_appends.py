@@ -27,7 +27,9 @@ def transaction(*steps: Any, began: float = 0, ended: float = 100, outcome: str 
 
 BAD = {
     "G0": [  # x says the first came first, y says the second did
-        transaction((X, 1), (Y, 1)), transaction((X, 2), (Y, 2)), transaction((X, [1, 2]), (Y, [2, 1])),
+        transaction((X, 1), (X, 11), (Y, 1)),
+        transaction((X, 2), (X, 12), (Y, 2)),
+        transaction((X, [1, 11, 2, 12]), (Y, [2, 1])),
     ],
     "G0 by two readers": [
         transaction((X, 1), (Y, 1)), transaction((X, 2), (Y, 2)), transaction((X, [1, 2])), transaction((Y, [2, 1])),
@@ -108,6 +110,7 @@ def test_a_cycle_is_told_once_by_its_gravest_name(name: str) -> None:
 def test_parts_and_ways_of_a_graph() -> None:
     graph = {0: [1], 1: [2], 2: [0, 3], 3: [4], 4: [3, 5], 5: [], 6: [6]}
     assert sorted(sorted(part) for part in components(graph)) == [[0, 1, 2], [3, 4]]
+    assert components({0: [1], 1: [], 2: [1, 3], 3: [2]}) == [[3, 2]]  # 1 is settled, and no way back to 0
     assert path(graph, 0, 0, range(7)) == [0, 1, 2, 0]
     assert path(graph, 0, 5, range(7)) == [0, 1, 2, 3, 4, 5]
     assert path(graph, 0, 5, [0, 1, 2, 5]) == [] == path(graph, 5, 0, range(7))

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lab.checkers import bank, unique
-from lab.checkers.calls import Call, Kind
+from lab.checkers.calls import Call, CallReader, Kind, Outcome
 from tests.unit.histories import ACCOUNTS, BALANCE, call, history
 
 TOTAL = ACCOUNTS * BALANCE
@@ -58,6 +58,17 @@ def test_a_bank_that_does_not_add_up_is_found(found: tuple[int, ...]) -> None:
 def test_money_may_move_and_be_owed() -> None:
     unanswered = replace(balances(), result=None, outcome=insert(1, "unknown").outcome)
     assert not bank.check([balances(10, 10, 10), balances(-5, 35, 0), unanswered], ACCOUNTS, TOTAL)
+
+
+def test_a_call_is_read_from_its_two_lines_and_is_unknown_without_the_second() -> None:
+    sent = '{"n": 4, "client": 1, "kind": "read", "given": 7, "server": "a", "connection": 2, "at": 1.5}'
+    reader = CallReader()
+    reader.feed([sent])
+    assert reader.done == []
+    (open_,) = reader.everything()
+    assert open_.unknown and open_.ended == float("inf")
+    reader.feed(['{"n": 4, "outcome": "ok", "at": 2.5, "result": 9}'])
+    assert reader.everything() == reader.done == [Call(4, 1, Kind.READ, 7, 1.5, 2.5, Outcome.OK, 9, "a", 2)]
 
 
 @settings(deadline=None, max_examples=60)
