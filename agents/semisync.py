@@ -56,8 +56,11 @@ class SemiSync:
         # Read after the timeout was set: who began to wait before is counted, who comes later does not wait.
         if self._waiting(deadline):
             self._roles.run_beside(dialect.set_global(SOURCE_ON, "OFF"), within_s=within_s)
-            if waiting := self._waiting(deadline):
-                raise StepFailed(f"{waiting} commits still wait for an acknowledgement after {SOURCE_ON}=OFF")
+            # Each that was freed counts as waiting until its own thread has run again.
+            while waiting := self._waiting(deadline):
+                if deadline.over():
+                    raise StepFailed(f"{waiting} commits still wait for an acknowledgement after {SOURCE_ON}=OFF")
+                time.sleep(POLL_S)
 
     def source_off(self, within_s: float = OFF_S) -> None:
         """Switch the source side off on a node that is not primary: else its applier may wait for ever (measured).
