@@ -16,7 +16,7 @@ PRIORITIES ?= P1 P2
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test sim rewind mutants faults demo lab bench docs evidence clean
+.PHONY: help setup check test sim scope rewind mutants faults demo lab bench docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -42,10 +42,13 @@ check: setup  ## lint, format, types, unit tests, contracts of the models; no ro
 	$(PY) -m pytest tests/contract -m "not lab"
 
 test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
-	$(PY) -m pytest tests/sim tests/contract tests/lab
+	$(PY) -m pytest tests/sim tests/scope tests/contract tests/lab
 
 sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
 	nice -n 19 $(PY) -m tests.sim.run --seeds $(SEEDS)
+
+scope: setup  ## every way of a small pair with up to three things out of turn
+	nice -n 19 $(PY) -m tests.scope --turns 3 --writes 1
 
 rewind: setup  ## random transactions on random tables, undone on a real server: make rewind RUNS=200
 	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind_random.py
