@@ -160,6 +160,69 @@ def _insert(session: Session, number: int) -> None:
         cursor.execute("INSERT INTO stalled VALUES (%s)", (number,))
 
 
+def crash_loop(t: Trial) -> None:
+    """Of the standby: it is started later and later, and nobody else suffers."""
+    t.struck = time.monotonic()
+    for _ in range(4):
+        mysqld = t.mysqld(t.standby)
+        if mysqld is not None:
+            processes.send(mysqld, signal.SIGKILL)
+        time.sleep(1.0)
+    t.writes_go_on()
+    t.unmoved()
+
+
+def applier_stopped(t: Trial) -> None:
+    """A row that the primary will insert is there already (1062): nothing is skipped, nobody is promoted."""
+    with t.application().cursor() as cursor:
+        cursor.execute("CREATE TABLE IF NOT EXISTS double_row (id BIGINT PRIMARY KEY)")
+        cursor.execute("DELETE FROM double_row")
+    t.await_applied()
+    with t.administrator(t.standby).cursor() as local:
+        local.execute("SET SESSION sql_log_bin = 0")
+        local.execute("SET GLOBAL super_read_only = OFF")
+        local.execute("INSERT INTO shop.double_row VALUES (1)")
+        local.execute("SET GLOBAL super_read_only = ON")
+        t.struck = time.monotonic()
+        with t.application().cursor() as cursor:
+            cursor.execute("INSERT INTO double_row VALUES (1)")
+        t.await_rule("U3")
+        shown = t.until(lambda shown: t.row(t.standby, shown)["applier_error"], "the applier's error is not shown")
+        t.check(not t.row(t.standby, shown)["promotable"], "a standby whose applier stopped is promotable")
+        t.strike("mysqld-crash", t.primary)
+        t.writes_go_on(60.0)
+        t.check(t.last()["primary"] == t.primary.name, "a standby whose applier stopped was promoted")
+        local.execute("SET GLOBAL super_read_only = OFF")
+        local.execute("DELETE FROM shop.double_row")
+        local.execute("SET GLOBAL super_read_only = ON")
+        local.execute("START REPLICA")
+
+
+def prepared_transaction(t: Trial) -> None:
+    """XA: prepared and acknowledged on one, committed on the other."""
+    with t.application().cursor() as cursor:
+        cursor.execute("CREATE TABLE IF NOT EXISTS prepared (id BIGINT PRIMARY KEY)")
+        cursor.execute("DELETE FROM prepared")
+        for statement in ("XA START 'm'", "INSERT INTO prepared VALUES (1)", "XA END 'm'", "XA PREPARE 'm'"):
+            cursor.execute(statement)
+    t.strike("mysqld-crash", t.primary)
+    t.moved()
+    with t.application().cursor() as cursor:
+        cursor.execute("XA COMMIT 'm'")
+        cursor.execute("SELECT COUNT(*) FROM prepared")
+        t.check(cursor.fetchone() == (1,), "a prepared transaction that was acknowledged is not there")
+
+
+def stopped_by_an_administrator(t: Trial) -> None:
+    """A clean stop while commits wait for the standby: it lets them go, but their clients must not be told."""
+    t.struck = time.monotonic()
+    t.cut(t.primary, t.standby)
+    t.signal(t.mysqld(t.primary), signal.SIGTERM, "the primary's mysqld")
+    time.sleep(1.0)
+    t.heal_network()
+    t.writes_go_on(60.0)
+
+
 def hung_for_a_moment(t: Trial) -> None:
     """SIGCONT later: what it was before it was stopped must not come back."""
     mysqld = t.mysqld(t.primary)
@@ -171,6 +234,38 @@ def hung_for_a_moment(t: Trial) -> None:
 
 
 ROWS = (
+    Row(
+        18,
+        "stalled commits, then a clean stop",
+        Priority.P1,
+        "the two cut apart, SIGTERM of the primary's mysqld at once",
+        "no OK reaches a client: whatever was acknowledged is there",
+        stopped_by_an_administrator,
+    ),
+    Row(
+        37,
+        "the standby's applier stopped",
+        Priority.P1,
+        "a row of the standby's own where the primary inserts one (1062); then kill -9 of the primary's mysqld",
+        "U3, shown, never promoted, nothing skipped; certified again when the row is gone",
+        applier_stopped,
+    ),
+    Row(
+        42,
+        "mysqld of the standby in a crash loop",
+        Priority.P1,
+        "kill -9 each second",
+        "nothing moves; certified when it lasts",
+        crash_loop,
+    ),
+    Row(
+        47,
+        "a prepared transaction at a failover",
+        Priority.P1,
+        "XA PREPARE, then kill -9 of the primary's mysqld",
+        "it can be committed on the new primary",
+        prepared_transaction,
+    ),
     Row(
         1,
         "mysqld killed under load",

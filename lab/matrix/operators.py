@@ -160,6 +160,16 @@ def paused_and_forgotten(t: Trial) -> None:
     t.moved(30.0)
 
 
+def two_switchovers(t: Trial) -> None:
+    """Asked for in the same epoch at the same moment: one is carried out."""
+    t.struck = time.monotonic()
+    asked = [t.beside(lambda: switchover(t.stand)) for _ in range(2)]
+    errors = [one.exception(30.0) for one in asked]
+    t.moved()
+    t.note(f"{sum(error is None for error in errors)} admitted")
+    t.check(t.rules().count("S1") == 1, f"switched more than once: {t.rules()}")
+
+
 def every_orchestrator_stopped(t: Trial) -> None:
     """The pair goes on without them; they take up what they find."""
     names = [f"orchestrator-{node.name}" for node in t.stand.topology.members("orchestrator")]
@@ -324,6 +334,14 @@ ROWS = (
         "kembar pause --for 6s, then the primary's cable out",
         "nothing begins, the wait is named; the pause expires and the failover happens",
         paused_and_forgotten,
+    ),
+    Row(
+        49,
+        "two switchovers at once",
+        Priority.P1,
+        "the same request twice at the same moment",
+        "one is carried out, the other answers with a conflict",
+        two_switchovers,
     ),
     Row(
         48,

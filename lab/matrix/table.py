@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from lab.matrix import agent, disks, hosts, mysqld, network, operators, preflight, procedures, zookeeper
+from lab.matrix import (
+    agent,
+    disks,
+    hosts,
+    impaired,
+    kernel,
+    mysqld,
+    network,
+    notrun,
+    operators,
+    preflight,
+    procedures,
+    zookeeper,
+)
 from lab.matrix.row import NotRun, Row
 
 ROWS: tuple[Row, ...] = (
@@ -12,13 +25,15 @@ ROWS: tuple[Row, ...] = (
     *agent.ROWS,
     *hosts.ROWS,
     *network.ROWS,
+    *impaired.ROWS,
+    *kernel.ROWS,
     *zookeeper.ROWS,
     *operators.ROWS,
     *preflight.ROWS,
     *disks.ROWS,
     *procedures.ROWS,
 )
-NOT_RUN: tuple[NotRun, ...] = ()
+NOT_RUN: tuple[NotRun, ...] = notrun.ROWS
 
 
 def chosen(priority: str | None, only: Collection[int]) -> tuple[list[Row], list[NotRun]]:

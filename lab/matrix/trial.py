@@ -215,7 +215,9 @@ class Trial:
         """Have the ZooKeeper leader on a host of the pair, or apart from it."""
         leader = self.zookeeper_leader()
         if (leader in self.stand.topology.pair) is not yes:
-            self.lead_zookeeper_on(self.standby if yes else self.stand.topology.node("witness"))
+            # Of servers with the same writes the highest number wins.
+            highest = max(self.stand.topology.pair, key=lambda node: node.number)
+            self.lead_zookeeper_on(highest if yes else self.stand.topology.node("witness"))
 
     def lead_zookeeper_on(self, node: Node) -> None:
         """Have the ZooKeeper leader there. Raises StepFailed if the elections will not have it."""
@@ -225,13 +227,19 @@ class Trial:
                 self.begin()
                 return
             faults.inject(self.stand, "zookeeper-kill", leader.name)
-            wait_for(self._zookeeper_leads, 20.0, "ZooKeeper elects no leader")
+            self.await_zookeeper_leader(other_than=leader)
             faults.boot(self.stand, leader)
             self.stand.wait_healthy()
         raise StepFailed(f"ZooKeeper's leader is on {self.zookeeper_leader().name} and not on {node.name}")
 
-    def _zookeeper_leads(self) -> bool:
-        return "leader" in self.stand.zookeeper_modes().values()
+    def await_zookeeper_leader(self, *, other_than: Node) -> None:
+        """Another of its servers leads. Raises StepFailed."""
+
+        def elected() -> bool:
+            modes = self.stand.zookeeper_modes()
+            return any(mode == "leader" and address != str(other_than.address) for address, mode in modes.items())
+
+        wait_for(elected, MOVED_S, f"no ZooKeeper server leads in the place of the one on {other_than.name}")
 
     def await_orchestrators(self, count: int) -> None:
         """So many of them reach ZooKeeper and show the pair. Raises StepFailed."""
@@ -449,6 +457,20 @@ class Trial:
             return found == (value,)
 
         wait_for(has, MOVED_S, f"{name} is not {value}", every_s=0.05)
+
+    def await_applied(self) -> None:
+        """The standby has executed everything that the primary had until now. Raises StepFailed."""
+        with self.administrator(self.primary).cursor() as cursor:
+            cursor.execute("SELECT @@global.gtid_executed")
+            (executed,) = cursor.fetchone() or ("",)
+        with self.administrator(self.standby).cursor() as cursor:
+            cursor.execute("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, 8)", (executed,))
+            if cursor.fetchone() != (0,):
+                raise StepFailed(f"{self.standby.name} has not executed what {self.primary.name} had within 8 s")
+
+    def until_false(self, holds: Callable[[], bool], otherwise: str) -> None:
+        """Wait until it no longer holds. Raises StepFailed."""
+        wait_for(lambda: not holds(), MOVED_S, otherwise, every_s=0.05)
 
     def until_none(self, cursor: Cursor, statement: str) -> None:
         """Wait until a query finds nothing. Raises StepFailed."""
