@@ -42,9 +42,10 @@ def _small(t: Trial) -> SmallDisk:
     """Under the standby's data, and certified again."""
     disk = SmallDisk(t.stand, t.standby, t.stand.files.instance(t.standby).datadir)
     t.undo.callback(disk.take_away)
-    disk.put()
-    t.await_rule("U1", "U3")
-    t.stand.wait_healthy(60.0)
+    with t.at_rest():
+        disk.put()
+        t.await_rule("U1", "U3")
+        t.stand.wait_healthy(60.0)
     return disk
 
 

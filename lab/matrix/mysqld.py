@@ -24,12 +24,10 @@ def killed_under_load(t: Trial) -> None:
 
 def killed_idle(t: Trial) -> None:
     """The client is frozen meanwhile; what it would have waited is asked by a session of our own."""
-    processes.freeze(t.stand.files.root, t.load.name)
-    t.undo.callback(processes.thaw, t.stand.files.root, t.load.name)
-    time.sleep(1.0)  # at rest: nothing but heartbeats
-    t.strike("mysqld-crash", t.primary)
-    t.outage_ms = 1000 * (t.first_answer() - t.struck)
-    processes.thaw(t.stand.files.root, t.load.name)
+    with t.at_rest():
+        time.sleep(1.0)  # nothing but heartbeats
+        t.strike("mysqld-crash", t.primary)
+        t.outage_ms = 1000 * (t.first_answer() - t.struck)
     t.moved()
 
 

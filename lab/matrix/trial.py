@@ -9,9 +9,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -200,11 +200,24 @@ class Trial:
 
     # --- preparing
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """No client writes meanwhile, so that a standby that has to catch up does so at once."""
+        processes.freeze(self.stand.files.root, self.load.name)
+        try:
+            yield
+        finally:
+            processes.thaw(self.stand.files.root, self.load.name)
+        self.writes_go_on()
+
     def move_to(self, node: Node) -> None:
         """A planned move, if it is not there already. Raises StepFailed, Refused."""
         if self.primary != node:
-            switchover(self.stand)
-            self.until(lambda shown: shown["primary"] == node.name and shown["state"] == "healthy", "not moved", 40.0)
+            with self.at_rest():
+                switchover(self.stand)
+                self.until(
+                    lambda shown: shown["primary"] == node.name and shown["state"] == "healthy", "not moved", 40.0
+                )
             self.begin()
 
     def zookeeper_leader(self) -> Node:
