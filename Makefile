@@ -51,7 +51,7 @@ scope: setup  ## every way of a small pair with up to three things out of turn
 	nice -n 19 $(PY) -m tests.scope --turns 3 --writes 1
 
 rewind: setup  ## random transactions on random tables, undone on a real server: make rewind RUNS=200
-	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind_random.py
+	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind.py tests/contract/test_rewind_random.py
 
 mutants: setup  ## planted protocol errors, each of which the simulator must find
 	nice -n 19 $(PY) -m tests.sim.mutants

@@ -26,7 +26,7 @@ ACCOUNT, PASSWORD = "kembar_rejoin", "rewinds only"
 # CONNECTION_ADMIN to log in to an offline server and to write to a read-only one.
 GRANTS = (
     "REPLICATION_APPLIER, SESSION_VARIABLES_ADMIN, CONNECTION_ADMIN ON *.*",
-    f"SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.*",
+    f"INSERT, UPDATE, DELETE ON {SCHEMA}.*",
     "SELECT, INSERT, UPDATE, DELETE ON kembar.*",
 )
 # A kill of mysqld loses nothing that it has written, synced or not: these servers need not wait for the disk.
