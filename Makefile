@@ -12,11 +12,12 @@ BENCHES ?= mysqld-crash host-loss link-loss switchover standby-loss agent-kill a
 DEFAULT_BENCHES ?= host-loss link-loss zookeeper-leader-kill
 RUNS ?= 20
 SEEDS ?= 1000
+MINUTES ?= 10
 PRIORITIES ?= P1 P2
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test sim scope rewind mutants faults demo lab bench docs evidence clean
+.PHONY: help setup check test sim scope rewind mutants faults soak demo lab bench docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -45,7 +46,8 @@ test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and k
 	$(PY) -m pytest tests/sim tests/scope tests/contract tests/lab
 
 sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
-	nice -n 19 $(PY) -m tests.sim.run --seeds $(SEEDS)
+	@mkdir -p $(RESULTS)
+	nice -n 19 $(PY) -m tests.sim.run --seeds $(SEEDS) --json $(RESULTS)/sim.json
 
 scope: setup  ## every way of a small pair with up to three things out of turn
 	nice -n 19 $(PY) -m tests.scope --turns 3 --writes 1
@@ -54,12 +56,17 @@ rewind: setup  ## random transactions on random tables, undone on a real server:
 	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind.py tests/contract/test_rewind_random.py
 
 mutants: setup  ## planted protocol errors, each of which the simulator must find
-	nice -n 19 $(PY) -m tests.sim.mutants
+	@mkdir -p $(RESULTS)
+	nice -n 19 $(PY) -m tests.sim.mutants --json $(RESULTS)/mutants.json
 
 faults: setup  ## P1 and P2 of the fault matrix on real servers; P0 is in make test
 	@mkdir -p $(RESULTS)
 	@for priority in $(PRIORITIES); do \
 		$(KEMBAR) lab faults --priority $$priority -o json > $(RESULTS)/faults-$$priority.json || exit 1; done
+
+soak: setup  ## a pair under load without any fault: make soak MINUTES=60
+	@mkdir -p $(RESULTS)
+	$(KEMBAR) lab soak --minutes $(MINUTES) -o json > $(RESULTS)/soak.json
 
 demo: setup  ## a lab, its page, and a killed primary with its measured outage; leaves the lab running
 	$(KEMBAR) lab demo
@@ -79,7 +86,7 @@ bench: setup  ## the measured outages, each in a lab of its own: make bench BENC
 docs: setup  ## docs/state-machine.md from the table of rules
 	$(PY) -m orchestrator.cli.docs > docs/state-machine.md
 
-evidence: setup  ## docs/evidence.md from the outputs of make bench
+evidence: setup  ## docs/evidence.md from the outputs of make bench, sim, mutants, faults, soak
 	$(PY) -m lab.evidence $(RESULTS)
 
 clean:  ## every lab ended, nothing left behind but .venv and the package cache

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agents.guard import Guard
 from orchestrator.coordination.records import legible
@@ -22,7 +22,7 @@ from orchestrator.core.errors import (
     StepFailed,
     UnknownOutcome,
 )
-from orchestrator.core.lease import Timing
+from orchestrator.core.lease import Margins, Timing
 from orchestrator.core.model import Instant, Lease, LeaseState
 from orchestrator.core.ports import Clock, Coordinator, Op, Pending, SetData, Stored
 from orchestrator.core.wire import encode
@@ -45,6 +45,7 @@ class Power:
     known: bool  # whether our own lease record has been read
     saying_open: bool = False  # the next renewal tells the leader that clients are served
     trouble: str = ""  # of gate or address
+    margins: Margins = field(default_factory=Margins)
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class LeaseKeeper:
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._stopping = False
+        self._margins = Margins()
         self._trouble = ""
         self._looked: Instant = float("-inf")
         self._illegible = ""  # why our own record could not be read when it was read last
@@ -208,6 +210,7 @@ class LeaseKeeper:
             known=self._version >= 0,
             saying_open=self._saying_open,
             trouble=self._trouble or self._illegible or self._guard.trouble,
+            margins=self._margins,
         )
 
     # renewals
@@ -240,11 +243,17 @@ class LeaseKeeper:
 
     def _accept(self, flight: _Flight, version: int) -> None:
         self._lease, self._version = flight.lease, version
+        self._note_margin()
         self._sent = flight.sent or self._sent
         self._saying_open = self._saying_open and not flight.lease.gate_open
         if flight.lease.timing.longest(self._wanted) == flight.lease.timing:
             self._used = self._wanted  # else they came after this renewal was sent: the next one carries them
         self._flight, self._doubt = None, False
+
+    def _note_margin(self) -> None:
+        if self._sent is not None:
+            left_s = self._used.left(self._clock.holder_now(), self._sent)
+            self._margins = self._margins.noting(left_s, self._used)
 
     def _read_back(self) -> None:
         """After a doubt: ours by owner and number, else another's; a read older than what we know says nothing."""
@@ -439,6 +448,7 @@ class LeaseKeeper:
         elif self._lease.owner != self._owner:
             self._guard.look_at_foreign()
         elif not self._authorised():
+            self._note_margin()
             self._shut_for_clients()  # the lease may still be ours: a later renewal lets it open again
         elif not self._guard.renew(self._used.gate_ttl_s):
             self._forget_authority()

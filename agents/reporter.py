@@ -15,7 +15,7 @@ log = logging.getLogger("kembar.agent")
 
 # What changes all the time, and waits for the period.
 _PASSING = {"executed", "received", "received_age_s", "stalled_s", "unheard_s", "backlog_transactions",
-            "oldest_transaction_s", "host"}  # fmt: skip
+            "oldest_transaction_s", "margins", "host"}  # fmt: skip
 _matter = attrgetter(*(field.name for field in fields(Report) if field.name not in _PASSING))
 
 

@@ -71,6 +71,7 @@ class Telling:
             troubles=self._troubles(sight, found, (memory, forgetful, unreadable)),
             refusals=sight.refusals,
             timeline_ms=self._executor.timeline_ms,
+            margins=sight.power.margins,
             host=self._host_now(facts),
             **({} if facts is None else _of_server(facts, self._server.arrival, self._clock.holder_now())),
         )

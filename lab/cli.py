@@ -12,12 +12,13 @@ from typing import Any, ParamSpec
 
 import click
 
-from lab import bench, faults, overhead, rootless
+from lab import bench, faults, overhead, rootless, soak
 from lab.bench import BENCHES
 from lab.demo import Demo, Teller
 from lab.experiments.catalogue import EXPERIMENTS
 from lab.files import lab_name
 from lab.matrix import runner, table
+from lab.provenance import provenance
 from lab.stand import PORT, Stand
 from lab.standing import standing, text
 from orchestrator.core.errors import KembarError
@@ -178,9 +179,24 @@ def faults_(priority: str | None, only: str, profile: str, output: str) -> None:
     """The fault matrix, in a lab of its own: each fault injected under load, and what came of it judged."""
     lab = os.environ.get("KEMBAR_LAB") or "faults"
     enter(lab, create=True, keep=False)
-    found = runner.run(Stand(lab), *table.chosen(priority, _numbers(only)), profile, say)
+    found = provenance() | runner.run(Stand(lab), *table.chosen(priority, _numbers(only)), profile, say)
     click.echo(json.dumps(found) if output == "json" else "\n".join(runner.text(found)))
     if any(found[key] for key in ("failed", "lost", "two_answerers")):
+        sys.exit(1)
+
+
+@command.command(name="soak")
+@click.option("--minutes", type=click.FloatRange(min=0.0, min_open=True), default=10.0, show_default=True)
+@profile_option
+@click.option("-o", "--output", type=click.Choice(["json", "table"]), default="table")
+@reports_trouble
+def soak_(minutes: float, profile: str, output: str) -> None:
+    """A pair under load without any fault, in a lab of its own: nothing may move, be lost, or grow."""
+    lab = os.environ.get("KEMBAR_LAB") or "soak"
+    enter(lab, create=True, keep=False)
+    found = soak.run(Stand(lab), minutes, profile, say)
+    click.echo(json.dumps(found) if output == "json" else "\n".join(soak.text(found)))
+    if soak.failed(found):
         sys.exit(1)
 
 

@@ -1,21 +1,35 @@
-"""`python -m lab.evidence FOLDER`: docs/evidence.md from the outputs of the benches, nothing typed by hand."""
+"""`python -m lab.evidence FOLDER`: docs/evidence.md from the results of benches and long runs, nothing typed."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from lab.provenance import commit, machine
 
 OVERHEAD = "overhead"
 HEAD = (
     "| bench | profile | runs | write outage p50 | p95 | p99 | max | acknowledged | lost | duplicates | two answerers |"
 )
+# What a long run adds up to, by the first word of its file's name.
+TOTALS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "sim": lambda one: str(one["line"]),
+    "mutants": lambda one: f"found {one['found']} of {one['planted']}",
+    "faults": lambda one: (
+        f"passed {one['passed']}, failed {one['failed']}, not run {one['not_run']}; "
+        f"acknowledged {one['acknowledged']}, lost {one['lost']}, duplicates {one['duplicates']}, "
+        f"two answerers {one['two_answerers']}"
+    ),
+    "soak": lambda one: (
+        f"{one['minutes']:g} minutes, profile {one['profile']}: failovers {one['failovers']}, acknowledged "
+        f"{one['acknowledged']}, lost {one['lost']}, two answerers {one['two_answerers']}, longest gap "
+        f"{one['write_gap_max_ms']} ms; {_growth(one)}"
+    ),
+}
 PHASES = ("detect", "fence", "drain", "promote", "vip", "verify")
 
 
@@ -23,9 +37,9 @@ def main(arguments: list[str]) -> int:
     """Read every NAME.json of the folder; write the page."""
     folder = Path(arguments[0])
     try:
-        results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+        results = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
     except ValueError as error:
-        sys.stderr.write(f"{folder}: a bench has left no result ({error}): run make bench again\n")
+        sys.stderr.write(f"{error}: this run has left no result, run it again\n")
         return 1
     if not results:
         sys.stderr.write(f"{folder}: no results; run make bench first\n")
@@ -34,10 +48,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
     """The lines of the page."""
-    faults = {name: one for name, one in results.items() if name != OVERHEAD}
-    version = next((one["mysql_version"] for one in results.values()), "unknown")
+    faults = {name: one for name, one in results.items() if "write_outage_ms" in one}
+    version = next((one["mysql_version"] for one in results.values() if "mysql_version" in one), "unknown")
     yield "# Evidence"
     yield ""
     yield f"Written by `make evidence` on {datetime.now(UTC):%Y-%m-%d} from `make bench`, commit {revision}."
@@ -55,6 +76,7 @@ def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
     yield f"| bench | {' | '.join(PHASES)} | server side p50 | ZooKeeper write p50 |"
     yield "|---|" + "---|" * (len(PHASES) + 2)
     yield from (_phases(name, one) for name, one in faults.items() if one["phases_ms"])
+    yield from _runs({name: one for name, one in results.items() if name.partition("-")[0] in TOTALS})
     if OVERHEAD in results:
         yield ""
         yield "## Overhead"
@@ -64,15 +86,25 @@ def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
         yield "```"
 
 
-def machine() -> str:
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    kernel = platform.release().split("-")[0]
-    return f"{os.cpu_count()} cores, {memory_gb:.0f} GB, Linux {kernel}, Python {platform.python_version()}"
+def _runs(results: Mapping[str, Any]) -> Iterable[str]:
+    """A row for each long run that has left a result."""
+    if not results:
+        return
+    yield ""
+    yield "## Long runs"
+    yield ""
+    yield "| run | date | commit | machine | totals |"
+    yield "|---|---|---|---|---|"
+    for name, one in results.items():
+        where = [str(one.get(key, "unknown")) for key in ("date", "commit", "machine")]
+        yield f"| {name} | " + " | ".join([*where, TOTALS[name.partition("-")[0]](one)]) + " |"
 
 
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def _growth(one: Mapping[str, Any]) -> str:
+    memory = {name: process["rss_mb"] for name, process in one["processes"].items()}
+    margins = [node["smallest_ms"] for node in one["lease_margins"].values() if node["renewals"]]
+    grown = ", ".join(f"{name} {rss['growth']:+} MB of {rss['first']}" for name, rss in memory.items())
+    return f"memory: {grown}; smallest margin of the lease {min(margins, default='unknown')} ms"
 
 
 def _row(name: str, one: Mapping[str, Any]) -> str:

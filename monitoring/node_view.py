@@ -56,6 +56,7 @@ def node_view(s: Snapshot, node: NodeName, elapsed_s: float) -> dict[str, Any]:
         "promotable": _promotable(s, node, report),
         "not_promotable_because": _why_not(s, node, report),
         "semi_sync": str(s.syncs[node].value.state) if node in s.syncs else None,
+        "lease_margins": plain(last.margins),
         "troubles": list(last.troubles),
         "refusals": list(last.refusals),
         "host": plain(last.host),

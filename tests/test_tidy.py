@@ -59,7 +59,7 @@ TABLE = (
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view advice", "monitoring"),
-    Row(0, "topology history aptsources", "lab"),
+    Row(0, "topology history aptsources growth", "lab"),
     Row(0, "answerer appends bank calls cycles register servers sessions sightings unique", "lab.checkers"),
 
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
@@ -72,7 +72,8 @@ TABLE = (
         f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
     Row(1, "archive truncate capture logs undo catalog rewind", "agents.binlog", f"{AGENTS_L0} agents.session"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
-    Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless evidence", "lab",
+    Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
+           "evidence", "lab",
         "lab.topology lab.history lab.aptsources lab.stand", "pymysql"),
     Row(1, "sessions", "lab", "lab.topology", "pymysql"),
     Row(1, "provision zkspeed recordlog recordwatch", "lab", "orchestrator.coordination orchestrator.process"),
@@ -82,8 +83,9 @@ TABLE = (
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.binlog.capture "
         "agents.binlog.truncate"),
-    Row(2, "smalldisk stand standing bench metering loading overhead faults demo", "lab",
-        "lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld lab.zookeeper lab.files "
+    Row(2, "smalldisk stand standing bench metering loading overhead soak faults demo", "lab",
+        "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld "
+        "lab.zookeeper lab.files "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml"),
 
     Row(2, "row trial runner table agent crashes disks hosts impaired kernel mysqld network notrun operators preflight "

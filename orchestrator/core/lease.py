@@ -6,7 +6,7 @@ that version, which is later. Both ends count elapsed time on their own clock on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf
 
 CLOCK_RATE_ERROR = 0.0005  # 500 ppm between the clocks of two hosts
@@ -44,6 +44,10 @@ class Timing:
         """Whether the holder may renew or open the gate: `sent` is its stamp of the last acknowledged renewal."""
         return sent is not None and now < sent + self.authorised_s
 
+    def left(self, now: float, sent: float) -> float:
+        """Seconds of authority that a renewal sent at `sent` still gives."""
+        return sent + self.authorised_s - now
+
     def longest(self, other: Timing) -> Timing:
         """The timing whose fence wait covers both, for the lease node while a policy changes."""
         return Timing(
@@ -51,3 +55,24 @@ class Timing:
             authorised_s=max(self.authorised_s, other.authorised_s),
             gate_ttl_s=max(self.gate_ttl_s, other.gate_ttl_s),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """What was left of the authority each time that a renewal was acknowledged, counted by tenths of A.
+
+    Left is t_s + A - now, t_s being that of the acknowledged renewal *before*: how near the gate was to shutting. With
+    nothing in the way it is about A less one period. A horizon that passed counts as nothing left.
+    """
+
+    renewals: int = 0
+    smallest_ms: float | None = None
+    tenths: tuple[int, ...] = (0,) * 10  # the first: less than A/10 was left, or nothing
+
+    def noting(self, left_s: float, timing: Timing) -> Margins:
+        """With one more."""
+        place = min(max(int(10 * left_s / timing.authorised_s), 0), len(self.tenths) - 1)
+        tenths = tuple(count + (number == place) for number, count in enumerate(self.tenths))
+        left_ms = round(1000 * left_s, 1)
+        smallest_ms = left_ms if self.smallest_ms is None else min(self.smallest_ms, left_ms)
+        return replace(self, renewals=self.renewals + 1, smallest_ms=smallest_ms, tenths=tenths)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, NewType
 
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.lease import Timing
+from orchestrator.core.lease import Margins, Timing
 
 Gtids = Annotated[str, GtidSet.parse]  # a set as MySQL writes it; a record with any other text is refused
 Instant = float  # seconds on one host's clock; never leaves that host
@@ -211,6 +211,7 @@ class Report:
     remembered_epoch: int = 0  # of the newest record that its agent ever followed, told when the present one is older
     remembered_seq: int = 0
     opened_epoch: int = 0  # the last in which this node served, told with them
+    margins: Margins = field(default_factory=Margins)  # of its lease, since the agent's start
     host: HostFacts = field(default_factory=HostFacts)
 
 

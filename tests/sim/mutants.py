@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -21,6 +23,7 @@ from agents import converge
 from agents.guard import Guard
 from agents.lease import LeaseKeeper
 from agents.steps import Steps
+from lab.provenance import provenance
 from orchestrator.core import conditions, transitions
 from orchestrator.core.lease import Timing
 from orchestrator.core.situation import Situation
@@ -186,6 +189,7 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the totals there too")
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
     found = 0
@@ -197,6 +201,8 @@ def main() -> int:
         )
         print(f"{mutant.name}: {said}", flush=True)
     print(f"mutants: found {found} of {len(chosen)}")
+    if options.json is not None:
+        options.json.write_text(json.dumps(provenance() | {"found": found, "planted": len(chosen)}))
     return found < len(chosen)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from functools import partial
+from pathlib import Path
 
+from lab.provenance import provenance
 from tests.sim.batch import total
 from tests.sim.faults import plan
 from tests.sim.shrink import shrink
@@ -22,12 +25,13 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--show", type=int, metavar="SEED", help="play one seed and print its timeline")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="leave out of a violating seed what is not needed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the totals there too")
     options = parser.parse_args()
     if options.show is not None:
         return show(play(options.show, options.storm))
     if options.shrink is not None:
         return shrunk(options.shrink, options.storm)
-    return many(range(options.first, options.first + options.seeds), options.storm, options.processes)
+    return many(range(options.first, options.first + options.seeds), options.storm, options.processes, options.json)
 
 
 def show(result: Result) -> int:
@@ -49,7 +53,7 @@ def shrunk(seed: int, storm_s: float) -> int:
     return 1
 
 
-def many(seeds: range, storm_s: float, processes: int) -> int:
+def many(seeds: range, storm_s: float, processes: int, file: Path | None) -> int:
     def told(result: Result) -> None:
         again = f"python -m tests.sim.run --storm {storm_s:g} --show {result.seed}"
         if result.violation:
@@ -62,6 +66,9 @@ def many(seeds: range, storm_s: float, processes: int) -> int:
     if found.failed() and not found.violations:
         print(f"never met: {'; '.join(found.missing())}")
     print(found.line())
+    if file is not None:
+        totals = {"seeds": found.seeds, "violations": len(found.violations), "line": found.line()}
+        file.write_text(json.dumps(provenance() | totals))
     return found.failed()
 
 
