@@ -10,14 +10,14 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TextIO
 
 import pymysql
 
-from lab.checkers.calls import Kind, Outcome
+from lab.checkers.calls import Call, Kind, Outcome
 
 Cursor = pymysql.cursors.Cursor
 CONNECT_S = 0.2  # as lab.meter
@@ -256,26 +256,25 @@ class Load:
 
     # the end
 
-    def look_everything_up(self, session: Session) -> Mapping[str, Any]:
-        """Every value of this run as it is stored; registers, balances and lists are written down as calls too.
+    def look_everything_up(self, session: Session, sent: Sequence[Call]) -> list[int]:
+        """Every value of this run as it is stored. Raises MySQLError, OSError.
 
-        Raises MySQLError, OSError.
+        Balances, and the registers and lists that these calls were about, are written down as calls: also those that
+        are not there, for they may have been lost as a whole.
         """
-        bounds = (self.first, self.first + PER_RUN)
         with session.connected().cursor() as cursor:
-            cursor.execute("SELECT v FROM load_value WHERE v > %s AND v <= %s", bounds)
+            query = "SELECT v FROM load_value WHERE v > %s AND v <= %s"
+            cursor.execute(query, (self.first, self.first + PER_RUN))
             values = [int(row[0]) for row in cursor.fetchall()]
-            cursor.execute("SELECT k FROM load_register WHERE k >= %s AND k < %s", bounds)
-            registers = [int(row[0]) for row in cursor.fetchall()]
-            cursor.execute("SELECT k FROM load_list WHERE k >= %s AND k < %s", bounds)
-            lists = [int(row[0]) for row in cursor.fetchall()]
+        registers = {call.given[0] for call in sent if call.kind in (Kind.WRITE, Kind.CAS)}
+        lists = {step[1] for call in sent if call.kind is Kind.LISTS for step in call.given}
         asked = [session.call(Kind.BALANCES, None, self._balances)]
-        asked += [session.call(Kind.READ, key, partial(self._read, key=key)) for key in registers]
-        steps = [["r", key] for key in lists]
+        asked += [session.call(Kind.READ, key, partial(self._read, key=key)) for key in sorted(registers)]
+        steps = [["r", key] for key in sorted(lists)]
         asked.append(session.call(Kind.LISTS, steps, partial(self._steps, session, steps=steps), at_once=False))
         if set(asked) != {Outcome.OK}:
             raise OSError("the server left during the last reads")
-        return {"values": values}
+        return values
 
 
 def _list(row: Any) -> list[int]:

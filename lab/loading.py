@@ -142,13 +142,13 @@ class Workload:
     def _look_up(self) -> tuple[list[Call], list[int]]:
         """The last reads, and the values of this run as they are stored."""
         history = self._history.with_suffix(".last")
-        argv = self._stand.exec_argv("client", [*self._clients(history), "--look-up"])
+        argv = self._stand.exec_argv("client", [*self._clients(history), "--look-up", str(self._history)])
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:
             raise StepFailed(f"the values cannot be looked up through the VIP: {done.stderr.strip()[-300:]}")
         reader = CallReader()
         reader.feed(history.read_text().splitlines())
-        return reader.done, json.loads(done.stdout)["values"]
+        return reader.done, json.loads(done.stdout)
 
     def _end(self, *names: str) -> None:
         root = self._stand.files.root

@@ -10,13 +10,13 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pymysql
 
 from lab.auditor import audit
-from lab.checkers.calls import FINAL, Outcome
+from lab.checkers.calls import FINAL, Call, CallReader, Outcome
 from lab.clients import CallWriter, Load, Session, Way
 
 Work = Callable[[Session], Outcome | None]
@@ -50,11 +50,11 @@ def _client(work: Work, session: Session, every_s: float, pause_s: float, stop: 
         stop.wait(max(0.0, due - time.monotonic()) if outcome is Outcome.OK else pause_s)
 
 
-def look_up(load: Load, way: Way, writer: CallWriter) -> dict[str, object]:
+def look_up(load: Load, way: Way, writer: CallWriter, sent: Sequence[Call]) -> list[int]:
     """All that is stored in the end; tried again, as the VIP may just have moved. Raises MySQLError, OSError."""
     for left in reversed(range(LOOK_UP_TRIES)):
         try:
-            return dict(load.look_everything_up(Session(FINAL, way, writer)))
+            return load.look_everything_up(Session(FINAL, way, writer), sent)
         except (pymysql.err.MySQLError, OSError):
             if not left:
                 raise
@@ -72,14 +72,16 @@ def main() -> int:
     parser.add_argument("--database", default="shop")
     parser.add_argument("--run", type=int, default=0, help="keeps the values of different runs apart")
     parser.add_argument("--seconds", type=float, default=3600.0)
-    parser.add_argument("--look-up", action="store_true", help="append last reads to the history; print stored values")
+    parser.add_argument("--look-up", type=Path, help="only read what the calls in this file were about")
     given = parser.parse_args()
     way = Way(given.vip, given.port, given.password_file.read_text().strip(), given.database)
     load = Load(given.run)
     with given.history.open("w") as history:
         writer = CallWriter(history)
         if given.look_up:
-            print(json.dumps(look_up(load, way, writer)))  # noqa: T201 - this is the command's result
+            reader = CallReader()
+            reader.feed(given.look_up.read_text().splitlines())
+            print(json.dumps(look_up(load, way, writer, reader.everything())))  # noqa: T201 - this is the command's result
             return 0
         _run(load, way, writer, given.history.with_suffix(".arp"), given.seconds)
     return 0

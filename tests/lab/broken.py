@@ -11,6 +11,8 @@ from agents.gate import NftGate
 from agents.replication import ServerFacts
 from orchestrator.core.gtid import GtidSet
 
+BEHIND_S = 3
+
 
 def gate_that_stays_open() -> None:
     """The element outlives its lease, and nobody takes it away."""
@@ -25,7 +27,9 @@ def commits_that_do_not_wait() -> None:
 
 
 def promotion_without_drain() -> None:
-    """What was received and not executed is not seen."""
+    """The standby executes what it received some seconds later, and what it has not executed is not seen."""
+    configured = dialect.configure_channel
+    dialect.configure_channel = lambda tls: f"{configured(tls)}, SOURCE_DELAY = {BEHIND_S}"
     ServerFacts.backlog = property(lambda facts: GtidSet.parse(""))  # type: ignore[assignment]
 
 
