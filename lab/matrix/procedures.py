@@ -88,40 +88,37 @@ TAKE_OVER = (
 RETURN = (Action.DROP_ADDRESS, Action.SET_ONLINE, Action.CONFIGURE_CHANNEL, Action.START_REPLICA)
 DEMOTE = (Action.SHUT_GATE, Action.RESET_CLIENTS, Action.FORCE_READ_ONLY, Action.RELEASE, Action.SOURCE_OFF)
 RESTART = (Action.CAPTURE_TAIL, Action.START_MYSQLD)
-PROCEDURES = (
-    Procedure("failover after a crash", _crash, ("F5", "F3", "R1", "U2"), (*RESTART, *RETURN), TAKE_OVER),
-    Procedure("failover after silence", _silence, ("F1", "F2", "F3", "R1", "U2"), (*DEMOTE, *RETURN), TAKE_OVER),
-    Procedure("failover of one cut off", _cut_off, ("F1", "F2", "F3"), (*DEMOTE, *RESTART, *RETURN)),
-    Procedure(
-        "switchover",
-        _switch,
-        ("S1", "S2", "F3", "R1", "U2"),
-        (Action.SET_READ_ONLY, Action.HAND_OVER, Action.SOURCE_OFF, *RETURN),
-        (Action.AWAIT_HANDOVER, *TAKE_OVER),
-    ),
-    Procedure(
-        "standby lost and back",
-        _standby_away,
-        ("U1", "U2"),
-        (Action.RECORD_RELAXED, Action.RELAX, Action.CERTIFY, Action.REQUIRE_ACK),
-    ),
-    Procedure(
-        "restart in place",
-        _in_place,
-        ("U1", "U3", "U2"),
-        (
-            Action.WITHDRAW,
-            Action.START_MYSQLD,
-            Action.TAKE_LEASE,
-            Action.SET_ONLINE,
-            Action.REQUIRE_ACK,
-            Action.CERTIFY,
-            Action.SET_WRITABLE,
-            Action.OPEN_GATE,
-            Action.SAY_OPEN,
-        ),
+# Its own row: an agent that dies here has the switchover withdrawn, and nothing after it is reached.
+HANDING_OVER = Procedure(
+    "switchover, the side that hands over", _switch, (), (Action.SET_READ_ONLY, Action.HAND_OVER, *RETURN)
+)
+CRASH = Procedure("failover after a crash", _crash, ("F5", "F3", "R1", "U2"), (*RESTART, *RETURN), TAKE_OVER)
+SILENCE = Procedure("failover after silence", _silence, ("F1", "F2", "F3", "R1", "U2"), (*DEMOTE, *RETURN), TAKE_OVER)
+CUT_OFF = Procedure("failover of one cut off", _cut_off, ("F1", "F2", "F3"), (*DEMOTE, *RESTART, *RETURN))
+SWITCH = Procedure("switchover", _switch, ("S1", "S2", "F3", "R1", "U2"), target=(Action.AWAIT_HANDOVER, *TAKE_OVER))
+STANDBY = Procedure(
+    "standby lost and back",
+    _standby_away,
+    ("U1", "U2"),
+    (Action.RECORD_RELAXED, Action.RELAX, Action.CERTIFY, Action.REQUIRE_ACK),
+)
+IN_PLACE = Procedure(
+    "restart in place",
+    _in_place,
+    ("U1", "U3", "U2"),
+    (
+        Action.WITHDRAW,
+        Action.START_MYSQLD,
+        Action.TAKE_LEASE,
+        Action.SET_ONLINE,
+        Action.REQUIRE_ACK,
+        Action.CERTIFY,
+        Action.SET_WRITABLE,
+        Action.OPEN_GATE,
+        Action.SAY_OPEN,
     ),
 )
+PROCEDURES = (CRASH, SILENCE, CUT_OFF, SWITCH, STANDBY, IN_PLACE)
 
 
 def orchestrators_crash(t: Trial, procedure: Procedure, where: str, how: str) -> None:
@@ -165,7 +162,7 @@ def _of_orchestrators(where: str, how: str, priority: Priority, among: Sequence[
     ]
 
 
-def _of_agents(where: str, priority: Priority) -> list[Row]:
+def _of_agents(where: str, priority: Priority, among: Sequence[Procedure]) -> list[Row]:
     return [
         Row(
             21,
@@ -176,17 +173,19 @@ def _of_agents(where: str, priority: Priority) -> list[Row]:
             partial(agents_crash, procedure=one, where=where),
             back_s=BACK_S,
         )
-        for one in PROCEDURES
+        for one in among
     ]
 
 
 WHERE = {"before": "before", "sent": "while it writes", "after": "after"}
 ROWS = (
-    *_of_orchestrators("before", "kill", Priority.P0, PROCEDURES[:5]),
+    *_of_orchestrators("before", "kill", Priority.P0, (CRASH, SILENCE, SWITCH, STANDBY)),
+    *_of_orchestrators("before", "kill", Priority.P1, (CUT_OFF, IN_PLACE)),
     *_of_orchestrators("sent", "kill", Priority.P1),
     *_of_orchestrators("after", "kill", Priority.P1),
     *_of_orchestrators("before", "stop", Priority.P1),
     *_of_orchestrators("sent", "stop", Priority.P1),
-    *_of_agents("before", Priority.P0),
-    *_of_agents("after", Priority.P1),
+    *_of_agents("before", Priority.P0, (CRASH, SILENCE, SWITCH, HANDING_OVER, STANDBY, IN_PLACE)),
+    *_of_agents("before", Priority.P1, (CUT_OFF,)),
+    *_of_agents("after", Priority.P1, (*PROCEDURES, HANDING_OVER)),
 )
