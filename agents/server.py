@@ -67,9 +67,9 @@ class Server:
         return f"{self.facts.server_uuid}/{self._life}/{self._memory.relay_counter()}"
 
     def _ask(self) -> None:
-        """Its settings once for each life, and before its facts: a foreign server may not even have these."""
+        """Its settings once for each life, until nothing is refused; before its facts, which a foreign server lacks."""
         try:
-            if not self._checked:
+            if not self._checked or self.refusals:
                 self.refusals, self._checked = self._preflight(), True
             self.facts, self.fresh = self._source.facts(), True
         except (DatabaseUnavailable, StepFailed) as error:

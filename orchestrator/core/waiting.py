@@ -52,8 +52,8 @@ def _settled(s: Situation) -> str:
     if primary_silent(s):
         return _no_successor(s)
     standby = s.report(s.standby)
-    if standby is not None and standby.errant:
-        return f"{s.standby} has transactions that {s.primary} never saw and stays fenced: {standby.errant}"
+    if diverged := _diverged(s):
+        return diverged
     if standby is not None and standby.refusals:
         return f"{s.standby} is refused: {standby.refusals[0]}"
     if standby_lost(s):
@@ -61,6 +61,24 @@ def _settled(s: Situation) -> str:
     if s.cluster.promotable is None:
         return f"for {s.standby} to be certified"
     return _by_finding(s)
+
+
+def _diverged(s: Situation) -> str:
+    """What no rule repairs: only a person can give up what one node alone has."""
+    primary, standby = s.report(s.primary), s.report(s.standby)
+    errant = (standby.errant if standby else "") or (primary.peer_errant if primary else "")
+    rebuild = f"then rebuild {s.standby} from a copy of {s.primary}"
+    if errant:
+        return (
+            f"{s.standby} has transactions that {s.primary} never saw, so nobody can take over: {errant}; "
+            f"bring them over or give them up, {rebuild}"
+        )
+    if standby is not None and standby.applier_error:
+        return (
+            f"{s.standby} has stopped applying, and nothing is skipped: {standby.applier_error}; "
+            f"repair it and START REPLICA there, or else give up what it has alone, {rebuild}"
+        )
+    return ""
 
 
 def _by_finding(s: Situation) -> str:

@@ -41,7 +41,7 @@ class Covered:
         if path != self._path or stored is None:
             return
         new = decode(Cluster, stored.data)
-        if self._last is not None:
+        if self._last is not None and new.seq > self._last.seq:  # else ZooKeeper lost writes: no step
             self.transitions[transition(self._last, new)] += 1
         self._last = new
 

@@ -32,6 +32,8 @@ class Sessions:
         """Raises DatabaseUnavailable if the server gives no answer by then."""
         self.strand().boundary()
         server = self.server
+        if server.running and server.refuses is not None:
+            raise DatabaseUnavailable(f"{server.refuses}: the agent is refused", errno=server.refuses)
         if server.answers:
             return
         if server.frozen:
@@ -46,7 +48,8 @@ class Sessions:
         server, life = self.server, self.server.life
         if not server.running:
             raise DatabaseUnavailable("not running")
-        if server.frozen or (self._slow and self._rng.random() < self._slow):
+        delayed = self.time.now < server.late_until
+        if server.frozen or delayed or (self._slow and self._rng.random() < self._slow):
             pending = [effect]
 
             def later() -> None:
@@ -59,7 +62,8 @@ class Sessions:
             if server.frozen:
                 server.once_unfrozen(later)
             else:
-                self.time.after(within_s + self._rng.uniform(-0.5, 3.0), later)
+                late_s = server.late_by_s if delayed else self._rng.uniform(-0.5, 3.0)
+                self.time.after(within_s + late_s, later)
             self.strand().sleep(within_s)
             if pending:
                 raise StepFailed("no answer; it may still take effect")
@@ -87,6 +91,7 @@ class SimChannel:
         self._sessions.change(self._server.receiver.stop, within_s)
 
     def start(self, within_s: float = 5.0) -> None:
+        self._sessions.clear_others()
         self._sessions.change(self._server.receiver.start, within_s)
 
     def start_applier(self, within_s: float = 5.0) -> None:
@@ -106,7 +111,8 @@ class SimSemiSync:
         self._sessions.change(self._on)
         while True:
             self._sessions.reach(1.0)
-            if self._server.source_on and len(self._server.streams) == 1:
+            clients = len(self._server.streams) + self._server.strangers
+            if self._server.source_on and not self._server.gave_up and clients == 1:
                 return
             if self._sessions.time.now > end:
                 raise StepFailed("semi-sync is not working: need status ON, clients 1")
@@ -124,6 +130,7 @@ class SimSemiSync:
 
     def _no_timeout(self) -> None:
         self._server.waits_for_ever = False
+        self._server.lets_go(self._server)
 
     def source_off(self, within_s: float = 3.0) -> None:
         self._sessions.reach(1.0)
@@ -161,14 +168,14 @@ class SimDatabase:
             arrivals=str(server.arrivals),
             source_on=server.source_on,
             source_timeout_ms=TIMEOUT_MAX_MS if server.waits_for_ever else 0,
-            source_status_on=server.source_on,
+            source_status_on=server.source_on and not server.gave_up,
             wait_no_replica=True,
-            semisync_clients=len(server.streams) if server.source_on else 0,
+            semisync_clients=len(server.streams) + server.strangers if server.source_on else 0,
             wait_sessions=server.waiting(),
             no_tx=server.no_tx,
             replica_side_on=True,
             replica_status_on=receiver.connected,
-            durable=True,
+            durable=server.durable,
             connections=1,
             commits=0,
         )
@@ -180,6 +187,11 @@ class SimDatabase:
     def variables(self, names: tuple[str, ...], within_s: float = 1.0) -> dict[str, str]:
         self._sessions.reach(within_s)
         return {"log_bin_index": f"/data/{self._server.node}/binlog.index"}
+
+    def preflight(self) -> tuple[str, ...]:
+        """What is refused of the settings of this life."""
+        self._sessions.reach(1.0)
+        return tuple(f"{name}={value}: must be 1" for name, value in self._server.settings.items())
 
     def await_executed(self, gtid_set: str, within_s: float) -> bool:
         end, wanted = self._sessions.time.now + within_s, GtidSet.parse(gtid_set)
@@ -218,12 +230,17 @@ class SimDatabase:
     def set_read_only(self, *, kill_blockers: bool, tries: int = 3) -> None:
         self._sessions.clear_others()
         server = self._server
+        time = self._sessions.time
         for left in reversed(range(tries)):
-            if not server.pipeline and self._sessions.time.now >= server.locked_until:
+            end = time.now + 1.0
+            while server.pipeline or time.now < server.locked_until:
+                self._sessions.reach(1.0)
+                self._sessions.strand().sleep(0.002 if server.pipeline else 0.05)
+                if time.now >= end:
+                    break
+            else:
                 self._sessions.change(self._read_only, 1.3)
                 return
-            self._sessions.reach(1.0)
-            self._sessions.strand().sleep(1.0)
             if left and kill_blockers:
                 server.locked_until = 0.0
         raise StepFailed(f"super_read_only=ON waited {tries} times for running writes; they go on")
@@ -240,3 +257,4 @@ class SimDatabase:
 
     def _take_writes(self) -> None:
         self._server.read_only = self._server.super_read_only = False
+        self._server.made_writable(self._server)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.core.model import DEFAULT, FAST
+from orchestrator.core.model import DEFAULT, FAST, NodeName
 from orchestrator.core.ports import SetData
 from orchestrator.core.requests import Kind, Pause, Request
 from tests.sim.carried import encode
@@ -50,6 +50,7 @@ class Injector:
         self.world = world
         self.injected: dict[str, int] = {}
         self._requests = 0
+        self._by_hand = -1  # heartbeats have this value
 
     def schedule(self, faults: list[Fault]) -> None:
         for fault in faults:
@@ -148,6 +149,69 @@ class Injector:
             if node.kernel.answers:
                 node.kernel.flush(sets=fault.other < 0.5)
 
+    def _disk_full(self, fault: Fault) -> None:
+        """Binary log and relay logs: commits hang, a receiver waits, a start fails."""
+        server = self._node(fault).server
+        server.disk_full = True
+        self._later(fault, server.space_again)
+
+    def _state_disk_full(self, fault: Fault) -> None:
+        memory = self._node(fault).memory
+        memory.full = True
+        self._later(fault, lambda: setattr(memory, "full", False))
+
+    # --- administrators
+
+    def _errant_write(self, fault: Fault) -> None:
+        desired = self.world.checker.desired
+        assert desired is not None
+        self.write_by_hand(self.world.nodes[desired.primary].peer)
+
+    def write_by_hand(self, node: Node) -> None:
+        """On a node that is not primary: nobody else will ever have it."""
+        self.world.note(f"somebody writes on {node.name}")
+        self.world.checker.may_diverge = True
+        self._by_hand -= 1
+        node.server.write_by_hand(self._by_hand)
+
+    def _relay_reset(self, fault: Fault) -> None:
+        desired = self.world.checker.desired
+        assert desired is not None
+        self.world.nodes[desired.primary].peer.server.receiver.reset()
+
+    def _settings(self, fault: Fault) -> None:
+        """SET PERSIST: at once, and at each start until it is undone."""
+        server = self._node(fault).server
+        server.settings, server.durable = {"sync_binlog": "0"}, False
+
+        def undone() -> None:
+            server.settings, server.durable = {}, True
+
+        self._later(fault, undone)
+
+    def _refused_login(self, fault: Fault) -> None:
+        """A rotated password, or no free connection: clients go on."""
+        server = self._node(fault).server
+        server.refuses = 1045 if fault.other < 0.5 else 1040
+        self._later(fault, lambda: setattr(server, "refuses", None))
+
+    def _semisync_gives_up(self, fault: Fault) -> None:
+        self._node(fault).server.give_up()
+
+    def _third_replica(self, fault: Fault) -> None:
+        """It connects while the standby is there; later it leaves."""
+        server = self._node(fault).server
+        if server.source_on and server.streams:
+            server.strangers += 1
+            life = server.life
+            self._later(fault, lambda: server.life == life and setattr(server, "strangers", server.strangers - 1))
+
+    def _wall_clock(self, fault: Fault) -> None:
+        clock = self._node(fault).clock
+        step_s = 7200 * (fault.other - 0.5)
+        clock.stepped_s += step_s
+        self._later(fault, lambda: setattr(clock, "stepped_s", clock.stepped_s - step_s))
+
     # --- network
 
     def _places(self) -> list[str]:
@@ -222,6 +286,24 @@ class Injector:
 
             self._later(fault, end)
 
+    def _zookeeper_restored(self, fault: Fault) -> None:
+        """Only while both agents know what is lost: one that never saw a takeover cannot refuse the older record."""
+        desired = self.world.checker.desired
+        assert desired is not None
+        if all(node.memory.epoch() == (desired.epoch, desired.seq) for node in self.world.nodes.values()):
+            self.restore(fault.seconds)
+
+    def restore(self, lost_s: float) -> None:
+        """The writes of the last seconds are lost. Whoever has seen them is turned away, ends and starts anew."""
+        world = self.world
+        if not world.store.available:
+            return
+        world.note(f"ZooKeeper is restored as of {world.time.now - lost_s:.3f}")
+        for client in world.zookeeper_clients():
+            client.turn_away()
+        with world.checker.going_back():
+            world.store.restore(world.time.now - lost_s)
+
     # --- operators
 
     def _switchover(self, fault: Fault) -> None:
@@ -235,12 +317,13 @@ class Injector:
             self._host_loss(fault)
         self.world.time.after(fault.seconds * fault.other, lambda: self.request(Kind.FAILOVER))
 
-    def request(self, kind: Kind) -> None:
+    def request(self, kind: Kind, to: NodeName | None = None) -> None:
+        """Of the standby, if nothing else is said."""
         world, desired = self.world, self.world.checker.desired
         assert desired is not None
         self._requests += 1
         name = f"r{self._requests}"
-        other = world.nodes[desired.primary].peer.name
+        other = to or world.nodes[desired.primary].peer.name
         request = Request(name, kind, other, "a test", "olga", desired.epoch)
         world.store.put(world.paths.request(name), encode(request))
 
@@ -258,6 +341,14 @@ class Injector:
         store, path = self.world.store, self.world.paths.pause
         store.apply((SetData(path, encode(pause), -1),), 0)
 
+    def rebuild(self, node: Node) -> None:
+        """A person gives up what only this node has: it gets a copy of the other's data directory."""
+        self.world.note(f"{node.name} is rebuilt from {node.peer.name}")
+        node.kill_agent()
+        node.server.vanish()
+        node.server.disk = node.peer.server.disk.copied(node.server.disk)
+        node.start_agent()
+
     def heal(self) -> None:
         """The quiet ending begins: everything is as it should be, and nothing comes after."""
         world = self.world
@@ -272,6 +363,9 @@ class Injector:
             node.process.thaw()
             node.server.thaw()
             node.server.locked_until = 0.0
+            node.server.refuses, node.server.settings, node.server.durable = None, {}, True
+            node.server.strangers, node.memory.full = 0, False
+            node.server.space_again()
         for one in world.deciding.values():
             one.start()
             assert one.process is not None

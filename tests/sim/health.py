@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from agents.binlog.capture import Outcome, TailState
-from agents.evidence import Disk, Evidence, Probe, Process, Waits, judge
+from agents.evidence import Disk, Evidence, Probe, Process, Trouble, Waits, judge
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Mysqld
@@ -60,6 +60,7 @@ class SimMemory:
         self._opened: tuple[int, str] | None = None
         self._tail: Mapping[str, str | int] | None = None
         self._counter = 0
+        self.full = False  # the disk, for everything but reading
 
     @property
     def new(self) -> bool:
@@ -72,40 +73,43 @@ class SimMemory:
         return self._epoch
 
     def remember(self, epoch: int, seq: int) -> None:
-        self._epoch = max(self._epoch, (epoch, seq))
+        if (epoch, seq) > self._epoch:
+            self._synced()
+            self._epoch = (epoch, seq)
 
     def promotion(self) -> Mapping[str, str | int] | None:
         return self._promotion
 
     def write_promotion(self, promotion: Mapping[str, str | int]) -> None:
-        _synced()
+        self._synced()
         self._promotion = dict(promotion)
 
     def opened(self) -> tuple[int, str] | None:
         return self._opened
 
     def write_opened(self, epoch: int, incarnation: str) -> None:
-        _synced()
+        self._synced()
         self._opened = (epoch, incarnation)
 
     def tail(self) -> Mapping[str, str | int] | None:
         return self._tail
 
     def write_tail(self, tail: Mapping[str, str | int]) -> None:
-        _synced()
+        self._synced()
         self._tail = dict(tail)
 
     def relay_counter(self) -> int:
         return self._counter
 
     def draw_relay_counter(self) -> int:
-        _synced()
+        self._synced()
         self._counter += 1
         return self._counter
 
-
-def _synced() -> None:
-    strands.this_strand().boundary(strands.CHANGES)
+    def _synced(self) -> None:
+        strands.this_strand().boundary(strands.CHANGES)
+        if self.full:
+            raise StepFailed("the state directory cannot be written: no space left on device")
 
 
 class SimHealth:
@@ -118,6 +122,8 @@ class SimHealth:
         self._alive_since = 0.0
         self._awake_since = clock.waiter_now()
         self._wanted = self._beats = False
+        self._heard: float | None = None
+        self._full_since: float | None = None
         self._asked: float | None = None
         self._answered: float | None = None
         self._began: float | None = None
@@ -134,19 +140,29 @@ class SimHealth:
         else:
             process = Process.EXITING if server.state == "exiting" else Process.ALIVE
         heard = now if server.answers else None
-        asked = None
+        asked = errno = None
+        if server.refuses is not None and server.running:
+            heard, errno = self._heard, server.refuses
+        self._heard = heard
         if server.frozen:
             heard = now - (server.time.now - server.frozen_at)
             asked = heard + 0.1 if server.running else None
             heard = heard if server.running else None
-        commit = Probe(self._asked, None, self._answered, self._began) if self._wanted or self._asked else None
+        commit = None
+        if self._wanted or self._asked:
+            commit = Probe(self._asked, None, self._answered, self._began, errno)
+        if not server.disk_full:
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = now
         judged = judge(
-            Evidence(process, self._alive_since, Probe(asked, None, heard, heard), commit, Waits(server.waiting()),
-                     Disk(), now, self._awake_since),
+            Evidence(process, self._alive_since, Probe(asked, None, heard, heard, errno), commit,
+                     Waits(server.waiting()), Disk(self._full_since, "no space left"), now, self._awake_since),
             hang_s=self._hang_s,
         )  # fmt: skip
         self._judged = (judged.mysqld, judged.troubles)
-        return judged.mysqld
+        storage_dead = Trouble.STORAGE_DEAD in judged.troubles
+        return Mysqld.HUNG if storage_dead and judged.mysqld is Mysqld.RUNNING else judged.mysqld
 
     def troubles(self) -> tuple[str, ...]:
         return self._judged[1]
@@ -179,7 +195,7 @@ class SimHealth:
             self._beats = False
             return
         self._server.time.after(PROBE_EVERY_S * (0.9 + 0.2 * self._rng.random()), self._beat)
-        if self._asked is not None or not self._server.running:
+        if self._asked is not None or not self._server.running or self._server.refuses is not None:
             return
         began = self._asked = self._clock.waiter_now()
         life = self._server.life
@@ -204,13 +220,13 @@ def capture(server: Server, index: Path, epoch: int, primary: GtidSet, own: str)
     def has(uuid: str, number: int) -> bool:
         return any(first <= number <= last for first, last in primary.intervals.get(uuid, ()))
 
+    if server.disk.closed:
+        return Outcome(TailState.KEPT, "the log was closed")
     count = server.tail_without(lambda txn: has(txn.uuid, txn.number))
     tail = server.disk.binlog[len(server.disk.binlog) - count :]
     if not tail:
         return Outcome(TailState.CLEAN)
     if any(txn.uuid != server.uuid or has(txn.uuid, txn.number) for txn in tail):
         return Outcome(TailState.KEPT, "the tail is not only its own")
-    if any(server.disk.executed.has(txn.uuid, txn.number) for txn in tail):
-        server.cut_committed = True  # the engine holds what the log has lost: told to the checker
     server.cut(count)
     return Outcome(TailState.CUT, f"{count} transactions")

@@ -22,6 +22,7 @@ class Clock:
         rate = 1 + rng.uniform(-200e-6, 200e-6)
         between = rng.uniform(0, 50e-6)
         self._fast, self._slow = rate + between, rate - between
+        self.stepped_s = 0.0  # of the wall clock
 
     def holder_now(self) -> float:
         return self._start + self._time.now * self._fast
@@ -30,7 +31,7 @@ class Clock:
         return self._start + self._time.now * self._slow
 
     def wall_s(self) -> float:
-        return 1.7e9 + self._time.now
+        return 1.7e9 + self._time.now + self.stepped_s
 
 
 class Kernel:
@@ -94,7 +95,7 @@ class SimGate:
     """Gate (see the port) of one kernel; each call is a place where its thread may lose the processor."""
 
     def __init__(self, kernel: Kernel, before: Callable[[str], None] = lambda action: None) -> None:
-        """`before` RENEW and OPEN somebody may take the processor away."""
+        """`before` ARM, RENEW and OPEN somebody may take the processor away."""
         self._kernel, self._time, self._before = kernel, kernel.time, before
 
     def _act(self, weight: int = 1) -> None:
@@ -112,6 +113,7 @@ class SimGate:
         return self._time.now < self._kernel.lease_until
 
     def arm(self, ttl_s: float) -> None:
+        self._before("arm")
         self._act(CHANGES)
         self._need_sets()
         self._kernel.permit_until = self._time.now + ttl_s * self._kernel.slew

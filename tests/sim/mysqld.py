@@ -78,8 +78,9 @@ class Commit:
 
     index: int  # in the binary log
     txn: Txn
-    waits: bool  # for the standby's acknowledgement
+    waits: bool  # for the standby's acknowledgement, as decided when it was flushed
     done: Callable[[str, Commit], None] | None  # ok, lost with the server, or cut
+    flushed: bool = False  # synced too: the engine may commit it once it need not wait
     cut: bool = False  # its client's session has ended: whatever comes of it, nobody is told
 
 
@@ -92,7 +93,17 @@ class Disk:
     received: Numbers = field(default_factory=Numbers)
     relay: deque[Txn] = field(default_factory=deque)  # received and not applied
     source: str | None = None  # the node that the channel names
+    closed: bool = False  # the binary log, by a clean shutdown
     started: int = 0  # how often mysqld was started on it
+
+    def copied(self, replaced: Disk) -> Disk:
+        """What the engine holds, as the data directory of another server, in the place of `replaced`."""
+        copy = Disk(started=replaced.started)
+        for txn in self.binlog:
+            if self.executed.has(txn.uuid, txn.number):
+                copy.binlog.append(txn)
+                copy.executed.add(txn.uuid, txn.number)
+        return copy
 
 
 class Server:
@@ -113,9 +124,16 @@ class Server:
         self.peer: Server
         self.streams: list[Stream] = []  # to replicas, as this end believes
         self.when_exiting: list[Call] = []
-        self.acknowledged: Callable[[Server, Commit], None] = lambda server, commit: None
+        self.made_writable: Callable[[Server], None] = lambda server: None
+        self.lets_go: Callable[[Server], None] = lambda server: None  # commits may go without a copy from now on
         self.world_note: Callable[[str], None] = lambda text: None
+        self.switched_on: list[Call] = []  # told when the source side begins to wait
+        self.late_until = self.late_by_s = 0.0  # statements of the agent until then, and by how much
         self.start_s, self.apply_s = 0.5, 0.002
+        self.sync_s = 0.0005  # from the flush of a commit until the engine may commit it
+        self.refuses: int | None = None  # every login and probe, with that error number; sessions of clients go on
+        self.disk_full = False
+        self.settings: dict[str, str] = {}  # in the option file, other than they must be
         self.batch = 1000  # transactions that a dump sends at once
         self.late: list[Call] = []  # statements whose caller has gone, still to take effect
         self._unfrozen: list[Call] = []
@@ -124,7 +142,12 @@ class Server:
     def _reset(self) -> None:
         self.offline = self.read_only = self.super_read_only = True
         self.source_on, self.waits_for_ever = False, True
+        self.gave_up = False  # semi-sync has switched itself off, until the standby has caught up
+        self.let_go: set[int] = set()  # numbers of those that waited then
+        self.strangers = 0  # other replicas that acknowledge
+        self.durable = not self.settings
         self.no_tx = 0
+        self.blocked: list[tuple[Txn, Callable[[str, Commit], None] | None]] = []  # behind a full disk
         self.acked = -1
         self.pipeline: deque[Commit] = deque()
         self.locked_until = 0.0  # by a client: no statement that needs the global lock goes through
@@ -151,6 +174,7 @@ class Server:
         if self.alive:
             return
         self.disk.started += 1
+        self.disk.closed = False
         self.state, self.frozen, self.since = "starting", False, self.time.now
         self.life = life = f"boot{self.boot}/{1000 + self.disk.started}/{self.disk.started}"
         self._reset()
@@ -162,6 +186,9 @@ class Server:
             return
         if self.frozen:
             self._unfrozen.append(self._recovered)
+            return
+        if self.disk_full:
+            self.kill()
             return
         for txn in self.disk.binlog:
             self.disk.executed.add(txn.uuid, txn.number)
@@ -181,7 +208,8 @@ class Server:
         life = self.life
         self.state, self.frozen = "exiting", False
         pipeline, self.pipeline = self.pipeline, deque()
-        for commit in pipeline:
+        blocked, self.blocked = self.blocked, []
+        for commit in (*pipeline, *(Commit(-1, txn, False, done) for txn, done in blocked)):
             if commit.done is not None:
                 commit.done("lost", commit)
         self.late.clear()
@@ -192,6 +220,15 @@ class Server:
         for told in self.when_exiting:
             told()
         self.time.after(0.06 + 0.07 * self.rng.random(), lambda: self.life == life and self._gone())
+
+    def stop(self) -> None:
+        """SIGTERM: a clean shutdown commits what waits, tells those clients of an error, and closes the log (L4)."""
+        if not self.running or self.frozen:
+            return
+        for commit in self.pipeline:
+            self.disk.executed.add(commit.txn.uuid, commit.txn.number)
+        self.disk.closed = True
+        self.kill()
 
     def _gone(self) -> None:
         if self.state == "exiting":
@@ -233,29 +270,47 @@ class Server:
         """A write of a client or of the heartbeat; False if the server refuses it."""
         if self.read_only or self.super_read_only:
             return False
+        self.log(Txn(self.uuid, self._next_number(), value), done)
+        return True
+
+    def _next_number(self) -> int:
         number = self.disk.executed.first_free(self.uuid)
-        for waiting in self.pipeline:
-            if waiting.txn.uuid == self.uuid:
-                number = max(number, waiting.txn.number + 1)
+        for txn in (*(waiting.txn for waiting in self.pipeline), *(txn for txn, _ in self.blocked)):
+            if txn.uuid == self.uuid:
+                number = max(number, txn.number + 1)
         while self.disk.executed.has(self.uuid, number):
             number += 1
-        self.log(Txn(self.uuid, number, value), done)
-        return True
+        return number
 
     def log(self, txn: Txn, done: Callable[[str, Commit], None] | None) -> None:
         """Into the binary log, synced; from here on replicas see it and recovery commits it."""
+        if self.disk_full:
+            self.blocked.append((txn, done))
+            return
         self.disk.binlog.append(txn)
-        index = len(self.disk.binlog) - 1
-        self.pipeline.append(Commit(index, txn, self.source_on and self.waits_for_ever, done))
+        waits = self.source_on and self.waits_for_ever and not self.gave_up
+        if self.source_on and not waits:
+            self.no_tx += 1
+        commit = Commit(len(self.disk.binlog) - 1, txn, waits, done)
+        self.pipeline.append(commit)
+        if self.strangers:
+            self.acked = commit.index
         for stream in self.streams:
             stream.pump()
-        self.advance()
+        life = self.life
+
+        def synced() -> None:
+            if self.life == life and self.alive:
+                commit.flushed = True
+                self.advance()
+
+        self.time.after(self.sync_s, lambda: self.once_unfrozen(synced))
 
     def advance(self) -> None:
         """Engine commits, in the order of the binary log, as far as acknowledgements allow."""
         while self.pipeline:
             commit = self.pipeline[0]
-            if commit.waits and commit.index > self.acked:
+            if not commit.flushed or (commit.waits and commit.index > self.acked):
                 return
             self.pipeline.popleft()
             self.disk.executed.add(commit.txn.uuid, commit.txn.number)
@@ -265,6 +320,7 @@ class Server:
     def ack(self, index: int) -> None:
         if index > self.acked and self.alive:
             self.acked = index
+            self.gave_up = self.gave_up and index < len(self.disk.binlog) - 1
             self.advance()
 
     def waiting(self) -> int:
@@ -273,12 +329,36 @@ class Server:
     def switch_source(self, on: bool) -> None:
         """OFF acknowledges whatever waits."""
         self.source_on = on
+        for told in self.switched_on if on else ():
+            told()
         if not on:
-            for commit in self.pipeline:
-                if commit.waits and commit.index > self.acked:
-                    commit.waits = False
-                    self.no_tx += 1
-            self.advance()
+            self.gave_up = False
+            self.lets_go(self)
+            self._let_go()
+
+    def give_up(self) -> None:
+        """Semi-sync switches itself off, for want of memory, or since a clock jumped (L1, L5)."""
+        self.gave_up = self.source_on
+        self.let_go = {commit.txn.number for commit in self.pipeline}
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for commit in self.pipeline:
+            if commit.waits and commit.index > self.acked:
+                commit.waits = False
+                self.no_tx += 1
+        self.advance()
+
+    def space_again(self) -> None:
+        self.disk_full = False
+        blocked, self.blocked = self.blocked, []
+        for txn, done in blocked:
+            self.log(txn, done)
+
+    def write_by_hand(self, value: int) -> None:
+        """An administrator writes, whatever the server is."""
+        if self.answers:
+            self.log(Txn(self.uuid, self._next_number(), value), None)
 
     def set_offline(self, on: bool) -> None:
         """Ends the sessions of ordinary accounts, the dump to a replica among them."""
@@ -290,6 +370,15 @@ class Server:
                     commit.done("cut", commit)
             for stream in list(self.streams):
                 stream.source_died()
+
+    def content(self) -> dict[tuple[str, int], int]:
+        """Every value that is committed in the engine, by its GTID."""
+        executed = self.disk.executed
+        return {(txn.uuid, txn.number): txn.value for txn in self.disk.binlog if executed.has(txn.uuid, txn.number)}
+
+    def content_to_be(self) -> list[Txn]:
+        """What it will have committed once it has applied everything that it holds."""
+        return [*self.disk.binlog, *self.disk.relay]
 
     # --- binary log of a dead server
 

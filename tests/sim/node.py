@@ -19,6 +19,7 @@ from tests.sim.health import SimHealth, SimMemory, SimSupervisor, capture
 from tests.sim.kernel import Clock, Kernel, SimGate, SimVip
 from tests.sim.mirror import SimMirror
 from tests.sim.mysqld import Server as Mysqld
+from tests.sim.replication import Receiver
 from tests.sim.strands import Event, Process, Strand
 from tests.sim.zookeeper import Client
 
@@ -39,6 +40,7 @@ class Node:
         self.server.start_s, self.server.apply_s = world.swarm.start_s, world.swarm.apply_s
         self.server.batch = world.swarm.batch
         self.server.when_exiting.append(self._mysqld_exits)
+        Receiver(self.server)
         self.clock = Clock(world.time, world.rng(f"clock-{name}"))
         self.memory = SimMemory()
         self.process: Process | None = None
@@ -51,6 +53,11 @@ class Node:
     @property
     def peer(self) -> Node:
         return next(node for node in self.world.nodes.values() if node is not self)
+
+    @property
+    def owner(self) -> str:
+        """By which its lease names the present agent."""
+        return f"{self.name}/{self._lives}"
 
     def incarnation(self) -> str:
         return f"{self.server.uuid}/{self.server.life}/{self.memory.relay_counter()}"
@@ -71,6 +78,7 @@ class Node:
             world.time, world.network, world.store, name, process, clock, rng,
             stall_s=min(0.5, policy.timing.authorised_s / 2), lag_s=world.swarm.follower_lag_s,
         )  # fmt: skip
+        client.ends = self._history_lost
         news = Event()
         self._mirror = SimMirror(
             world.time, client, clock, rng,
@@ -78,7 +86,7 @@ class Node:
             late_s=world.swarm.mirror_late_s, lost=world.swarm.watch_lost,
         )  # fmt: skip
         keeper = self.keeper = LeaseKeeper(
-            paths.lease(name), f"{name}/{self._lives}", client,
+            paths.lease(name), self.owner, client,
             Guard(gate, keeper_vip, clock, policy.address_lifetime_s), clock, policy.timing, changed=news.set,
         )  # fmt: skip
         self._threads(process, client, clock, keeper, news, rng, paths)
@@ -96,7 +104,7 @@ class Node:
             lambda index, epoch, primary, own: capture(self.server, index, epoch, primary, own),
         )  # fmt: skip
         health = SimHealth(self.server, clock, process, rng, hang_s=policy.hang_s)
-        server, executor = Server(database, supervisor, self.memory, clock, lambda: ()), Executor(steps, clock)
+        server, executor = Server(database, supervisor, self.memory, clock, database.preflight), Executor(steps, clock)
         telling = Telling(executor, health, server, self.memory, clock, lambda facts: HostFacts())
         agent = Agent(
             name, self.peer.name, self.peer.name, paths, clock, client, self._mirror, keeper, vip,
@@ -118,6 +126,10 @@ class Node:
         self.world.note(f"the agent of {self.name} is killed where it stands")
         self.kill_agent()
         self.world.time.after(self.world.rng(f"crash-{self._lives}").uniform(0.02, 3.0), self.start_agent)
+
+    def _history_lost(self) -> None:
+        self.kill_agent()
+        self.world.time.after(0.5, self.start_agent)
 
     def lose_power(self) -> None:
         self.kill_agent()
@@ -155,6 +167,9 @@ class Node:
         rng, timing = self._adversary, world.swarm.policy.timing
         desired = world.checker.desired
         again = desired is not None and desired.phase is Phase.STEADY
+        if action == "arm":
+            strand.sleep(rng.uniform(1.0, 2.5) * timing.fence_wait_s if again else 0.0001)
+            return
         if action == "open" and "open again" in world.swarm.adversary_at:
             strand.sleep(rng.uniform(1.0, 2.5) * timing.fence_wait_s if again else 0.0001)
             return

@@ -40,6 +40,7 @@ class Deciding:
             world.time, world.network, world.store, self.host, process, self.clock, rng, stall_s=0.5,
             lag_s=world.swarm.follower_lag_s,
         )  # fmt: skip
+        client.ends = self._history_lost
         pair = world.pair
         mirror = self._mirror = SimMirror(
             world.time, client, self.clock, rng,
@@ -64,6 +65,10 @@ class Deciding:
         self.world.note(f"{self.name} is killed where it stands")
         self.kill()
         self.world.time.after(self.world.rng(f"crash-{self._lives}").uniform(0.02, 3.0), self.start)
+
+    def _history_lost(self) -> None:
+        self.kill()
+        self.world.time.after(0.5, self.start)
 
     def kill(self) -> None:
         if self.process is None:

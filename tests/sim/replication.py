@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.sim.mysqld import Numbers, Server
 
 NET_TIMEOUT_S = 4.0
@@ -43,6 +45,9 @@ class Stream:
             return
         if replica.frozen:
             replica.once_unfrozen(lambda: self._arrive(first, end))
+            return
+        if replica.disk_full:
+            source.time.after(0.2, lambda: self._arrive(first, end))  # the receiver waits for space
             return
         if first != self._delivered:
             source.time.after(0.01, lambda: self._arrive(first, end))  # behind one that is sent again
@@ -95,6 +100,7 @@ class Receiver:
         self._heard = 0.0
         self._turn = 0  # counts starts and stops: an older timer does nothing
         self._applies = False
+        self.started: Callable[[Server], None] = lambda server: None
         server.receiver = self
 
     @property
@@ -110,6 +116,7 @@ class Receiver:
         self._turn += 1
 
     def start(self) -> None:
+        self.started(self.server)
         if not self.on:
             self.on, self.error = True, ""
             self._turn += 1
@@ -140,6 +147,13 @@ class Receiver:
         disk.source, disk.received = source, Numbers()
         disk.relay.clear()
         self.error = ""
+
+    def reset(self) -> None:
+        """An administrator stops it, throws its relay logs away, and starts it again."""
+        if self.server.answers and self.on:
+            self.stop()
+            self.configure(self.server.disk.source)
+            self.start()
 
     def receive(self, txns: list) -> None:
         disk = self.server.disk
@@ -211,13 +225,14 @@ class Receiver:
         """A batch; on a server whose source side waits for ever the applier waits too (safety.md 4.5)."""
         self._applies = False
         server, relay = self.server, self.server.disk.relay
-        if not self.applying or not server.alive or server.frozen or server.pipeline:
-            if server.pipeline and self.applying:
+        stuck = bool(server.waiting() or server.blocked)
+        if not self.applying or not server.alive or server.frozen or stuck:
+            if stuck and self.applying:
                 self._applies = True
                 server.time.after(0.05, self._apply)
             return
         count = max(1, len(relay) // 2)
-        while relay and count and not server.pipeline:
+        while relay and count and not server.waiting():
             txn = relay.popleft()
             count -= 1
             if not server.disk.executed.has(txn.uuid, txn.number):

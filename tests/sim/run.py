@@ -59,7 +59,7 @@ def many(seeds: range, storm_s: float, processes: int, file: Path | None) -> int
         if result.violation:
             print(f"seed {result.seed}: {result.violation}; timeline: {again}", flush=True)
         elif result.diverged:
-            after = "after a forced failover" if "F6" in result.rules else "though nobody forced anything"
+            after = "after a forced failover" if "F6" in result.rules else "after a write by hand"
             print(f"seed {result.seed}: a person is needed {after}: {result.diverged}", flush=True)
 
     found = total(seeds, storm_s, processes, told)

@@ -5,39 +5,15 @@ Random seeds rarely hit a window of some milliseconds; a mutant that survives th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestrator.core.model import DEFAULT, FAST
+from orchestrator.core.model import DEFAULT
 from orchestrator.core.requests import Kind
 from tests.sim.network import ZK
-from tests.sim.node import Node
-from tests.sim.swarm import Swarm
+from tests.sim.story import AT, CALM, Story, cut, primary
+from tests.sim.surprises import SURPRISES
 from tests.sim.world import Result, World, virtual_time
-
-AT = 8.0  # by then the pair is certified
-Story = Callable[[World], None]
-
-CALM = Swarm(
-    seed=0, policy=FAST, orchestrators=2, kinds={}, fault_every_s=1.0, write_every_s=0.02, clients=2, latency_s=0.0005,
-    mirror_late_s=0.002, watch_lost=0.0, announce_lost=0.0, follower_lag_s=0.005, pause_every=0, pause_kinds=(),
-    crash_there=0.0, slow_statement=0.0, adversary=0.0,
-    adversary_at=("renew",), spikes=0.0, start_s=0.5, apply_s=0.001, batch=1000, long_faults=False, storm_s=30.0,
-)  # fmt: skip
-
-
-def primary(world: World) -> Node:
-    assert world.checker.desired is not None
-    return world.nodes[world.checker.desired.primary]
-
-
-def cut(world: World, seconds: float, *pairs: tuple[str, str]) -> None:
-    """Both directions of each link."""
-    links = [link for one, other in pairs for link in ((one, other), (other, one))]
-    world.note(f"cut {pairs}")
-    for link in links:
-        world.network.cut(*link)
-    world.time.after(seconds, lambda: [world.network.heal(*link) for link in links])
 
 
 def mysqld_crashes(world: World) -> None:
@@ -246,65 +222,65 @@ def standby_returns_while_primary_writes(world: World) -> None:
     world.time.after(0.5, lambda: world.checker.when_rule.__setitem__("U2", certified))
 
 
-STORIES: Mapping[str, tuple[Story, dict[str, object]]] = {
-    "mysqld of the primary crashes": (mysqld_crashes, {}),
-    "mysqld of the primary hangs": (mysqld_hangs, {}),
-    "the primary's host is lost": (host_is_lost, {}),
-    "the primary is cut from ZooKeeper": (cut_from_zookeeper, {}),
-    "the same with default timings": (cut_from_zookeeper, {"policy": DEFAULT}),
-    "its keeper is paused before its last renewal, then stopped": (
-        cut_from_zookeeper,
-        {"adversary": 1.0, "announce_lost": 1.0},
+STORIES: Mapping[str, Story] = {
+    "mysqld of the primary crashes": Story(mysqld_crashes, fires="F3 F5 R1 U2"),
+    "mysqld of the primary hangs": Story(mysqld_hangs, fires="F3 F5 R1 U2"),
+    "the primary's host is lost": Story(host_is_lost, fires="F1 F2 F3 R1 U2"),
+    "the primary is cut from ZooKeeper": Story(cut_from_zookeeper, fires="F1 F2 F3"),
+    "the same with default timings": Story(cut_from_zookeeper, differs={"policy": DEFAULT}),
+    "its keeper is paused before its last renewal, then stopped": Story(
+        cut_from_zookeeper, differs={"adversary": 1.0, "announce_lost": 1.0}
     ),
-    "the keeper of the heir is paused before it opens": (
-        open_late,
-        {"adversary": 1.0, "adversary_at": ("open",), "announce_lost": 1.0},
+    "the keeper of the heir is paused before it opens": Story(
+        open_late, differs={"adversary": 1.0, "adversary_at": ("open",), "announce_lost": 1.0}
     ),
-    "mysqld crashes and nobody hears an ARP question": (mysqld_crashes, {"announce_lost": 1.0}),
-    "the same with a cut from ZooKeeper": (cut_from_zookeeper, {"announce_lost": 1.0}),
-    "ASYNC, then the primary's host is lost": (cut_from_standby, {}),
-    "the primary is cut from all but clients": (cut_from_all, {}),
-    "the same, its keeper paused before its last renewal": (cut_from_all, {"adversary": 1.0}),
-    "the standby restarts, then the primary dies": (standby_restarts_then_primary_dies, {}),
-    "the standby restarts with a backlog, then the primary dies": (standby_restarts_with_a_backlog, {}),
-    "the heir restarts while FENCING": (heir_restarts_while_fencing, {}),
-    "the heir has a backlog while FENCING": (backlog_while_fencing, {}),
-    "the standby has a backlog, the primary crashes": (backlog_and_crash, {}),
-    "the agent dies with an open gate": (agent_dies_with_an_open_gate, {}),
-    "the agent stops": (agent_stops, {}),
-    "the agent stops and comes back deposed": (agent_stops_and_comes_back_deposed, {}),
-    "a planned switchover": (switched_over, {}),
-    "a switchover behind a client's lock": (switchover_behind_a_lock, {}),
-    "power is lost everywhere": (power_is_lost_everywhere, {}),
-    "power is lost everywhere, the standby boots first": (power_is_lost_and_the_standby_boots_first, {}),
-    "a forced failover": (forced, {}),
-    "the primary dies while SWITCHING": (primary_dies_while_switching, {}),
-    "failed over, and twice more by a cut": (failed_over_twice, {}),
-    "the last answer is late": (answers_are_late, {"adversary": 1.0, "announce_lost": 1.0}),
-    "mysqld dies while the keeper is paused": (
-        mysqld_dies_while_the_keeper_is_paused,
-        {"adversary": 1.0, "announce_lost": 1.0},
+    "mysqld crashes and nobody hears an ARP question": Story(mysqld_crashes, differs={"announce_lost": 1.0}),
+    "the same with a cut from ZooKeeper": Story(cut_from_zookeeper, differs={"announce_lost": 1.0}),
+    "ASYNC, then the primary's host is lost": Story(cut_from_standby, fires="U1", never="F1 F5"),
+    "the primary is cut from all but clients": Story(cut_from_all),
+    "the same, its keeper paused before its last renewal": Story(cut_from_all, differs={"adversary": 1.0}),
+    "the standby restarts, then the primary dies": Story(standby_restarts_then_primary_dies),
+    "the standby restarts with a backlog, then the primary dies": Story(standby_restarts_with_a_backlog),
+    "the heir restarts while FENCING": Story(heir_restarts_while_fencing, fires="F1 F4"),
+    "the heir has a backlog while FENCING": Story(backlog_while_fencing),
+    "the standby has a backlog, the primary crashes": Story(backlog_and_crash),
+    "the agent dies with an open gate": Story(agent_dies_with_an_open_gate),
+    "the agent stops": Story(agent_stops),
+    "the agent stops and comes back deposed": Story(agent_stops_and_comes_back_deposed),
+    "a planned switchover": Story(switched_over, fires="F3 S1 S2"),
+    "a switchover behind a client's lock": Story(switchover_behind_a_lock, fires="S1 S3"),
+    "power is lost everywhere": Story(power_is_lost_everywhere, never="F1 F5"),
+    "power is lost everywhere, the standby boots first": Story(
+        power_is_lost_and_the_standby_boots_first, never="F1 F5"
     ),
-    "stalls, and the keeper is paused before it opens": (
-        stalls_and_opens_late,
-        {"adversary": 1.0, "adversary_at": ("open again",), "announce_lost": 1.0},
+    "a forced failover": Story(forced, fires="F2 F3 F6 U1"),
+    "the primary dies while SWITCHING": Story(primary_dies_while_switching),
+    "failed over, and twice more by a cut": Story(failed_over_twice),
+    "the last answer is late": Story(answers_are_late, differs={"adversary": 1.0, "announce_lost": 1.0}),
+    "mysqld dies while the keeper is paused": Story(
+        mysqld_dies_while_the_keeper_is_paused, differs={"adversary": 1.0, "announce_lost": 1.0}
     ),
-    "the keeper is paused before its last renewal": (
-        cut_from_zookeeper,
-        {"adversary": 1.0, "adversary_at": ("renew late",), "announce_lost": 1.0},
+    "stalls, and the keeper is paused before it opens": Story(
+        stalls_and_opens_late, differs={"adversary": 1.0, "adversary_at": ("open again",), "announce_lost": 1.0}
     ),
-    "the heir dies after it has opened": (heir_dies_after_it_opened, {}),
-    "the leader pauses": (leader_pauses, {}),
-    "the standby is fed slowly": (standby_returns_while_primary_writes, {"batch": 2}),
-    "ZooKeeper stalls": (zookeeper_stalls, {}),
-    "certified again, then the primary dies": (standby_returns_while_primary_writes, {}),
+    "the keeper is paused before its last renewal": Story(
+        cut_from_zookeeper, differs={"adversary": 1.0, "adversary_at": ("renew late",), "announce_lost": 1.0}
+    ),
+    "the heir dies after it has opened": Story(heir_dies_after_it_opened),
+    "the leader pauses": Story(leader_pauses),
+    "the standby is fed slowly": Story(standby_returns_while_primary_writes, differs={"batch": 2}),
+    "ZooKeeper stalls": Story(zookeeper_stalls, never="F1 F2 F5"),
+    "certified again, then the primary dies": Story(standby_returns_while_primary_writes),
+    **SURPRISES,
 }
 
 
 def tell(name: str, seed: int = 0) -> Result:
     """Play one story; other seeds move its clocks and latencies a little."""
-    story, differs = STORIES[name]
+    story = STORIES[name]
     with virtual_time():
-        world = World(replace(CALM, seed=seed, **differs))  # type: ignore[arg-type]
-        world.time.at(AT, lambda: story(world))
-        return world.run()
+        world = World(replace(CALM, seed=seed, **story.differs))
+        world.time.at(AT, lambda: story.happens(world))
+        result = world.run()
+    result.violation = result.violation or story.unlike(result)
+    return result

@@ -11,7 +11,8 @@ KINDS = (
     "agent-kill", "agent-stop", "mysqld-kill", "mysqld-stop", "host-loss", "orchestrator-kill", "orchestrator-stop",
     "link-two-way", "link-one-way", "zookeeper-cut", "zookeeper-stall", "zookeeper-stale", "client-lock",
     "rules-flushed", "both-mysqld", "both-agents", "switchover", "pause", "pair-cut", "standby-then-primary",
-    "forced-failover", "policy",
+    "forced-failover", "policy", "errant-write", "relay-reset", "disk-full", "state-disk-full", "settings",
+    "refused-login", "semisync-gives-up", "third-replica", "wall-clock", "zookeeper-restored",
 )  # fmt: skip
 
 
@@ -66,7 +67,9 @@ class Swarm:
             crash_there=rng.choice((0.0, 0.3, 0.9)),
             slow_statement=rng.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
             adversary=rng.choice((0.0, 0.0, 0.1, 0.6)),
-            adversary_at=rng.choice((("renew",), ("open",), ("renew", "open"), ("renew late",), ("open again",))),
+            adversary_at=rng.choice(
+                (("renew",), ("open",), ("renew", "open"), ("renew late",), ("open again",), ("arm",))
+            ),
             spikes=rng.choice((0.0, 0.0, 0.001, 0.01)),
             start_s=rng.choice((0.3, 0.3, 1.0, 3.0)),
             apply_s=rng.choice((0.001, 0.001, 0.01, 0.3)),

@@ -29,6 +29,7 @@ from tests.sim.chance import seeded
 from tests.sim.checkers import Checker
 from tests.sim.clients import Client, Meter
 from tests.sim.coverage import Covered, pairs
+from tests.sim.ending import QUIET_S, become_healthy
 from tests.sim.faults import Injector, plan
 from tests.sim.kernel import Kernel
 from tests.sim.network import Network
@@ -41,7 +42,6 @@ from tests.sim.zookeeper import Store
 
 DB_A, DB_B = NodeName("db-a"), NodeName("db-b")
 UUIDS = {DB_A: "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", DB_B: "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"}
-QUIET_S = 60.0  # by then a pair without trouble must be healthy again
 PAUSES = ((0.01, 0.3), (0.3, 1.5), (1.5, 4.0))
 
 
@@ -75,7 +75,7 @@ class World:
         strands.running_in(self.time)
         self.trace: list[tuple[float, str]] = []
         self.calm = False
-        self.ends_at = swarm.storm_s + 2 * QUIET_S
+        self.ends_at = swarm.storm_s + 4 * QUIET_S
         self.paths, self.pair = Paths("sim"), (DB_A, DB_B)
         self.network = Network(self.time, self.rng("network"), swarm.latency_s, swarm.spikes)
         self.store = Store(self.time)
@@ -86,10 +86,9 @@ class World:
         self.nodes = {name: Node(self, name, UUIDS[name]) for name in self.pair}
         for node in self.nodes.values():
             node.server.peer = node.peer.server
-            node.kernel.opened = self.checker.gate_opened
             node.kernel.announced = self._announced
             node.kernel.noted = node.server.world_note = self.note
-            strands_of_server(self, node)
+            self.checker.watch(node)
         hosts = ["o1", "o2", str(DB_A)]
         rng = self.rng("hosts")
         self.deciding = {}
@@ -145,7 +144,7 @@ class World:
             self.time.run(self.swarm.storm_s)
             self.calm = True
             self.time.at(self.time.now, self.injector.heal)
-            self._become_healthy(result)
+            become_healthy(self, result)
         except Exception as error:  # noqa: BLE001 - whatever the product raises is a finding
             result.violation = f"{type(error).__name__}: {error}"
             self.note(result.violation)
@@ -155,21 +154,6 @@ class World:
         result.tried, result.ok = self.meter.tried, len(self.meter.ok)
         self._end()
         return result
-
-    def _become_healthy(self, result: Result) -> None:
-        quiet_since = self.time.now
-        while True:
-            self.time.run(self.time.now + 1.0)
-            why = self.checker.healthy()
-            if not why:
-                break
-            if self.time.now - quiet_since > QUIET_S + 10 * self.swarm.start_s:
-                result.diverged = self.checker.errant()
-                if not result.diverged:
-                    self.checker.fail(f"not healthy {self.time.now - quiet_since:.0f} s after the last fault: {why}")
-                break
-        result.recovered_s = self.time.now - quiet_since
-        self.checker.final()
 
     def _end(self) -> None:
         for node in self.nodes.values():
@@ -196,21 +180,6 @@ class World:
             heard = self.network.up(node.name, client.name) and client._rng.random() >= self.swarm.announce_lost
             if heard:
                 client.hear(node)
-
-
-def strands_of_server(world: World, node: Node) -> None:
-    """Tell the checker of what happens in a server."""
-    server, receiver = node.server, None
-    from tests.sim.replication import Receiver
-
-    receiver = Receiver(server)
-    start = receiver.start
-
-    def started() -> None:
-        world.checker.receiver_started(server)
-        start()
-
-    receiver.start = started  # type: ignore[method-assign]
 
 
 @contextmanager

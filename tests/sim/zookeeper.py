@@ -20,6 +20,7 @@ from tests.sim.strands import CHANGES, Process, Strand, Time, this_strand
 SESSION_S = 1.0
 RETRY_S = 0.05  # how often a lost packet is sent again, and a lost client connects
 VIEWS_S = 5.0  # how far back a stale follower may look
+TURNED_AWAY_S = 6.0  # until a process that has seen what the ensemble lost ends
 
 History = list[tuple[float, Stored | None, int]]  # since when, what, session of an ephemeral
 
@@ -82,6 +83,13 @@ class Store:
         for path, (stored, owner) in changed.items():
             self._write(path, stored, owner)
         return tuple(answer)
+
+    def restore(self, when: float) -> None:
+        """Every server starts from a copy of its data of that instant: later writes are lost, and nobody is told."""
+        for path, history in list(self._nodes.items()):
+            stored, session = next(((s, owner) for since, s, owner in reversed(history) if since <= when), (None, 0))
+            if stored != history[-1][1]:
+                self._write(path, stored if session == 0 else None, 0)
 
     def expire(self, session: int) -> None:
         """The end of a session takes its ephemeral nodes along."""
@@ -182,6 +190,8 @@ class Client:
         self._hearing = float("inf")
         self._unheard_since: float | None = None
         self.stale_since: float | None = None  # our follower is cut from its leader since then
+        self.ends: Callable[[], None] = lambda: None  # the process, since its history is lost
+        self._turned_away: float | None = None
         self._listeners: list[Any] = []
         self._child_watches: dict[str, Any] = {}
         network.changed.append(self._link_changed)
@@ -250,6 +260,8 @@ class Client:
         return pending
 
     def _arrive(self, pending: Pending) -> None:
+        if self._turned_away is not None:
+            return
         reattached = self.connected and pending.connection != self._connection
         if reattached or (not self.process.alive and self._rng.random() < 0.5):
             return  # the ensemble refuses what a session sent before it moved
@@ -311,6 +323,12 @@ class Client:
         if self.process.frozen or not (self.reachable() and self.store.available):
             self._time.after(RETRY_S * (0.5 + self._rng.random()), self._connect)
             return
+        if self._turned_away is not None:
+            if self._time.now - self._turned_away > TURNED_AWAY_S:
+                self.ends()
+            else:
+                self._connect_soon()
+            return
         if self._session == 0 or (self._expires is not None and self._time.now >= self._expires):
             self._end_session()
             Client.sessions += 1
@@ -331,6 +349,11 @@ class Client:
         self._disconnected()
         self.process.do(self._lost)
         self._connect_soon()
+
+    def turn_away(self) -> None:
+        """The ensemble has lost writes that this client has seen: it will never be let in again."""
+        self._turned_away = self._time.now
+        self.cut()
 
     def _disconnected(self) -> None:
         self.connected, self.session_id = False, None

@@ -166,10 +166,8 @@ class SimulatedServer:
             raise DatabaseUnavailable("the connection broke")
 
     def insert_errant(self, value: int) -> None:
-        read_only = self._server.read_only, self._server.super_read_only
-        self._server.read_only = self._server.super_read_only = False
-        self._server.commit(value, None)
-        self._server.read_only, self._server.super_read_only = read_only
+        self._server.write_by_hand(value)
+        self._pace.sleep(2 * self._server.sync_s)
 
     def values(self) -> set[int]:
         disk = self._server.disk

@@ -1,0 +1,84 @@
+"""The quiet ending: nothing comes after, and the pair must be healthy again, with the same data on both nodes.
+
+Where data has diverged only a person can end the wait: the product must say so, and then the person comes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.core.requests import Kind
+from orchestrator.core.rules import waiting
+
+if TYPE_CHECKING:
+    from tests.sim.world import Result, World
+
+QUIET_S = 60.0  # by then a pair without trouble must be healthy again
+PATIENCE_S = 12.0  # of a person who sees that data has diverged
+SAME_S = 20.0  # from health until the standby has executed whatever the primary had then
+
+
+def become_healthy(world: World, result: Result) -> None:
+    """Run until the pair is healthy; raises Violation if it stays ill, or data is missing or different at the end."""
+    began = since = world.time.now
+    diverged_since: float | None = None
+    while why := _a_second_later(world):
+        now = world.time.now
+        errant = world.checker.errant()
+        diverged_since = (diverged_since or now) if errant else None
+        if diverged_since is not None and now - diverged_since >= PATIENCE_S and not result.diverged:
+            result.diverged = errant
+            _call_person(world, errant)
+            since = now
+        elif now - since >= PATIENCE_S and _adopt(world):
+            since = now
+        if now - since > QUIET_S + 10 * world.swarm.start_s:
+            world.checker.fail(f"not healthy {now - since:.0f} s after the last fault: {why} {errant}")
+    result.recovered_s = world.time.now - began
+    world.checker.final()
+    _same_data(world)
+
+
+def _a_second_later(world: World) -> str:
+    world.time.run(world.time.now + 1.0)
+    return world.checker.healthy()
+
+
+def _call_person(world: World, errant: str) -> None:
+    """Nothing but a forced failover or an administrator's own write lets data diverge."""
+    if not world.checker.may_diverge:
+        world.checker.fail(f"diverged, though nobody forced anything: {errant}")
+    said = _said(world)
+    if not any("rebuild" in text for text in said):
+        world.checker.fail(f"only a person can end this, and nobody is told: {said}")
+    assert world.checker.desired is not None
+    world.injector.rebuild(world.nodes[world.checker.desired.primary].peer)
+
+
+def _said(world: World) -> list[str]:
+    """What each orchestrator says that it waits for."""
+    return [waiting(one.look.situation) for one in world.deciding.values() if one.look and one.look.situation]
+
+
+def _adopt(world: World) -> bool:
+    """A person does what is asked after a loss of ZooKeeper's data; whether it was asked."""
+    asked = any("kembar adopt" in text for text in _said(world))
+    if asked:
+        served = max(world.nodes.values(), key=lambda node: node.memory.opened() or (0, ""))
+        world.injector.request(Kind.ADOPT, served.name)
+    return asked
+
+
+def _same_data(world: World) -> None:
+    """What the primary has now, the standby must soon have executed, under the same GTIDs; and nothing else."""
+    checker = world.checker
+    assert checker.desired is not None
+    primary = world.nodes[checker.desired.primary]
+    wanted = primary.server.content()
+    end = world.time.now + SAME_S
+    while missing := wanted.items() - primary.peer.server.content().items():
+        if world.time.now > end:
+            checker.fail(f"{primary.peer.name} lacks {sorted(missing)[:3]} ({len(missing)}) {SAME_S:.0f} s later")
+        world.time.run(world.time.now + 0.5)
+    if errant := checker.errant():
+        checker.fail(f"healthy, but {primary.peer.name} has what {primary.name} never saw: {errant}")
