@@ -73,8 +73,9 @@ def _drained(local: Local, done: Before) -> bool:
 
 
 def _certified_life(goal: Goal, local: Local) -> bool:
-    """A restart after the promotion file was written loses nothing of what was drained."""
-    return goal.heir in (None, local.incarnation) or local.promoted or local.was_primary
+    """A restart after the promotion file was written loses nothing of what was drained; once the primary of this epoch
+    has opened its data is the history, though its own agent may have lost its memory of it."""
+    return goal.settled or goal.heir in (None, local.incarnation) or local.promoted or local.was_primary
 
 
 CHECKS: tuple[tuple[tuple[Action, ...], Callable[[Goal, Local, Before], Iterator[tuple[str, bool]]]], ...] = (

@@ -18,7 +18,7 @@ from agents.server import Server
 from agents.steps import Order, Steps
 from agents.telling import Telling
 from orchestrator.coordination.paths import Paths
-from orchestrator.coordination.records import Broken, Reader, legible, names_node, names_pair
+from orchestrator.coordination.records import Broken, Reader, desired_after, legible, names_node, names_pair
 from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import older
@@ -195,7 +195,7 @@ class Agent:
 
     def _record(self, seen: Mapping[str, Seen]) -> Sighting[Cluster] | None:
         """The desired record; the last one that could be read, while the present one cannot; None before the first."""
-        found = self._reader.read(Cluster, seen, self._paths.desired, self._fits_pair)
+        found = desired_after(self._desired, self._reader, seen, self._paths.desired, self._fits_pair)
         self._unreadable = UNREADABLE.format(self._paths.desired, found.why) if isinstance(found, Broken) else ""
         if isinstance(found, Sighting):
             self._desired = found

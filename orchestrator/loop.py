@@ -104,6 +104,10 @@ class Orchestrator:
         if tenure is None:
             self._show(Look(seen, now, leading, situation, version, unreadable=found.unreadable))
             return
+        if situation.cluster.term > tenure[0]:  # another has led, or the record says so: only a later term may write
+            self._leadership.resign()
+            self._show(Look(seen, now, leading, situation, version, unreadable=found.unreadable))
+            return
         decision = decide(situation)
         written = False
         if decision.rule is not None and version >= self._written_version:

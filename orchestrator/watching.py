@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from orchestrator.coordination.paths import Paths
-from orchestrator.coordination.records import Broken, Reader, names_node, names_pair
+from orchestrator.coordination.records import Broken, Reader, desired_after, names_node, names_pair
 from orchestrator.core.history import Recent
 from orchestrator.core.model import Cluster, Instant, LeaderRecord, Lease, NodeName, Phase, Policy, Report, Sync
 from orchestrator.core.ports import Seen
@@ -80,7 +80,8 @@ class Watching:
         if not seen:
             return Watched()
         found = _Found(self._reader, seen, self._bytes)
-        desired = found.one(Record.DESIRED, Cluster, self._paths.desired, self._fits_pair) or self._desired
+        present = desired_after(self._desired, self._reader, seen, self._paths.desired, self._fits_pair)
+        desired = found.noted(Record.DESIRED, self._paths.desired, present) or self._desired
         self._policy = found.value(Record.POLICY, Policy, self._paths.policy) or self._policy
         leases = self._per_node(found, Record.LEASE, Lease, self._lease_paths)
         syncs = self._per_node(found, Record.SYNC, Sync, self._sync_paths)
@@ -169,7 +170,11 @@ class _Found:
         node: NodeName | None = None,
     ) -> Sighting[Kept] | None:
         """The record, None if it cannot be read."""
-        read = self._reader.read(kind, self._seen, path, fits)
+        return self.noted(record, path, self._reader.read(kind, self._seen, path, fits), node)
+
+    def noted(
+        self, record: Record, path: str, read: Sighting[Kept] | Broken, node: NodeName | None = None
+    ) -> Sighting[Kept] | None:
         self.note(record, path, read, node)
         if isinstance(read, Broken):
             return None

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TypeVar, cast
 
 from orchestrator.coordination.paths import Paths
+from orchestrator.core.invariants import contradiction, rival
 from orchestrator.core.model import Cluster, NodeName, Report
 from orchestrator.core.ports import Check, Coordinator, Create, Op, Seen, SetData, Stored
 from orchestrator.core.rules import Decision
@@ -96,14 +97,30 @@ def names_node(node: NodeName) -> Callable[[object], str]:
 
 
 def names_pair(pair: tuple[NodeName, NodeName]) -> Callable[[Cluster], str]:
-    """What is wrong with a desired record that names strangers."""
+    """What is wrong with a desired record that names strangers, or says something against itself."""
 
     def fits(cluster: Cluster) -> str:
         named = [cluster.primary, *(one.node for one in (cluster.promotable, cluster.fence) if one)]
         strangers = [name for name in named if name not in pair]
-        return f"Cluster: expected {' and '.join(pair)}, names {strangers[0]!r:.60}" if strangers else ""
+        if strangers:
+            return f"Cluster: expected {' and '.join(pair)}, names {strangers[0]!r:.60}"
+        return contradiction(cluster)
 
     return fits
+
+
+def desired_after(
+    last: Sighting[Cluster] | None,
+    reader: Reader,
+    seen: Mapping[str, Seen],
+    path: str,
+    fits: Callable[[Cluster], str],
+) -> Sighting[Cluster] | Broken:
+    """The desired record, unless it cannot follow the `last` one that was read here."""
+    found = reader.read(Cluster, seen, path, fits)
+    if isinstance(found, Sighting) and last is not None and (why := rival(last.value, found.value)):
+        return Broken(found.version, why)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

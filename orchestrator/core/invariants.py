@@ -17,6 +17,18 @@ def check_step(old: Cluster, new: Cluster) -> None:
             raise InvariantBroken(f"{name}: from {old} to {new}")
 
 
+def contradiction(record: Cluster) -> str:
+    """What a desired record says against itself; empty if nothing."""
+    return next((name for name, holds in _alone(record) if not holds), "")
+
+
+def rival(known: Cluster, record: Cluster) -> str:
+    """I1: why a record cannot be of the line of history that is known; empty if it can."""
+    if record.epoch != known.epoch or record.primary == known.primary:
+        return ""
+    return f"I1: epoch {known.epoch} has {known.primary} as its primary, this record names {record.primary}"
+
+
 def older(record: tuple[int, int], remembered: tuple[int, int]) -> bool:
     """I10: whether a record's (epoch, seq) lies before one that was followed, so that it may not be obeyed."""
     return record < remembered
@@ -38,11 +50,18 @@ def _statements(old: Cluster, new: Cluster) -> tuple[tuple[str, bool], ...]:
         ("I1: epoch grows by one at most, by force above all that is remembered", _grows(old, new)),
         ("I1: another primary needs another epoch", not moved or new.epoch > old.epoch),
         ("I1: the term never goes back", new.term >= old.term),
-        ("I5: nobody is promotable in ASYNC", new.mode is Mode.SYNC or new.promotable is None),
-        ("I5: the primary is not its own heir", new.promotable is None or new.promotable.node != new.primary),
+        *_alone(new),
         ("I5: automatic promotion needs SYNC and a certificate", not promoted or _certified(old, new)),
         ("I6: another primary needs a fence", not moved or (new.fence is not None and new.fence.node == old.primary)),
         ("I6: opening needs the fence to be proven", not _opens(old, new) or new.fence is not None),
+    )
+
+
+def _alone(record: Cluster) -> tuple[tuple[str, bool], ...]:
+    promotable = record.promotable
+    return (
+        ("I5: nobody is promotable in ASYNC", record.mode is Mode.SYNC or promotable is None),
+        ("I5: the primary is not its own heir", promotable is None or promotable.node != record.primary),
     )
 
 

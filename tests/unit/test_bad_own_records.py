@@ -11,6 +11,7 @@ from test_lease_keeper import DESIRED, EPOCH, OWNER, PATH, TTL, A, H, Host
 from test_steps import SYNC, Hands
 
 from agents.converge import Action, Local, converge
+from agents.invariants import check_plan
 from orchestrator.coordination.records import legible
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.model import Goal, Lease, LeaseState, Mode, Mysqld, Role, Sync, SyncState
@@ -145,3 +146,14 @@ def test_both_roles_withdraw_it_first_and_go_on_serving(mode):
         primary = DB_A if role is Role.PRIMARY else DB_B
         goal = Goal(role, mode, 7, 42, primary, None, None)
         assert converge(goal, replace(local, sync_illegible=True)) == (Action.WITHDRAW,)
+
+
+def test_a_primary_whose_agent_has_forgotten_everything_serves_again_in_an_epoch_in_which_it_has_opened():
+    """Its incarnation is another, as its counter is drawn anew; nobody is to take over, nobody else has its data."""
+    forgotten = replace(SERVING, incarnation="another", opened=False, was_primary=False, lease_held=False,
+                        gate_open=False, said_open=False, armed=False, promoted=False)  # fmt: skip
+    for settled in (True, False):
+        goal = Goal(Role.PRIMARY, Mode.ASYNC, 7, 42, DB_A, "db-a/1", None, settled=settled)
+        actions = converge(goal, forgotten)
+        check_plan(goal, forgotten, actions)
+        assert (Action.TAKE_LEASE in actions and Action.OPEN_GATE in actions) is settled

@@ -32,7 +32,7 @@ from orchestrator.core.wire import decode, encode
 from orchestrator.loop import Look, Orchestrator
 from orchestrator.showing import snapshot_of
 from orchestrator.watching import Watching
-from tests.builders import DB_A, DB_B, NOW, PAIR, fencing, promoting, request, seen, situation, switching
+from tests.builders import DB_A, DB_B, NOW, PAIR, STEADY, fencing, promoting, request, seen, situation, switching
 from tests.fakes import FakeClock, FakeCoordinator
 from tests.garbage import KINDS, instead_of
 
@@ -99,10 +99,11 @@ def records(s: Situation) -> dict[str, Copy]:
 class Leading:
     """The election of an orchestrator that leads."""
 
-    tenure = (12, TERM_VERSION)
+    def __init__(self) -> None:
+        self.tenure: tuple[int, int] | None = (12, TERM_VERSION)
 
     def resign(self) -> None:
-        raise AssertionError("nobody stands beside it")
+        self.tenure = None
 
     def recheck(self) -> None:
         return None
@@ -114,8 +115,9 @@ class Deciding:
     def __init__(self, s: Situation) -> None:
         self.seen, self.clock, self.coordinator = records(s), FakeClock(NOW), FakeCoordinator()
         self.watching, self.looks = Watching(PATHS, PAIR), list[Look]()
+        self.leading = leading = Leading()
         loop = Orchestrator(
-            "o1", PATHS, PAIR, self.clock, self.coordinator, self, Leading(), self.watching, self.looks.append
+            "o1", PATHS, PAIR, self.clock, self.coordinator, self, leading, self.watching, self.looks.append
         )
         self.tick_loop = loop.tick
         if s.cluster.fence is not None and s.fence_seen is not None:  # it has watched the lease since then
@@ -253,6 +255,41 @@ def test_a_desired_record_that_names_strangers_cannot_be_read(wrong):
     deciding.put(PATHS.desired, data)
     assert deciding.tick() == ""
     assert "db-z" in deciding.looks[-1].unreadable[0].why
+
+
+CONTRADICTIONS = {
+    "somebody is promotable in ASYNC": {"mode": "ASYNC"},
+    "the primary is its own heir": {"promotable": {"node": "db-a", "incarnation": "db-a/1"}},
+    "another primary in the same epoch": {"primary": "db-b", "promotable": None},
+}
+
+
+@pytest.mark.parametrize("wrong", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_a_desired_record_that_cannot_be_true_is_not_obeyed(wrong):
+    """The first decision on it would break an invariant and end the process, again and again."""
+    deciding = Deciding(ABOUT_TO["F5"])
+    assert deciding.watching.situation(deciding.snapshot(), NOW, 0.0, 12).situation is not None
+    deciding.put(PATHS.desired, json.dumps({**json.loads(deciding.seen[PATHS.desired].stored.data), **wrong}).encode())
+    assert deciding.tick() == ""
+    assert deciding.looks[-1].unreadable[0].why.startswith("I")
+
+
+@pytest.mark.parametrize("rule", ABOUT_TO)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_desired_record_ends_the_orchestrator(rule, data):
+    """Also one that can be read; what is decided on it passes every check of a step."""
+    deciding = Deciding(ABOUT_TO[rule])
+    deciding.watching.situation(deciding.snapshot(), NOW, 0.0, 12)
+    deciding.put(PATHS.desired, data.draw(instead_of(deciding.seen[PATHS.desired].stored.data)))
+    deciding.tick()
+    as_people_see_it(deciding.shown())
+
+
+def test_a_record_of_a_later_term_is_not_written_over():
+    """Another leads, though we have not heard of it; or the record is wrong, and only a later term can say so."""
+    deciding = Deciding(situation(EXITED, cluster=replace(STEADY, term=99)))
+    assert deciding.tick() == "" and deciding.leading.tenure is None
 
 
 def test_the_desired_record_is_given_back_as_it_was_last():
