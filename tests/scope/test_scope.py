@@ -13,7 +13,7 @@ from orchestrator.core.situation import Situation
 from tests.scope import effects, moves
 from tests.scope.search import search
 from tests.scope.state import told
-from tests.sim.mutants import edited
+from tests.sim.mutation import edited
 
 OUTSIDE = {"F6"}  # a forced failover accepts loss
 
