@@ -139,7 +139,7 @@ def may(goal: Goal, local: Local, action: Action) -> None:
             assert not local.locked and not local.offline and local.has_address
             assert goal.mode is Mode.ASYNC or local.requires_ack
             assert local.relaxed or local.certifying or goal.mode is Mode.SYNC
-            assert goal.mode is Mode.ASYNC or (goal.promotable and local.armed), "a recovered tail is not shown (4.6)"
+            assert goal.mode is Mode.ASYNC or (goal.promotable and local.armed), "a recovered tail is not shown (L8)"
         case Action.SAY_OPEN:
             assert local.gate_open and not local.locked
         case Action.SOURCE_OFF:

@@ -1,4 +1,4 @@
-"""Whether a mysqld still says anything after its agent has seen it exiting (4.9, evidence 1; F5 relies on it).
+"""Whether a mysqld still says anything after its agent has seen it exiting (F5 relies on it).
 
 The primary is killed under many clients and fsync load; every segment with content from its port is watched.
 """

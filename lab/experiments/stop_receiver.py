@@ -1,4 +1,4 @@
-"""How long STOP REPLICA IO_THREAD takes where it could hang, and whether dropped packets fence instead (4.2, step 2).
+"""How long STOP REPLICA IO_THREAD takes where it could hang, and whether dropped packets fence instead.
 
 The fence is tested by what it is for: no commit of the old primary may return after it.
 """

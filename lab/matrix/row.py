@@ -30,7 +30,7 @@ class Row:
     nothing lost, nothing twice, one answerer, one line of history, a healthy pair afterwards.
     """
 
-    number: int  # of docs/safety.md, section 9; several rows may share one
+    number: int  # of the fault; its variants are rows that share it
     name: str  # its own, among all rows
     priority: Priority
     injected: str

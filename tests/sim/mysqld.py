@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -400,7 +400,3 @@ def values(server: Server) -> set[int]:
     """Every value that is committed in the engine."""
     executed = server.disk.executed
     return {txn.value for txn in server.disk.binlog if executed.has(txn.uuid, txn.number)}
-
-
-def subset(txns: Iterable[Txn], numbers: Numbers) -> bool:
-    return all(numbers.has(txn.uuid, txn.number) for txn in txns)

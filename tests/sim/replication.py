@@ -222,7 +222,7 @@ class Receiver:
         self.server.time.after(self.server.apply_s, lambda: self.server.life == life and self._apply())
 
     def _apply(self) -> None:
-        """A batch; on a server whose source side waits for ever the applier waits too (safety.md 4.5)."""
+        """A batch; on a server whose source side waits for ever the applier waits too."""
         self._applies = False
         server, relay = self.server, self.server.disk.relay
         stuck = bool(server.waiting() or server.blocked)

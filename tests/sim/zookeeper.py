@@ -19,7 +19,6 @@ from tests.sim.strands import CHANGES, Process, Strand, Time, this_strand
 
 SESSION_S = 1.0
 RETRY_S = 0.05  # how often a lost packet is sent again, and a lost client connects
-VIEWS_S = 5.0  # how far back a stale follower may look
 TURNED_AWAY_S = 6.0  # until a process that has seen what the ensemble lost ends
 
 History = list[tuple[float, Stored | None, int]]  # since when, what, session of an ephemeral
