@@ -39,7 +39,7 @@ check: setup  ## lint, format, types, unit tests, contracts of the models; no ro
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest tests/unit $(wildcard tests/test_tidy.py)
+	$(PY) -m pytest tests/unit tests/test_tidy.py
 	$(PY) -m pytest tests/contract -m "not lab"
 
 test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
@@ -52,14 +52,14 @@ sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
 scope: setup  ## every way of a small pair with up to three things out of turn
 	nice -n 19 $(PY) -m tests.scope --turns 3 --writes 1
 
-rewind: setup  ## random transactions on random tables, undone on a real server: make rewind RUNS=200
+rewind: setup  ## random transactions on random tables, undone on a real server (root): make rewind RUNS=200
 	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind.py tests/contract/test_rewind_random.py
 
 mutants: setup  ## planted protocol errors, each of which the simulator must find
 	@mkdir -p $(RESULTS)
 	nice -n 19 $(PY) -m tests.sim.mutants --json $(RESULTS)/mutants.json
 
-faults: setup  ## P1 and P2 of the fault matrix on real servers; P0 is in make test
+faults: setup  ## P1 and P2 of the fault matrix on real servers; P0 is in make test: make faults PRIORITIES=P0
 	@mkdir -p $(RESULTS)
 	@for priority in $(PRIORITIES); do \
 		$(KEMBAR) lab faults --priority $$priority -o json > $(RESULTS)/faults-$$priority.json || exit 1; done
@@ -71,7 +71,7 @@ soak: setup  ## a pair under load without any fault: make soak MINUTES=60
 demo: setup  ## a lab, its page, and a killed primary with its measured outage; leaves the lab running
 	$(KEMBAR) lab demo
 
-lab: setup  ## kembar lab up
+lab: setup  ## a lab that stays, for a look or for faults of your own: kembar lab up
 	$(KEMBAR) lab up
 
 bench: setup  ## the measured outages, each in a lab of its own: make bench BENCHES=mysqld-crash

@@ -61,7 +61,7 @@ def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
     version = next((one["mysql_version"] for one in results.values() if "mysql_version" in one), "unknown")
     yield "# Evidence"
     yield ""
-    yield f"Written by `make evidence` on {datetime.now(UTC):%Y-%m-%d} from `make bench`, commit {revision}."
+    yield f"Written by `make evidence` on {datetime.now(UTC):%Y-%m-%d}, commit {revision}."
     yield f"Machine: {host}; MySQL {version}, ZooKeeper on the same machine. All figures are milliseconds."
     yield ""
     yield "The client is in a namespace of its own and commits unique values through the virtual IP; after each run"
