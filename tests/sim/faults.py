@@ -298,11 +298,12 @@ class Injector:
         world = self.world
         if not world.store.available:
             return
-        world.note(f"ZooKeeper is restored as of {world.time.now - lost_s:.3f}")
+        as_of = max(0.0, world.time.now - lost_s)
+        world.note(f"ZooKeeper is restored as of {as_of:.3f}")
         for client in world.zookeeper_clients():
             client.turn_away()
         with world.checker.going_back():
-            world.store.restore(world.time.now - lost_s)
+            world.store.restore(as_of)
 
     # --- operators
 

@@ -378,7 +378,7 @@ class Server:
 
     def content_to_be(self) -> list[Txn]:
         """What it will have committed once it has applied everything that it holds."""
-        return [*self.disk.binlog, *self.disk.relay]
+        return [*self.disk.binlog, *(txn for txn, _ in self.blocked), *self.disk.relay]
 
     # --- binary log of a dead server
 
