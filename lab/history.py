@@ -19,12 +19,11 @@ class Attempt:
 
 
 def parse(lines: Iterable[str]) -> list[Attempt]:
-    """The meter's history; a last line that was cut off is left out."""
+    """Complete lines of the meter's history. Raises ValueError for a line that is none of its."""
     found = []
     for line in lines:
-        parts = line.split()
-        if len(parts) == 5 and line.endswith("\n"):
-            found.append(Attempt(parts[0], float(parts[1]), float(parts[2]), int(parts[3]), parts[4]))
+        outcome, began, ended, value, server = line.split()
+        found.append(Attempt(outcome, float(began), float(ended), int(value), server))
     return found
 
 

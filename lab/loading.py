@@ -19,6 +19,7 @@ from lab.checkers.calls import Call, CallReader, Outcome
 from lab.clients import ACCOUNTS, BALANCE
 from lab.history import double_answers
 from lab.stand import Stand, wait_for
+from lab.tail import Tail
 from lab.topology import Node
 from lab.zookeeper import CLIENT_PORT
 from orchestrator.core.errors import StepFailed
@@ -67,7 +68,7 @@ class Workload:
         self._folder = stand.files.root / "client"
         self._folder.mkdir(exist_ok=True)
         self._history = self._folder / f"load-{run}.calls"
-        self._reader, self._offset = CallReader(), 0
+        self._reader, self._tail = CallReader(), Tail(self._history)
 
     @property
     def name(self) -> str:
@@ -89,7 +90,7 @@ class Workload:
 
     def calls(self) -> Sequence[Call]:
         """What has come back so far; only what is new is read, as this is asked for many times a second."""
-        self._reader.feed(self._fresh_lines())
+        self._reader.feed(self._tail.lines())
         return self._reader.done
 
     def goes_on(self, within_s: float = 30.0) -> None:
@@ -177,17 +178,6 @@ class Workload:
 
     def _sightings(self, name: str) -> Path:
         return self._folder / f"load-{self._run}.{name}"
-
-    def _fresh_lines(self) -> list[str]:
-        try:
-            with self._history.open("rb") as file:
-                file.seek(self._offset)
-                fresh = file.read()
-        except FileNotFoundError:
-            return []
-        complete = fresh[: fresh.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        return complete.decode().splitlines()
 
     def _clients(self, history: Path | None = None) -> list[str]:
         return [

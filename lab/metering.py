@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lab import processes
 from lab.history import Attempt, acknowledged, double_answers, duplicates, invented, lost, overlaps, parse
 from lab.stand import Stand, wait_for
+from lab.tail import Tail
 from orchestrator.core.errors import StepFailed
 
 VALUES_PER_RUN = 10_000_000
@@ -34,8 +35,8 @@ class Metering:
         self._name = f"meter-{run}"
         self._history = stand.files.root / "client" / f"{self._name}.history"
         self._history.parent.mkdir(exist_ok=True)
+        self._tail = Tail(self._history)
         self._read: list[Attempt] = []
-        self._offset = 0
 
     def start(self, within_s: float = 20.0) -> None:
         """Start it and wait until writes flow. Raises StepFailed."""
@@ -50,15 +51,7 @@ class Metering:
 
     def attempts(self) -> list[Attempt]:
         """What it has written down so far; only what is new is read, as this is asked for many times a second."""
-        try:
-            with self._history.open("rb") as file:
-                file.seek(self._offset)
-                fresh = file.read()
-        except FileNotFoundError:
-            return []
-        complete = fresh[: fresh.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        self._read += parse(complete.decode().splitlines(keepends=True))
+        self._read += parse(self._tail.lines())
         return self._read
 
     def answers(self) -> list[str]:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
+from lab.tail import Tail
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
@@ -30,21 +31,12 @@ class RecordLog:
     """What was written down so far, read again and again by whoever judges."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._offset = 0
+        self._tail = Tail(file)
         self._read: list[dict[str, Any]] = []
 
     def records(self) -> list[dict[str, Any]]:
         """Every record seen until now, oldest first."""
-        try:
-            with self._file.open("rb") as file:
-                file.seek(self._offset)
-                fresh = file.read()
-        except FileNotFoundError:
-            return self._read
-        complete = fresh[: fresh.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        self._read += [json.loads(line) for line in complete.splitlines()]
+        self._read += [json.loads(line) for line in self._tail.lines()]
         return self._read
 
 

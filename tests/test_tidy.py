@@ -73,10 +73,10 @@ TABLE = (
     Row(1, "archive truncate capture logs undo catalog rewind", "agents.binlog", f"{AGENTS_L0} agents.session"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
-           "evidence", "lab",
+           "evidence tail", "lab",
         "lab.topology lab.history lab.aptsources lab.stand", "pymysql"),
     Row(1, "sessions", "lab", "lab.topology", "pymysql"),
-    Row(1, "provision zkspeed recordlog recordwatch", "lab", "orchestrator.coordination orchestrator.process"),
+    Row(1, "provision zkspeed recordlog recordwatch", "lab", "lab.tail orchestrator.coordination orchestrator.process"),
     Row(1, "clients hostwatch workload", "lab", "lab.auditor lab.checkers agents.nftables", "pymysql"),
 
     Row(2, "failing loop watching showing recorder", "orchestrator", f"{RECORDS} orchestrator.process.failpoints"),
@@ -85,7 +85,7 @@ TABLE = (
         "agents.binlog.truncate"),
     Row(2, "smalldisk stand standing bench metering loading overhead soak faults demo", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld "
-        "lab.zookeeper lab.files "
+        "lab.zookeeper lab.files lab.tail "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml"),
 
     Row(2, "row trial runner table agent crashes disks hosts impaired kernel mysqld network notrun operators preflight "
