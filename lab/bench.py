@@ -14,6 +14,7 @@ from lab import faults
 from lab.history import acknowledged, outage_s, quantiles
 from lab.metering import Metering
 from lab.stand import Say, Stand, wait_for
+from lab.views import view
 from orchestrator.core.errors import Refused, StepFailed
 
 OBSERVE_S = 3.0  # after a fault that nobody should feel
@@ -77,7 +78,7 @@ def _strike(stand: Stand, bench: Bench, number: int, tally: Tally, say: Say) -> 
     metering = Metering(stand, number)
     metering.start()
     time.sleep(REST_S)
-    before = _known(stand)
+    before = view(stand)
     server = acknowledged(metering.attempts())[-1].server
     if bench.fault == "switchover":
         struck = switchover(stand)
@@ -100,7 +101,7 @@ def _strike(stand: Stand, bench: Bench, number: int, tally: Tally, say: Say) -> 
 
 def _note_incident(stand: Stand, before: Mapping[str, Any], tally: Tally) -> None:
     """The failover as the orchestrator recorded it, once its timeline is in."""
-    after = _known(stand)
+    after = view(stand)
     moved = int(after["epoch"]) - int(before["epoch"])
     tally.failovers += moved
     if not moved:
@@ -116,19 +117,13 @@ def _note_incident(stand: Stand, before: Mapping[str, Any], tally: Tally) -> Non
     tally.timelines.append({step["phase"]: step["duration_ms"] for step in last["steps"]})
 
 
-def _known(stand: Stand) -> dict[str, Any]:
-    """The pair as an orchestrator knows it; waits for one that does."""
-    wait_for(lambda: bool((stand.snapshot() or {}).get("epoch")), 10.0, "no orchestrator knows the pair")
-    return stand.snapshot() or {}
-
-
 def switchover(stand: Stand) -> float:
     """Ask for a planned move; CLOCK_MONOTONIC before the asking. Raises Refused with the failed checks.
 
     Asked again, as a person is told to, when the record changed while it was asked.
     """
     for left in reversed(range(ASKED_MAX)):
-        found = _known(stand)
+        found = view(stand)
         began = time.monotonic()
         body: dict[str, object] = {"kind": "switchover", "to": found["standby"], "reason": "bench"}
         try:

@@ -17,7 +17,8 @@ from lab.growth import Sample, growth
 from lab.loading import Workload
 from lab.processes import Process
 from lab.provenance import provenance
-from lab.stand import Say, Stand, wait_for
+from lab.stand import Say, Stand
+from lab.views import view
 
 SAMPLE_S = 5.0
 STRETCH_S = 120.0
@@ -40,13 +41,13 @@ def run(stand: Stand, minutes: float, profile: str, say: Say) -> dict[str, Any]:
     """Bring a lab up, load it, take it down: one JSON object. Raises KembarError if nothing was measured."""
     soaked, told = Soaked(), provenance()
     with stand.lent(profile, say) as facts:
-        before, watched = _view(stand), watched_processes(stand)
+        before, watched = view(stand), watched_processes(stand)
         end, number = time.monotonic() + 60 * minutes, 0
         while (left_s := end - time.monotonic()) > SAMPLE_S or not number:
             _stretch(stand, number, min(left_s, STRETCH_S), watched, soaked)
             number += 1
             say(f"{number}: {soaked.counts['acknowledged']} written, {soaked.counts['lost']} lost, {left_s:.0f} s left")
-        after = _view(stand)
+        after = view(stand)
         failovers = int(after["epoch"]) - int(before["epoch"])
         return {
             **told,
@@ -115,20 +116,6 @@ def _sample_all(watched: Mapping[str, Process], soaked: Soaked) -> None:
             soaked.ended.add(name)
         else:
             soaked.samples.setdefault(name, []).append(found)
-
-
-def _view(stand: Stand) -> dict[str, Any]:
-    """The pair as an orchestrator knows it; waits for one that does."""
-    found: list[dict[str, Any]] = []
-
-    def known() -> bool:
-        shown = stand.snapshot()
-        if shown is not None and shown["epoch"] and not shown["data"]["stale"]:
-            found.append(shown)
-        return bool(found)
-
-    wait_for(known, 15.0, "no orchestrator knows the pair")
-    return found[0]
 
 
 def text(found: Mapping[str, Any]) -> list[str]:

@@ -268,7 +268,7 @@ class Stand:
 
     def wait_healthy(self, within_s: float = HEALTHY_S) -> None:
         """The pair certified and every ZooKeeper server serving. Raises StepFailed with what is waited for."""
-        wait_for(self.healthy, within_s, lambda: f"the pair is not healthy: {_excerpt(self.snapshot())}")
+        wait_for(self.healthy, within_s, lambda: f"the pair is not healthy: {excerpt(self.snapshot())}")
         self._wait_quorum()
 
 
@@ -284,10 +284,12 @@ def wait_for(
         time.sleep(every_s)
 
 
-def _excerpt(snapshot: dict[str, Any] | None) -> str:
+def excerpt(snapshot: dict[str, Any] | None) -> str:
+    """What tells why something that was waited for did not come."""
     if snapshot is None:
         return "no orchestrator answers"
-    return json.dumps({key: snapshot.get(key) for key in ("verdict", "finding", "waiting", "phase", "mode", "epoch")})
+    keys = ("verdict", "finding", "waiting", "phase", "mode", "epoch", "rule")
+    return json.dumps({key: snapshot.get(key) for key in keys})
 
 
 def find_programs() -> tuple[MysqldBinary, zookeeper.ZookeeperProgram]:

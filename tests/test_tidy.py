@@ -83,7 +83,7 @@ TABLE = (
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.binlog.capture "
         "agents.binlog.truncate"),
-    Row(2, "smalldisk stand standing bench metering loading overhead soak faults demo", "lab",
+    Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld "
         "lab.zookeeper lab.files lab.tail "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml"),

@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 import pymysql
 from pymysql.cursors import Cursor
 
-from lab import faults, namespaces, processes, programs, sessions
+from lab import faults, namespaces, processes, programs, sessions, views
 from lab.bench import switchover
 from lab.loading import Workload
 from lab.recordlog import RecordLog
 from lab.sessions import Session
-from lab.stand import KEMBAR, Stand, wait_for
+from lab.stand import KEMBAR, Stand, excerpt, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import Refused, StepFailed
 
@@ -97,7 +97,7 @@ class Trial:
         def is_primary() -> bool:
             return any(record["primary"] == target.name and record["epoch"] > self.epoch for record in self.records())
 
-        wait_for(is_primary, within_s, lambda: f"{target.name} is not primary: {self._excerpt()}")
+        wait_for(is_primary, within_s, lambda: f"{target.name} is not primary: {excerpt(self.stand.snapshot())}")
         self.writes_go_on(within_s)
 
     def unmoved(self) -> None:
@@ -111,29 +111,11 @@ class Trial:
 
     def view(self) -> dict[str, Any]:
         """The pair as an orchestrator sees it that reaches ZooKeeper. Raises StepFailed."""
-        found: list[dict[str, Any]] = []
-
-        def seen() -> bool:
-            shown = self.stand.snapshot()
-            if shown is not None and not shown["data"]["stale"] and shown["primary"]:
-                found.append(shown)
-            return bool(found)
-
-        wait_for(seen, 15.0, "no orchestrator sees the pair", every_s=0.05)
-        return found[0]
+        return views.view(self.stand)
 
     def until(self, holds: Callable[[dict[str, Any]], object], what: str, within_s: float = MOVED_S) -> dict[str, Any]:
         """The first view of which it is true. Raises StepFailed with `what`."""
-        found: list[dict[str, Any]] = []
-
-        def true() -> bool:
-            shown = self.stand.snapshot()
-            if shown is not None and not shown["data"]["stale"] and shown["primary"] and holds(shown):
-                found.append(shown)
-            return bool(found)
-
-        wait_for(true, within_s, lambda: f"{what}: {self._excerpt()}", every_s=0.05)
-        return found[0]
+        return views.until(self.stand, holds, what, within_s)
 
     def stays(self, holds: Callable[[], object], for_s: float, otherwise: str) -> None:
         """It is true all the while, else a violation."""
@@ -156,7 +138,7 @@ class Trial:
         def served() -> bool:
             return sum(call.ok and call.writes and call.began > now for call in self.load.calls()) >= SERVED_FOR
 
-        wait_for(served, within_s, lambda: f"no write gets through: {self._excerpt()}")
+        wait_for(served, within_s, lambda: f"no write gets through: {excerpt(self.stand.snapshot())}")
 
     def last(self) -> dict[str, Any]:
         """The desired record as it is now."""
@@ -505,10 +487,3 @@ class Trial:
         # close() would wait for a server that is gone.
         self.undo.callback(lambda: session._force_close() if session.open else None)  # type: ignore[attr-defined]
         return session
-
-    def _excerpt(self) -> str:
-        shown = self.stand.snapshot()
-        if shown is None:
-            return "no orchestrator answers"
-        keys = ("verdict", "waiting", "phase", "mode", "epoch", "rule")
-        return json.dumps({key: shown.get(key) for key in keys})

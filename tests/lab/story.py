@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab import faults
+from lab import faults, views
 from lab.history import acknowledged, outage_s
 from lab.metering import Metering, Verdict
 from lab.namespaces import INTERFACE
@@ -66,29 +66,11 @@ class Story:
 
     def view(self) -> dict[str, Any]:
         """The pair as an orchestrator sees it that reaches ZooKeeper."""
-        found: list[dict[str, Any]] = []
-
-        def seen() -> bool:
-            shown = self.stand.snapshot()
-            if shown is not None and not shown["data"]["stale"] and shown["primary"]:
-                found.append(shown)
-            return bool(found)
-
-        wait_for(seen, 15.0, "no orchestrator sees the pair")
-        return found[0]
+        return views.view(self.stand)
 
     def until(self, holds: Callable[[dict[str, Any]], bool], what: str, within_s: float = MOVED_S) -> dict[str, Any]:
         """The first view of which it is true."""
-        found: list[dict[str, Any]] = []
-
-        def true() -> bool:
-            shown = self.view()
-            if holds(shown):
-                found.append(shown)
-            return bool(found)
-
-        wait_for(true, within_s, lambda: f"{what}: {self.stand.snapshot()}")
-        return found[0]
+        return views.until(self.stand, holds, what, within_s)
 
     def stays(self, holds: Callable[[dict[str, Any]], bool], for_s: float) -> None:
         """It is true of every view for a while."""
