@@ -126,6 +126,12 @@ def unable(goal: Goal, local: Local) -> str:
     return ""
 
 
+def _may_take_over(goal: Goal, local: Local) -> bool:
+    """Not before it is known which life is running, if only one of them may."""
+    known = bool(local.incarnation) or goal.heir is None or goal.settled or local.promoted or local.was_primary
+    return known and not unable(goal, local)
+
+
 def _alive(local: Local) -> bool:
     return local.mysqld is Mysqld.RUNNING
 
@@ -159,7 +165,7 @@ def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
         return ()  # an open gate here is that of a server that a new agent has just found and not heard yet
     if not _alive(local):
         return _primary_without_mysqld(local)
-    if unable(goal, local) or (local.refused and not local.opened):
+    if not _may_take_over(goal, local) or (local.refused and not local.opened):
         return ()
     if not (local.opened or local.was_primary or _ready(local)):
         # In one go: each step proves its own effect, so nothing has to be looked at between drain and open gate.
@@ -244,7 +250,7 @@ def _hand_over(local: Local) -> tuple[Action, ...]:
 
 
 def _prepare(goal: Goal, local: Local) -> tuple[Action, ...]:
-    if not _alive(local) or unable(goal, local) or _ready(local):
+    if not _alive(local) or not _may_take_over(goal, local) or _ready(local):
         return ()
     return _take_what_was_received()
 

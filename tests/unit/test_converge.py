@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from itertools import product
+from random import Random
 from typing import Any
 
 import pytest
 
 from agents.converge import Action, Local, converge, unable
+from agents.invariants import check_plan
 from orchestrator.core.model import ROLES, Certified, Goal, Mode, Mysqld, Phase, Role
 from tests.builders import DB_A, DB_B
 from tests.hands import NO_SERVER, after, run
@@ -213,6 +215,35 @@ def test_a_heir_that_crashes_between_lease_and_gate_goes_on_in_place():
     crashed = Local(Mysqld.DEAD, promoted=True, restart_due=True, lease_open=True, relaxed=True)
     local, done = run(wanted, crashed)
     assert done[0] is Action.RELEASE and Action.START_MYSQLD in done and local.gate_open
+
+
+def test_a_primary_that_lost_its_state_directory_serves_again_in_its_epoch():
+    """Its incarnation is new, and it remembers neither a promotion nor that it opened."""
+    wanted = replace(goal(Role.PRIMARY, heir="certified before"), settled=True)
+    local, _ = run(wanted, up({"offline": True, "read_only": True}))
+    assert local.gate_open
+
+
+def test_nothing_is_taken_over_before_it_is_known_which_life_runs():
+    """Relay logs were thrown away, and the disk did not take the new incarnation yet."""
+    torn = following(incarnation="", errant=None)
+    assert [converge(goal(role, heir=ME), torn) for role in (Role.PREPARE, Role.PRIMARY)] == [(), ()]
+
+
+def test_every_plan_holds_the_invariants():
+    """Also in combinations that no story has: a plan that is refused ends the agent, again and again."""
+    chance = Random(7)
+    flags = [f.name for f in fields(Local) if f.type == "bool"]
+    for _ in range(20_000):
+        settings = {**chance.choice(PRIMARIES), "heir": chance.choice((ME, "another", None))}
+        wanted = replace(goal(chance.choice(list(Role)), **settings), settled=chance.random() < 0.5)
+        local = Local(
+            chance.choice(list(Mysqld)),
+            chance.choice((ME, "")),
+            errant=chance.choice((None, True, False)),
+            **{name: chance.random() < 0.5 for name in flags},
+        )
+        check_plan(wanted, local, converge(wanted, local))
 
 
 def test_every_role_that_a_phase_assigns_is_one_that_converge_knows():
