@@ -41,7 +41,7 @@ def decode(kind: type[Value], data: bytes) -> Value:
     if len(data) > SIZE_MAX:
         raise WireWrong(f"{kind.__name__}: {len(data)} bytes, expected {SIZE_MAX} at most")
     try:
-        plain = json.loads(data)
+        plain = json.loads(data.decode())  # loads itself would take UTF-16 too, and halves of characters
         if b"\\ud" in data.lower():  # half of a character, which can be kept and never shown
             json.dumps(plain, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:

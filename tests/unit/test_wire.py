@@ -129,6 +129,8 @@ ODD = {
     "a number of thousands of digits": b'{"format":1,"for_s":' + b"9" * 5000 + b"}",
     "nesting without end": b'{"format":1,"x":' + b"[" * 100_000,
     "half a character": b'{"format":1,"reason":"\\ud800"}',
+    "half a character, in bytes": b'{"format":1,"reason":"\xed\xa0\x80"}',
+    "another encoding": '{"format":1,"reason":"x"}'.encode("utf-16"),
     "a format that only looks like one": b'{"format":true}',
     "more bytes than a record has": b'{"format":1,"reason":"' + b"x" * SIZE_MAX + b'"}',
 }
