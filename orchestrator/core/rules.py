@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.core import conditions, transitions
-from orchestrator.core.analysis import Finding, analyze
+from orchestrator.core.analysis import Finding, analyze, record_old
 from orchestrator.core.model import Cluster, Phase
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Guard
@@ -23,7 +23,7 @@ class Rule:
     when: Callable[[Situation], object]
     then: Callable[[Situation], tuple[Cluster, tuple[Guard, ...]]]
     why: str
-    held: bool = False  # pause, hold-down and a record that cannot be read stop it from beginning
+    held: bool = False  # pause, hold-down and a record that is old or cannot be read stop it from beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def waiting(s: Situation) -> str:
 
 
 def _holding(s: Situation) -> bool:
-    return s.paused or s.hold_down or not s.clear
+    return s.paused or s.hold_down or not s.clear or record_old(s)
 
 
 def _held_rule(s: Situation) -> str:

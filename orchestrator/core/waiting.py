@@ -7,6 +7,8 @@ from orchestrator.core.model import Mode, Phase
 from orchestrator.core.situation import Situation
 from orchestrator.core.unreadable import Record
 
+ADOPT_ENDS = "kembar adopt --reason TEXT ends the wait"
+
 
 def reason(s: Situation, *, held: str = "") -> str:
     """One sentence, empty if nothing is waited for. `held`: the rule that a pause or hold-down keeps from beginning."""
@@ -17,16 +19,16 @@ def reason(s: Situation, *, held: str = "") -> str:
     if not s.hearing:
         return "we have not heard ZooKeeper long enough to judge anybody's silence"
     if record_old(s):
-        return (
-            "for a person, as ZooKeeper lost writes that agents have followed: kembar adopt --reason TEXT ends the wait"
-        )
+        return f"for a person, as ZooKeeper lost writes that agents have followed: {ADOPT_ENDS}"
     return _by_phase(s)
 
 
 def _ends(s: Situation) -> str:
     if s.paused:
         return "paused, kembar resume"
-    return "hold-down, kembar ack --reason TEXT" if s.hold_down else _unreadable(s)
+    if s.hold_down:
+        return "hold-down, kembar ack --reason TEXT"
+    return f"ZooKeeper lost writes, {ADOPT_ENDS}" if s.clear else _unreadable(s)
 
 
 def _unreadable(s: Situation) -> str:

@@ -8,17 +8,18 @@ import pytest
 
 from orchestrator.core.admission import admit
 from orchestrator.core.adoption import last_primary, next_epoch
-from orchestrator.core.analysis import Finding, analyze
+from orchestrator.core.analysis import Finding, analyze, primary_silent
 from orchestrator.core.invariants import check_step
-from orchestrator.core.model import Cluster, Fence, Lease, LeaseState, Mode, Phase, Report
+from orchestrator.core.model import DEFAULT, Cluster, Fence, Lease, LeaseState, Mode, Phase, Report
 from orchestrator.core.requests import Kind
 from orchestrator.core.rules import decide, waiting
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Revoke
-from tests.builders import DB_A, DB_B, request, seen, situation
+from tests.builders import DB_A, DB_B, EPOCH, request, seen, situation
 
 FRESH = Cluster(1, 1, DB_A, Mode.ASYNC, Phase.REJOINING, rule="new")
 B_SERVED = {"remembered_epoch": 7, "remembered_seq": 40, "opened_epoch": 7}
+LONG_S = DEFAULT.timing.fence_wait_s + 1.0
 A_SERVED_BEFORE = {"remembered_epoch": 7, "remembered_seq": 39, "opened_epoch": 6}
 
 
@@ -40,6 +41,17 @@ def test_nothing_is_decided_and_the_wait_names_the_command():
     assert analyze(s) is Finding.RECORD_OLD
     assert decide(s).rule is None
     assert "kembar adopt --reason" in waiting(s)
+
+
+def test_a_record_that_agents_have_left_behind_begins_no_failover():
+    """It may say SYNC of a time before the last ASYNC writes, which the standby it names lacks."""
+    remembered = {"remembered_epoch": EPOCH, "remembered_seq": 99}
+    restored = situation(
+        seen(DB_A, lease_age_s=LONG_S, report_age_s=LONG_S), seen(DB_B, receiver_connected=False, **remembered)
+    )
+    assert restored.standby_certified() and restored.armed() and primary_silent(restored)
+    assert decide(restored).rule is None
+    assert waiting(restored).startswith("F1 would begin now") and "kembar adopt" in waiting(restored)
 
 
 def test_the_node_that_served_last_becomes_primary_above_every_remembered_epoch():
