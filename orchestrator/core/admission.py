@@ -88,6 +88,7 @@ def _forced(request: Request, s: Situation) -> tuple[PreCheck, ...]:
 
 
 def _adopt(request: Request, s: Situation) -> tuple[PreCheck, ...]:
+    """A report that came with restored data counts as new when it is first seen, so it must have had time to age."""
     reports = [report for node in s.pair if (report := s.report(node)) is not None]
     served = last_primary(reports)
     return (
@@ -97,7 +98,10 @@ def _adopt(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             "no agent remembers a newer record than ZooKeeper holds: there is nothing to adopt",
         ),
         PreCheck(
-            "heard", len(reports) == len(s.pair), "both agents must be heard, for each may remember the newest epoch"
+            "heard",
+            len(reports) == len(s.pair) and s.now - s.hearing_since > s.policy.silent_after_s,
+            "both agents must be heard for a while, for each may remember the newest epoch: see that both run, and "
+            "ask again",
         ),
         PreCheck(
             "target",

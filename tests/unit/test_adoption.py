@@ -15,7 +15,7 @@ from orchestrator.core.requests import Kind
 from orchestrator.core.rules import decide, waiting
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Revoke
-from tests.builders import DB_A, DB_B, EPOCH, request, seen, situation
+from tests.builders import DB_A, DB_B, EPOCH, NOW, request, seen, situation
 
 FRESH = Cluster(1, 1, DB_A, Mode.ASYNC, Phase.REJOINING, rule="new")
 B_SERVED = {"remembered_epoch": 7, "remembered_seq": 40, "opened_epoch": 7}
@@ -78,6 +78,7 @@ def test_the_other_node_is_fenced_whoever_the_record_named(to, other):
     [
         ("target", forgotten(), DB_A),
         ("heard", forgotten(a={"report_age_s": 10.0}), DB_B),
+        ("heard", forgotten(hearing_since=NOW - 1.0), DB_B),  # what is there may have come with a restored snapshot
         ("older", forgotten(a={}, b={}), DB_A),
         ("older", forgotten(cluster=Cluster(8, 50, DB_B, Mode.ASYNC, Phase.REJOINING)), DB_B),
     ],
