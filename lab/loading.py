@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from lab import processes
-from lab.checkers import answerer, appends, bank, register, servers, sessions, sightings, unique
+from lab.checkers import answerer, appends, bank, register, servers, sessions, sightings, unique, watched
 from lab.checkers.calls import Call, CallReader, Outcome
 from lab.clients import ACCOUNTS, BALANCE
 from lab.history import double_answers
@@ -105,12 +105,13 @@ class Workload:
     def verdict(self) -> Judgement:
         """Everything looked up through the VIP, and judged. Raises StepFailed if nobody answers there."""
         last, values = self._look_up()
+        until = time.monotonic()
         self._await_record(30.0)
         self._end(*(name for what, name in self._names.items() if what != "load"))
         self.calls()
         calls = [*self._reader.everything(), *last]
         rounds = self._history.with_suffix(".arp").read_text().splitlines()
-        found = self._judge(calls, values)
+        found = self._judge(calls, values, rounds, until)
         two = double_answers(rounds)
         if two:
             found["two answer by ARP"] = [f"{two} rounds: {line}" for line in rounds if len(line.split()) > 2][:1]
@@ -126,10 +127,12 @@ class Workload:
             violations=tuple(f"{name}: {one}" for name, those in found.items() for one in those),
         )
 
-    def _judge(self, calls: Sequence[Call], values: Sequence[int]) -> dict[str, list[str]]:
+    def _judge(
+        self, calls: Sequence[Call], values: Sequence[int], rounds: Sequence[str], until: float
+    ) -> dict[str, list[str]]:
         """Violations by the checker's name."""
         records = sightings.records(self._lines("record"))
-        hosts = [sightings.hosts(self._lines(node.name)) for node in self._stand.topology.pair]
+        hosts = {node.name: sightings.hosts(self._lines(node.name)) for node in self._stand.topology.pair}
         return {
             "unique": unique.check(calls, values),
             "register": register.check(calls),
@@ -137,7 +140,8 @@ class Workload:
             "appends": appends.check(calls),
             "sessions": sessions.check(calls),
             "answerer": answerer.check(calls, records),
-            "servers": servers.check(hosts, records),
+            "servers": servers.check(list(hosts.values()), records),
+            "watched": watched.check(hosts, rounds, calls, until),
         }
 
     def _look_up(self) -> tuple[list[Call], list[int]]:

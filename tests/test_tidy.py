@@ -60,7 +60,7 @@ TABLE = (
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view advice", "monitoring"),
     Row(0, "topology history aptsources growth", "lab"),
-    Row(0, "answerer appends bank calls cycles register servers sessions sightings unique", "lab.checkers"),
+    Row(0, "answerer appends bank calls cycles register servers sessions sightings unique watched", "lab.checkers"),
 
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
         libraries="kazoo"),

@@ -100,6 +100,8 @@ def _judge(trial: Trial, scenario: Scenario) -> None:
     scenario.seen = _seen(trial)
     scenario.violations += trial.violations
     scenario.violations += broken_lines_of_history(trial.records())
+    if not processes.alive(trial.stand.files.root, LOG):  # without it no rule is known to have fired, nor not to have
+        scenario.violations.append(f"the log of the record has ended: {trial.stand.files.log(LOG)}")
     try:
         trial.load.stop()  # perhaps for the second time
         verdict = trial.load.verdict()
