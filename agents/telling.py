@@ -61,7 +61,8 @@ class Telling:
             incarnation=sight.incarnation,
             gate_open=sight.power.gate_open,
             has_address=sight.has_address,
-            stalled_s=round(sight.stalled_s, 3) if found.commits_waiting else 0.0,  # else something of ours holds it up
+            # Nothing waits: something of ours holds it up. Old facts: one that hangs had a commit waiting then.
+            stalled_s=round(sight.stalled_s, 3) if found.commits_waiting and sight.fresh else 0.0,
             unheard_s=self._unheard_s(sight),
             token=_token(sight, peer_sync),
             errant=_errant(sight, found),

@@ -318,6 +318,7 @@ ROWS = (
         "SET GLOBAL super_read_only = OFF, read_only = OFF",
         "corrected; nothing moves",
         set_writable_on_the_standby,
+        injects="servers: writable, and receives",
     ),
     Row(
         48,
@@ -326,6 +327,7 @@ ROWS = (
         "START REPLICA",
         "corrected; nothing moves",
         receiver_started_on_the_primary,
+        injects="servers: writable, and receives",
     ),
     Row(
         48,

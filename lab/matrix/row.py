@@ -36,6 +36,7 @@ class Row:
     injected: str
     expected: str
     run: Callable[[Trial], None]
+    injects: str = ""  # the violation that is the fault itself, as its checker begins to word it
     back_s: float = 60.0  # until the pair is healthy after the fault is undone
 
 

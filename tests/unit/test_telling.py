@@ -135,6 +135,17 @@ def test_an_epoch_that_cannot_be_remembered_is_not_taken_over():
     assert node.unable(Role.PRIMARY, "epoch.json: no space", opened=True, was_primary=True) == ""
 
 
+@pytest.mark.parametrize(
+    ("waiting", "fresh", "told"), [(True, True, 1.2), (False, True, 0.0), (True, False, 0.0)], ids=str
+)
+def test_only_a_server_that_answers_says_that_its_commits_wait_for_the_standby(waiting, fresh, told):
+    """One that hangs had a commit waiting when it was last heard, as always under load: ASYNC would be recorded for
+    it, and nobody could take over any more."""
+    local = Local(Mysqld.RUNNING, commits_waiting=waiting)
+    seen = sight(Role.PRIMARY, stalled_s=1.2, fresh=fresh)
+    assert Node().telling.report(seen, local, Sync(), "").stalled_s == told
+
+
 def test_a_copied_server_is_refused_and_its_primary_goes_on():
     """After a restart in place the primary would not open either, and nobody would serve."""
     identity = {"server_uuid": "u1", "server_id": "11", "auto_increment_offset": "1"}
