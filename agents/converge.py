@@ -77,7 +77,7 @@ class Local:
     # records and memory
     relaxed: bool = False  # the relaxed record of this epoch is written
     armed: bool = False  # the armed record of this epoch, mysqld and standby is written
-    sync_illegible: bool = False  # our own sync record cannot be read, so nothing is proven by it
+    sync_unreadable: bool = False  # our own sync record cannot be read, so nothing is proven by it
     other_armed: bool = False  # it is written for an earlier mysqld of this host
     certifying: bool = False  # armed, and neither late nor stalled: U2 may still come
     degraded: bool = False  # semi-sync let a commit go since it was armed, or would
@@ -173,7 +173,7 @@ def _primary(goal: Goal, local: Local) -> tuple[Action, ...]:
         return (*_take_what_was_received(), *_primary(goal, drained))
     if local.receiving:
         return (Action.STOP_RECEIVER, Action.STOP_APPLIER)
-    if local.other_armed or local.sync_illegible:
+    if local.other_armed or local.sync_unreadable:
         return (Action.WITHDRAW,)
     if local.armed and local.degraded:
         return (Action.RECORD_DEGRADED,)  # before it is put right, which would hide that a commit went by itself
@@ -263,7 +263,7 @@ def _follow(local: Local) -> tuple[Action, ...]:
         return _start(local)
     if not _alive(local) or local.refused:
         return ()
-    if local.sync_illegible:
+    if local.sync_unreadable:
         return (Action.WITHDRAW,)
     if local.source_on:
         # With sessions waiting, switching it off would release them as acknowledged.

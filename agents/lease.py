@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from agents.guard import Guard
-from orchestrator.coordination.records import legible
+from orchestrator.coordination.records import readable
 from orchestrator.core.errors import (
     CoordinatorUnavailable,
     InvariantBroken,
@@ -89,7 +89,7 @@ class LeaseKeeper:
         self._margins = Margins()
         self._trouble = ""
         self._looked: Instant = float("-inf")
-        self._illegible = ""  # why our own record could not be read when it was read last
+        self._unreadable = ""  # why our own record could not be read when it was read last
         self._power = self._now()
 
     # --- any thread
@@ -209,7 +209,7 @@ class LeaseKeeper:
             self._guard.is_open,
             known=self._version >= 0,
             saying_open=self._saying_open,
-            trouble=self._trouble or self._illegible or self._guard.trouble,
+            trouble=self._trouble or self._unreadable or self._guard.trouble,
             margins=self._margins,
         )
 
@@ -262,7 +262,7 @@ class LeaseKeeper:
         except CoordinatorUnavailable:
             return
         if stored is None:
-            self._version, self._illegible = -1, f"RECORD_UNREADABLE: {self._path} does not exist"
+            self._version, self._unreadable = -1, f"RECORD_UNREADABLE: {self._path} does not exist"
             return
         if stored.version < self._version:
             return
@@ -286,8 +286,8 @@ class LeaseKeeper:
 
     def _read(self, stored: Stored) -> Lease:
         """What cannot be read may be a revoke: power ends, and only a take makes the lease ours again."""
-        found = legible(Lease, stored)
-        self._illegible = "" if found else f"RECORD_UNREADABLE: {self._path} at version {stored.version}"
+        found = readable(Lease, stored)
+        self._unreadable = "" if found else f"RECORD_UNREADABLE: {self._path} at version {stored.version}"
         return found or replace(self._lease, state=LeaseState.REVOKED, owner="", gate_open=False, why="unreadable")
 
     def _ours(self, lease: Lease) -> bool:
@@ -364,7 +364,7 @@ class LeaseKeeper:
         released = replace(
             self._lease,
             state=LeaseState.RELEASED,
-            epoch=max(self._lease.epoch, epoch if self._illegible else 0),
+            epoch=max(self._lease.epoch, epoch if self._unreadable else 0),
             owner=self._owner,
             n=self._next_number(),
             gate_open=False,
@@ -396,7 +396,7 @@ class LeaseKeeper:
         except (StaleWrite, UnknownOutcome):
             self._version = -1
             raise
-        self._lease, self._version, self._illegible = flight.lease, int(answer[0]), ""
+        self._lease, self._version, self._unreadable = flight.lease, int(answer[0]), ""
         return flight
 
     def _land(self) -> None:

@@ -59,7 +59,7 @@ class Sight:
     may_act: bool
     has_address: bool
     sync: Sync
-    sync_legible: bool
+    sync_readable: bool
     relaxed: bool  # our relaxed record of this epoch is written beyond doubt
     armed_since: Instant
     peer: Peer
@@ -102,7 +102,7 @@ def local(s: Sight, memory: Memory) -> Local:
         commits_waiting=facts is not None and facts.wait_sessions > 0,
         relaxed=s.relaxed,
         armed=armed,
-        sync_illegible=not s.sync_legible,
+        sync_unreadable=not s.sync_readable,
         certifying=armed and s.now - s.armed_since < CERTIFICATE_WAIT_S and s.stalled_s < s.policy.stall_s,
         other_armed=s.sync.state is SyncState.ARMED
         and s.sync.epoch == s.goal.epoch

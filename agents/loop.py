@@ -18,7 +18,7 @@ from agents.server import Server
 from agents.steps import Order, Steps
 from agents.telling import Telling
 from orchestrator.coordination.paths import Paths
-from orchestrator.coordination.records import Broken, Reader, desired_after, legible, names_node, names_pair
+from orchestrator.coordination.records import Broken, Reader, desired_after, names_node, names_pair, readable
 from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import older
@@ -258,7 +258,7 @@ class Agent:
             may_act=self._keeper.may_act(),
             has_address=self._vip.present(),
             sync=sync,
-            sync_legible=self._steps.sync_legible,
+            sync_readable=self._steps.sync_readable,
             relaxed=self._steps.relaxed(goal.epoch),
             armed_since=self._armed_since[1],
             peer=peer,
@@ -291,7 +291,7 @@ class Agent:
 
     def _handover(self, cluster: Cluster) -> str:
         """What the primary had committed when it handed over. Its lease is not mirrored: it moves all the time."""
-        lease = legible(Lease, self._coordinator.read(self._paths.lease(self._peer))) or Lease()
+        lease = readable(Lease, self._coordinator.read(self._paths.lease(self._peer))) or Lease()
         given = lease.state is LeaseState.RELEASED and lease.why == "handover" and lease.epoch == cluster.epoch
         return lease.executed if given else ""
 

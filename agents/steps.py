@@ -17,7 +17,7 @@ from agents.lease import LeaseKeeper
 from agents.look import last_writer
 from agents.mysql import Database
 from orchestrator.coordination.paths import Paths
-from orchestrator.coordination.records import legible
+from orchestrator.coordination.records import readable
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import lacking
@@ -85,7 +85,7 @@ class Steps:
         self._address_lifetime_s = address_lifetime_s
         self._capture = capture
         self._sync, self._sync_version = Sync(), -1
-        self.sync_legible = True
+        self.sync_readable = True
         self._sync_doubt = True  # a write of ours, or of an agent before us, may still be under way
         self._heartbeats = 0
         self._claimed: str | None = None
@@ -140,7 +140,7 @@ class Steps:
         None: it cannot be read. Nothing is proven by it then, and it has to be written anew.
         """
         if version > self._sync_version:
-            self._sync, self._sync_version, self.sync_legible = sync or Sync(), version, sync is not None
+            self._sync, self._sync_version, self.sync_readable = sync or Sync(), version, sync is not None
         return self._sync
 
     def heartbeat(self, within_s: float = 1.0) -> None:
@@ -201,7 +201,7 @@ class Steps:
         relaxed = self._sync_as(SyncState.RELAXED, order)
         with self._doubting():
             self._keeper.take(order.goal.epoch, order.incarnation, (check, self._sync_write(relaxed)))
-        self._sync, self._sync_version, self.sync_legible = relaxed, self._sync_version + 1, True
+        self._sync, self._sync_version, self.sync_readable = relaxed, self._sync_version + 1, True
 
     # semi-sync
 
@@ -267,7 +267,7 @@ class Steps:
     def _record(self, sync: Sync, *checks: Check) -> None:
         with self._doubting():
             answer = self._coordinator.submit((self._sync_write(sync), *checks)).result(RECORD_S)
-        self._sync, self._sync_version, self.sync_legible = sync, int(answer[0]), True
+        self._sync, self._sync_version, self.sync_readable = sync, int(answer[0]), True
 
     # tail of the binary log
 
@@ -275,7 +275,7 @@ class Steps:
         """Our own record is read anew: the session has seen the goal's epoch, hence every write before it."""
         writer, tail = last_writer(self._memory), self._memory.tail()
         assert writer is not None, "no tail without a mysqld that was writable"
-        sync = legible(Sync, self._coordinator.read(self._paths.sync(self._node))) or Sync()
+        sync = readable(Sync, self._coordinator.read(self._paths.sync(self._node))) or Sync()
         primary = GtidSet.parse(order.primary_executed)
         index = str(tail["index"]) if tail is not None and tail["incarnation"] == writer[1] else ""
         why = doubt(writer, order.goal, sync, primary) or ("" if index else "where its binary log is was not recorded")

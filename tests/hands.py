@@ -83,7 +83,9 @@ def after(goal: Goal, local: Local, action: Action) -> Local:
                 local, source_on=True, requires_ack=True, armed=True, certifying=True, degraded=False, relaxed=False
             )
         case Action.RECORD_DEGRADED | Action.WITHDRAW:
-            return replace(local, armed=False, other_armed=False, sync_illegible=False, certifying=False, relaxed=False)
+            return replace(
+                local, armed=False, other_armed=False, sync_unreadable=False, certifying=False, relaxed=False
+            )
         case Action.SET_WRITABLE:
             return replace(local, offline=False, read_only=False, locked=False)
         case Action.OPEN_GATE:

@@ -21,7 +21,7 @@ from kazoo.protocol.states import EventType
 
 from orchestrator.coordination.client import Spawn, ZooKeeper
 from orchestrator.coordination.paths import Paths
-from orchestrator.coordination.records import legible
+from orchestrator.coordination.records import readable
 from orchestrator.core.errors import KembarError, StaleWrite
 from orchestrator.core.model import Cluster, LeaderRecord
 from orchestrator.core.ports import Check, Clock, Create, Delete, SetData, Stored
@@ -244,5 +244,5 @@ def _last_term(leader: Stored, desired: Stored | None) -> int:
 
     Each term is one write of the leader record, so its version alone would do, had the node never been made again.
     """
-    led, decided = legible(LeaderRecord, leader), legible(Cluster, desired)
+    led, decided = readable(LeaderRecord, leader), readable(Cluster, desired)
     return max(leader.version, led.term if led else 0, decided.term if decided else 0)

@@ -77,7 +77,7 @@ class Reader:
         return Broken(version, why)
 
 
-def legible(kind: type[Record], stored: Stored | None) -> Record | None:
+def readable(kind: type[Record], stored: Stored | None) -> Record | None:
     """The record that was read by itself; None if it is absent, empty, or cannot be read."""
     try:
         return decode(kind, stored.data) if stored else None

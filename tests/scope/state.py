@@ -205,7 +205,7 @@ def sight(s: Bare, i: int, *, late: bool) -> Sight:
         may_act=ours and node.authority,
         has_address=False,
         sync=sync,
-        sync_legible=True,
+        sync_readable=True,
         relaxed=sync.state is SyncState.RELAXED and sync.epoch == goal.epoch and not node.doubt,
         armed_since=0.0 if late else LONG_S,
         peer=Peer(

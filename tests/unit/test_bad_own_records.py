@@ -12,7 +12,7 @@ from test_steps import SYNC, Hands
 
 from agents.converge import Action, Local, converge
 from agents.invariants import check_plan
-from orchestrator.coordination.records import legible
+from orchestrator.coordination.records import readable
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.model import Goal, Lease, LeaseState, Mode, Mysqld, Role, Sync, SyncState
 from orchestrator.core.ports import Stored
@@ -30,7 +30,7 @@ def overwrite(host: Host, data: bytes) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(garbage=instead_of(HELD))
 def test_a_lease_that_cannot_be_read_ends_power_by_the_horizon_and_no_thread(garbage):
-    assume(garbage is None or legible(Lease, Stored(garbage, 0)) is None)
+    assume(garbage is None or readable(Lease, Stored(garbage, 0)) is None)
     host = Host()
     host.take()
     host.open()
@@ -125,9 +125,9 @@ def test_a_sync_record_that_cannot_be_read_proves_nothing_and_is_withdrawn(garba
     version = hands.coordinator.nodes[SYNC].version + 1
     hands.coordinator.nodes[SYNC] = Stored(garbage, version)
     assert hands.steps.see_sync(None, version) == Sync()
-    assert not hands.steps.relaxed(7) and not hands.steps.sync_legible
+    assert not hands.steps.relaxed(7) and not hands.steps.sync_readable
     hands.run(Action.WITHDRAW)
-    assert hands.stored.state is SyncState.NONE and hands.steps.sync_legible
+    assert hands.stored.state is SyncState.NONE and hands.steps.sync_readable
     assert decode(Sync, hands.coordinator.nodes[SYNC].data).epoch == 7
 
 
@@ -145,7 +145,7 @@ def test_both_roles_withdraw_it_first_and_go_on_serving(mode):
     for role, local in ((Role.PRIMARY, SERVING), (Role.STANDBY, FOLLOWING), (Role.RETURNING, FOLLOWING)):
         primary = DB_A if role is Role.PRIMARY else DB_B
         goal = Goal(role, mode, 7, 42, primary, None, None)
-        assert converge(goal, replace(local, sync_illegible=True)) == (Action.WITHDRAW,)
+        assert converge(goal, replace(local, sync_unreadable=True)) == (Action.WITHDRAW,)
 
 
 def test_a_primary_whose_agent_has_forgotten_everything_serves_again_in_an_epoch_in_which_it_has_opened():

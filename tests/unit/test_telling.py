@@ -73,7 +73,7 @@ def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> 
         may_act=False,
         has_address=False,
         sync=Sync(),
-        sync_legible=True,
+        sync_readable=True,
         relaxed=False,
         armed_since=0.0,
         peer=Peer(),
