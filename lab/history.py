@@ -1,4 +1,4 @@
-"""What a client's history says: outages, acknowledged values, and who served when. Pure."""
+"""What one client's history and one auditor's rounds say: outages, acknowledged values, double answers. Pure."""
 
 from __future__ import annotations
 
@@ -59,20 +59,6 @@ def invented(history: Sequence[Attempt], stored: Iterable[int]) -> list[int]:
     """Stored values that nobody ever tried to write."""
     tried = {attempt.value for attempt in history}
     return [value for value in stored if value not in tried]
-
-
-def overlaps(history: Sequence[Attempt]) -> int:
-    """How often a server acknowledged a write again after another one had taken over from it without a way back.
-
-    One connection at a time: a server seen anew after another must have begun its writes after the other's last.
-    """
-    last_end: dict[str, float] = {}
-    found = 0
-    for attempt in acknowledged(history):
-        others = [end for server, end in last_end.items() if server != attempt.server]
-        found += any(attempt.ended < end for end in others)
-        last_end[attempt.server] = attempt.ended
-    return found
 
 
 def double_answers(rounds: Iterable[str]) -> int:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from lab import processes
-from lab.history import Attempt, acknowledged, double_answers, duplicates, invented, lost, overlaps, parse
+from lab.history import Attempt, acknowledged, double_answers, duplicates, invented, lost, parse
 from lab.stand import Stand, wait_for
 from lab.tail import Tail
 from orchestrator.core.errors import StepFailed
@@ -61,13 +61,12 @@ class Metering:
     def verdict(self) -> Verdict:
         """Every acknowledged value looked up through the VIP. Raises StepFailed if nobody answers there."""
         history, stored = self.attempts(), self._stored()
-        answers = self.answers()
         return Verdict(
             history=list(history),
             acknowledged=len(acknowledged(history)),
             lost=len(lost(history, stored)),
             duplicates=len(duplicates(stored)) + len(invented(history, stored)),
-            two_answerers=double_answers(answers) + overlaps(history),
+            two_answerers=double_answers(self.answers()),
         )
 
     def _flows(self) -> bool:
