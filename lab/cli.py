@@ -59,7 +59,7 @@ profile_option = click.option("--profile", type=click.Choice(["fast", "default"]
 port_option = click.option(
     "--port", default=PORT, show_default=True, help="Of the page, on 127.0.0.1; a free one if it is taken."
 )
-output_option = click.option("-o", "--output", type=click.Choice(["json", "text"]), default="text")
+output_option = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 
 
 @click.group("lab")
@@ -173,7 +173,7 @@ def bench_(name: str, runs: int | None, profile: str, output: str) -> None:
 @click.option("--priority", type=click.Choice(["P0", "P1", "P2"]), help="Default: all.")
 @click.option("--only", metavar="N,...", default="", help="Rows of these numbers.")
 @profile_option
-@click.option("-o", "--output", type=click.Choice(["json", "table"]), default="table")
+@output_option
 @reports_trouble
 def faults_(priority: str | None, only: str, profile: str, output: str) -> None:
     """The fault matrix, in a lab of its own: each fault injected under load, and what came of it judged."""
@@ -188,7 +188,7 @@ def faults_(priority: str | None, only: str, profile: str, output: str) -> None:
 @command.command(name="soak")
 @click.option("--minutes", type=click.FloatRange(min=0.0, min_open=True), default=10.0, show_default=True)
 @profile_option
-@click.option("-o", "--output", type=click.Choice(["json", "table"]), default="table")
+@output_option
 @reports_trouble
 def soak_(minutes: float, profile: str, output: str) -> None:
     """A pair under load without any fault, in a lab of its own: nothing may move, be lost, or grow."""

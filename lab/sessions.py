@@ -20,7 +20,10 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def entered(netns: Path) -> Iterator[None]:
-    """This thread's new sockets belong to that network namespace until the end of the block. Raises OSError."""
+    """This thread's new sockets belong to that network namespace until the end of the block. Raises OSError.
+
+    os.setns comes with Python 3.12 only.
+    """
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     there = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -5,25 +5,24 @@ A socket belongs to the namespace in which it was made, so an adapter made insid
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from agents.arp import ArpSocket
+from lab.sessions import entered
 
 VIP = IPv4Address("192.0.2.100")
 INTERFACE = "eth0"
 PORT = 3306
 
-_CLONE_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _serial = itertools.count()
 
 
@@ -38,18 +37,9 @@ class Host:
         """What `ip` says inside."""
         return _run("ip", "-n", self.namespace, *arguments)
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """This thread's new sockets belong to the host until the end of the block. os.setns comes with 3.12 only."""
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        there = os.open(f"/run/netns/{self.namespace}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _setns(there)
-            yield
-        finally:
-            _setns(home)
-            os.close(there)
-            os.close(home)
+    def entered(self) -> AbstractContextManager[None]:
+        """This thread's new sockets belong to the host until the end of the block."""
+        return entered(Path("/run/netns") / self.namespace)
 
     @property
     def mac(self) -> str:
@@ -151,11 +141,6 @@ def reset(connection: socket.socket) -> bool:
         connection.recv(1)
         return False
     return True
-
-
-def _setns(descriptor: int) -> None:
-    if _LIBC.setns(descriptor, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _run(*command: str) -> str:
