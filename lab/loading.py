@@ -18,7 +18,7 @@ from lab.checkers import answerer, appends, bank, register, servers, sessions, s
 from lab.checkers.calls import Call, CallReader, Outcome
 from lab.clients import ACCOUNTS, BALANCE
 from lab.history import double_answers
-from lab.stand import Stand, wait_for
+from lab.stand import Stand, excerpt, wait_for
 from lab.tail import Tail
 from lab.topology import Node
 from lab.zookeeper import CLIENT_PORT
@@ -96,7 +96,11 @@ class Workload:
     def goes_on(self, within_s: float = 30.0) -> None:
         """Some changes sent after this call are acknowledged. Raises StepFailed."""
         now = time.monotonic()
-        wait_for(lambda: self._acknowledged_since(now) >= SERVED_FOR, within_s, "no change gets through")
+        wait_for(
+            lambda: self._acknowledged_since(now) >= SERVED_FOR,
+            within_s,
+            lambda: f"no change gets through: {excerpt(self._stand.snapshot())}",
+        )
 
     def stop(self) -> None:
         """End the clients; calls that still wait are given their time. The watchers go on until the verdict."""

@@ -30,7 +30,6 @@ from orchestrator.core.errors import Refused, StepFailed
 Answer = TypeVar("Answer")
 MOVED_S = 20.0
 TRIES = 6
-SERVED_FOR = 20  # acknowledged writes that show that somebody serves
 
 
 class Trial:
@@ -133,12 +132,7 @@ class Trial:
 
     def writes_go_on(self, within_s: float = MOVED_S) -> None:
         """Some writes that began after this call are acknowledged. Raises StepFailed."""
-        now = time.monotonic()
-
-        def served() -> bool:
-            return sum(call.ok and call.writes and call.began > now for call in self.load.calls()) >= SERVED_FOR
-
-        wait_for(served, within_s, lambda: f"no write gets through: {excerpt(self.stand.snapshot())}")
+        self.load.goes_on(within_s)
 
     def last(self) -> dict[str, Any]:
         """The desired record as it is now."""
