@@ -88,8 +88,8 @@ TABLE = (
         "lab.zookeeper lab.files lab.tail "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml"),
 
-    Row(2, "row trial runner table agent crashes disks hosts impaired kernel mysqld network notrun operators preflight "
-           "procedures zookeeper", "lab.matrix", "lab agents.converge", "pymysql"),
+    Row(2, "row trial leading statements runner table agent crashes disks hosts impaired kernel mysqld network notrun "
+           "operators preflight procedures zookeeper", "lab.matrix", "lab agents.converge", "pymysql"),
 
     # They strike at real servers with the agent's own hands, and never import what decides.
     Row(2, "servers relay network disks ensemble capture crowd release_paths clock_step unstall stop_receiver "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from lab.matrix.row import Priority, Row
+from lab.matrix.statements import end_sessions, fill_connections, later
 from lab.matrix.trial import Trial
 from lab.topology import Node
 from orchestrator.core.errors import StepFailed
@@ -70,10 +71,10 @@ def full_and_refused(t: Trial) -> None:
     """Every connection taken, the admin port refused: the agent lives on the sessions that it keeps."""
     with t.administrator(t.primary).cursor() as cursor:
         cursor.execute("SET GLOBAL max_connections = 20")
-        t.later(cursor, "SET GLOBAL max_connections = 200")
+        later(t, cursor, "SET GLOBAL max_connections = 200")
         t.refuse_port(t.primary, 33062)
         t.struck = time.monotonic()
-        t.note(f"{t.fill_connections()} sessions until 1040")
+        t.note(f"{fill_connections(t)} sessions until 1040")
         t.stays(lambda: not t.rules(), 4.0, "full connections led to a decision")
     t.writes_go_on()
     t.unmoved()
@@ -83,8 +84,8 @@ def full_for_a_new_agent(t: Trial) -> None:
     """An agent that starts now has no session: it comes in through the admin port."""
     with t.administrator(t.primary).cursor() as cursor:
         cursor.execute("SET GLOBAL max_connections = 25")
-        t.later(cursor, "SET GLOBAL max_connections = 200")
-        t.note(f"{t.fill_connections()} sessions until 1040")
+        later(t, cursor, "SET GLOBAL max_connections = 200")
+        t.note(f"{fill_connections(t)} sessions until 1040")
         cursor.execute("SET GLOBAL max_connections = 10")  # the places of the agent that ends are not free either
         t.strike("agent-kill", t.primary)
         t.until(lambda shown: t.trouble(t.primary, "OVERLOADED", shown), "the overload is not shown")
@@ -100,9 +101,9 @@ def password_rotated(t: Trial) -> None:
         accounts = "'kembar_agent'@'localhost', 'kembar_agent'@'127.0.0.1'"
         lock, unlock = (f"ALTER USER {accounts} ACCOUNT {what}" for what in ("LOCK", "UNLOCK"))
         cursor.execute(lock)
-        t.later(cursor, unlock)
+        later(t, cursor, unlock)
         t.struck = time.monotonic()
-        t.end_sessions(cursor, "kembar_agent")
+        end_sessions(t, cursor, "kembar_agent")
         t.until(lambda shown: t.trouble(t.primary, "UNKNOWN", shown), "a locked account is not shown")
         t.stays(lambda: not t.rules() or set(t.rules()) <= {"U3"}, 4.0, "a locked account led to a failover")
         cursor.execute(unlock)
@@ -115,9 +116,9 @@ def replication_locked(t: Trial) -> None:
     with t.administrator(t.primary).cursor() as cursor:
         cursor.execute("SET SESSION sql_log_bin = 0")
         cursor.execute("ALTER USER 'kembar_repl'@'%' ACCOUNT LOCK")
-        t.later(cursor, "ALTER USER 'kembar_repl'@'%' ACCOUNT UNLOCK")
+        later(t, cursor, "ALTER USER 'kembar_repl'@'%' ACCOUNT UNLOCK")
         t.struck = time.monotonic()
-        t.end_sessions(cursor, "kembar_repl")
+        end_sessions(t, cursor, "kembar_repl")
         t.await_rule("U1")
         shown = t.until(lambda shown: t.trouble(t.standby, "RECEIVER", shown), "the receiver's error is not shown")
         t.check(not t.row(t.standby, shown)["promotable"], "a standby that receives nothing is promotable")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from lab import faults
+from lab.matrix.leading import await_orchestrators, lead_zookeeper_on, lead_zookeeper_on_the_pair, zookeeper_leader
 from lab.matrix.row import Priority, Row
 from lab.matrix.trial import Trial
 from lab.topology import Node
@@ -13,15 +14,15 @@ ALONE_S = 4.0  # a host that came back without the other is watched for so long
 
 
 def lost(t: Trial) -> None:
-    t.lead_zookeeper_on_the_pair(yes=False)
+    lead_zookeeper_on_the_pair(t, yes=False)
     t.strike("host-loss", t.primary)
     t.moved()
 
 
 def lost_with_zookeeper_leader(t: Trial) -> None:
-    t.lead_zookeeper_on_the_pair(yes=True)
-    t.move_to(t.zookeeper_leader())
-    t.note(f"ZooKeeper's leader was on {t.zookeeper_leader().name}")
+    lead_zookeeper_on_the_pair(t, yes=True)
+    t.move_to(zookeeper_leader(t))
+    t.note(f"ZooKeeper's leader was on {zookeeper_leader(t).name}")
     t.strike("host-loss", t.primary)
     t.moved()
 
@@ -30,18 +31,18 @@ def lost_with_both_leaders(t: Trial) -> None:
     """The orchestrator beside the pair is away until just before, so that the one on the primary's host leads."""
     host = _orchestrator_in(t)
     witness = t.stand.topology.node("witness")
-    t.lead_zookeeper_on(host)
+    lead_zookeeper_on(t, host)
     t.move_to(host)
     faults.inject(t.stand, "orchestrator-kill", witness.name)
     t.until(
         lambda shown: shown["orchestrator"]["leader"] == host.name, f"the orchestrator on {host.name} does not lead"
     )
-    t.lead_zookeeper_on(host)
+    lead_zookeeper_on(t, host)
     t.boot(witness)
-    t.await_orchestrators(2)
+    await_orchestrators(t, 2)
     t.begin()
     t.note(
-        f"leaders on {t.primary.name}: ZooKeeper's {t.zookeeper_leader() == host}, orchestrator's {host == t.primary}"
+        f"leaders on {t.primary.name}: ZooKeeper's {zookeeper_leader(t) == host}, orchestrator's {host == t.primary}"
     )
     t.strike("host-loss", t.primary)
     t.moved()

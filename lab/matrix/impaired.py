@@ -7,6 +7,7 @@ from functools import partial
 from itertools import permutations
 
 from lab import namespaces, processes
+from lab.matrix.leading import zookeeper_leader
 from lab.matrix.row import Priority, Row
 from lab.matrix.trial import Trial
 from lab.topology import Node
@@ -60,7 +61,7 @@ def acknowledgement_late(t: Trial) -> None:
 
 def zookeeper_stalls(t: Trial) -> None:
     """The leader's disk is slow: frozen for a moment each second, shorter than a lease lives."""
-    name = f"zookeeper-{t.zookeeper_leader().name}"
+    name = f"zookeeper-{zookeeper_leader(t).name}"
     t.undo.callback(processes.thaw, t.stand.files.root, name)
     t.struck = time.monotonic()
     for _ in range(FLAPS):

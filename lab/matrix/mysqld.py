@@ -9,6 +9,7 @@ from functools import partial
 
 from lab import processes
 from lab.matrix.row import Priority, Row
+from lab.matrix.statements import await_applied
 from lab.matrix.trial import Trial
 from lab.sessions import Session
 
@@ -175,7 +176,7 @@ def applier_stopped(t: Trial) -> None:
     with t.application().cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS double_row (id BIGINT PRIMARY KEY)")
         cursor.execute("DELETE FROM double_row")
-    t.await_applied()
+    await_applied(t)
     with t.administrator(t.standby).cursor() as local:
         local.execute("SET SESSION sql_log_bin = 0")
         local.execute("SET GLOBAL super_read_only = OFF")

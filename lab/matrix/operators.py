@@ -9,8 +9,10 @@ import pymysql
 
 from lab import namespaces
 from lab.bench import switchover
+from lab.matrix.leading import await_orchestrators
 from lab.matrix.network import ZOOKEEPER_PORTS
 from lab.matrix.row import Priority, Row
+from lab.matrix.statements import until_none, until_variable
 from lab.matrix.trial import Trial
 from lab.sessions import Session
 
@@ -127,7 +129,7 @@ def set_writable_on_the_standby(t: Trial) -> None:
         t.struck = time.monotonic()
         cursor.execute("SET GLOBAL super_read_only = OFF")
         cursor.execute("SET GLOBAL read_only = OFF")
-    t.until_variable(t.standby, "super_read_only", "ON")
+    until_variable(t, t.standby, "super_read_only", "ON")
     t.writes_go_on()
     t.unmoved()
 
@@ -141,8 +143,8 @@ def receiver_started_on_the_primary(t: Trial) -> None:
         t.struck = time.monotonic()
         cursor.execute("START REPLICA")
         cursor.execute("SELECT 1")
-        t.until_none(
-            cursor, "SELECT 1 FROM performance_schema.replication_connection_status WHERE SERVICE_STATE <> 'OFF'"
+        until_none(
+            t, cursor, "SELECT 1 FROM performance_schema.replication_connection_status WHERE SERVICE_STATE <> 'OFF'"
         )
     t.writes_go_on()
     t.unmoved()
@@ -181,7 +183,7 @@ def every_orchestrator_stopped(t: Trial) -> None:
     time.sleep(2.0)
     for node in t.stand.topology.members("orchestrator"):
         t.boot(node)
-    t.await_orchestrators(2)
+    await_orchestrators(t, 2)
     t.unmoved()
 
 

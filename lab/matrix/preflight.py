@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab import faults, processes
 from lab.matrix.row import Priority, Row
+from lab.matrix.statements import until_variable
 from lab.matrix.trial import Trial
 from lab.sessions import Session
 from lab.stand import KEMBAR
@@ -39,7 +40,7 @@ def source_side_on_the_standby(t: Trial) -> None:
     with t.administrator(t.standby).cursor() as cursor:
         t.struck = time.monotonic()
         cursor.execute("SET GLOBAL rpl_semi_sync_source_enabled = ON")
-    t.until_variable(t.standby, "rpl_semi_sync_source_enabled", "OFF")
+    until_variable(t, t.standby, "rpl_semi_sync_source_enabled", "OFF")
     t.writes_go_on()
     t.unmoved()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -11,12 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pymysql
-from pymysql.cursors import Cursor
 
 from lab import faults, namespaces, processes, programs, sessions, views
 from lab.bench import switchover
@@ -29,7 +27,6 @@ from orchestrator.core.errors import Refused, StepFailed
 
 Answer = TypeVar("Answer")
 MOVED_S = 20.0
-TRIES = 6
 
 
 class Trial:
@@ -196,57 +193,6 @@ class Trial:
                 )
             self.begin()
 
-    def zookeeper_leader(self) -> Node:
-        """Where ZooKeeper's leader runs. Raises Refused if no server says that it leads."""
-        return faults.where(self.stand, "leader")
-
-    def lead_zookeeper_on_the_pair(self, *, yes: bool) -> None:
-        """Have the ZooKeeper leader on a host of the pair, or apart from it."""
-        leader = self.zookeeper_leader()
-        if (leader in self.stand.topology.pair) is not yes:
-            # Of servers with the same writes the highest number wins.
-            highest = max(self.stand.topology.pair, key=lambda node: node.number)
-            self.lead_zookeeper_on(highest if yes else self.stand.topology.node("witness"))
-
-    def lead_zookeeper_on(self, node: Node) -> None:
-        """Have the ZooKeeper leader there. Raises StepFailed if the elections will not have it."""
-        for _ in range(TRIES):
-            leader = self.zookeeper_leader()
-            if leader == node:
-                self.begin()
-                return
-            faults.inject(self.stand, "zookeeper-kill", leader.name)
-            self.await_zookeeper_leader(other_than=leader)
-            faults.boot(self.stand, leader)
-            self.stand.wait_healthy()
-        raise StepFailed(f"ZooKeeper's leader is on {self.zookeeper_leader().name} and not on {node.name}")
-
-    def await_zookeeper_leader(self, *, other_than: Node) -> None:
-        """Another of its servers leads. Raises StepFailed."""
-
-        def elected() -> bool:
-            modes = self.stand.zookeeper_modes()
-            return any(mode == "leader" and address != str(other_than.address) for address, mode in modes.items())
-
-        wait_for(elected, MOVED_S, f"no ZooKeeper server leads in the place of the one on {other_than.name}")
-
-    def await_orchestrators(self, count: int) -> None:
-        """So many of them reach ZooKeeper and show the pair. Raises StepFailed."""
-        found: set[str] = set()
-
-        def all_answer() -> bool:
-            shown = self.stand.snapshot()
-            if shown is not None and not shown["data"]["stale"]:
-                found.add(shown["orchestrator"]["instance"])
-            return len(found) >= count
-
-        wait_for(all_answer, 15.0, lambda: f"only {sorted(found)} answer")
-
-    def orchestrator_leader(self) -> Node:
-        """Where the leading orchestrator runs. Raises StepFailed if nobody leads."""
-        shown = self.until(lambda shown: shown["orchestrator"]["leader"], "no orchestrator leads")
-        return self.stand.topology.node(shown["orchestrator"]["leader"])
-
     def incident(self) -> dict[str, Any]:
         """The failover or switchover of this row, once it is recorded. Raises StepFailed."""
         shown = self.until(
@@ -346,34 +292,6 @@ class Trial:
             lambda: not any(processes.alive(root, name) for name in names), within_s, f"{', '.join(names)} do not end"
         )
 
-    def later(self, cursor: Cursor, statement: str) -> None:
-        """Run it at the end of the row, whatever became of the row."""
-        session = cursor.connection
-
-        def run() -> None:
-            with suppress(pymysql.err.Error), session.cursor() as last:  # a server that ended has forgotten it
-                last.execute(statement)
-
-        self.undo.callback(run)
-
-    def fill_connections(self) -> int:
-        """Take every connection that a client can get; how many that were. Closed at the end of the row."""
-        for number in itertools.count():
-            try:
-                self.application()
-            except pymysql.err.OperationalError as error:
-                if error.args[0] in (1040, 1203):
-                    return number
-                raise
-        raise AssertionError("count() does not end")
-
-    def end_sessions(self, cursor: Cursor, user: str) -> None:
-        """KILL every session of an account."""
-        cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (user,))
-        for (number,) in cursor.fetchall():
-            with suppress(pymysql.err.Error):  # it may have ended by itself
-                cursor.execute("KILL %s", (number,))
-
     def refuse_port(self, node: Node, port: int) -> None:
         """A reset for whoever connects to that port on the node itself, until the end of the row."""
         table = "inet kembar_lab"
@@ -430,40 +348,9 @@ class Trial:
         address = str(self.primary.address)
         return self._closing(sessions.application(netns, address, password, user="kembar_repl", database=None))
 
-    def until_variable(self, node: Node, name: str, value: str) -> None:
-        """Wait until a global variable has that value, perhaps in another mysqld by then. Raises StepFailed."""
-        query = "SELECT VARIABLE_VALUE FROM performance_schema.global_variables WHERE VARIABLE_NAME = %s"
-
-        def has() -> bool:
-            try:
-                session = self.administrator(node)
-                with session.cursor() as cursor:
-                    cursor.execute(query, (name,))
-                    found = cursor.fetchone()
-                session.close()
-            except (pymysql.err.MySQLError, OSError):
-                return False
-            return found == (value,)
-
-        wait_for(has, MOVED_S, f"{name} is not {value}", every_s=0.05)
-
-    def await_applied(self) -> None:
-        """The standby has executed everything that the primary had until now. Raises StepFailed."""
-        with self.administrator(self.primary).cursor() as cursor:
-            cursor.execute("SELECT @@global.gtid_executed")
-            (executed,) = cursor.fetchone() or ("",)
-        with self.administrator(self.standby).cursor() as cursor:
-            cursor.execute("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, 8)", (executed,))
-            if cursor.fetchone() != (0,):
-                raise StepFailed(f"{self.standby.name} has not executed what {self.primary.name} had within 8 s")
-
     def until_false(self, holds: Callable[[], bool], otherwise: str) -> None:
         """Wait until it no longer holds. Raises StepFailed."""
         wait_for(lambda: not holds(), MOVED_S, otherwise, every_s=0.05)
-
-    def until_none(self, cursor: Cursor, statement: str) -> None:
-        """Wait until a query finds nothing. Raises StepFailed."""
-        wait_for(lambda: not cursor.execute(statement), MOVED_S, f"still found: {statement}", every_s=0.05)
 
     def mysqld(self, node: Node) -> processes.Process | None:
         return faults.mysqld_process(self.stand, node)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lab import processes
+from lab.matrix.leading import await_orchestrators, await_zookeeper_leader, orchestrator_leader, zookeeper_leader
 from lab.matrix.row import Priority, Row
 from lab.matrix.trial import Trial
 from lab.topology import Node
@@ -29,17 +30,17 @@ def leader_killed(t: Trial) -> None:
 
 
 def leader_frozen(t: Trial) -> None:
-    leader = t.zookeeper_leader()
+    leader = zookeeper_leader(t)
     t.struck = time.monotonic()
     _freeze(t, leader)
-    t.await_zookeeper_leader(other_than=leader)
+    await_zookeeper_leader(t, other_than=leader)
     t.writes_go_on()
     t.unmoved()
 
 
 def quorum_lost(t: Trial, for_s: float) -> None:
     """Two of three frozen: nobody may be promoted, and nobody serves without a lease."""
-    leader = t.zookeeper_leader()
+    leader = zookeeper_leader(t)
     follower = next(node for node in t.stand.topology.members("zookeeper") if node != leader)
     t.struck = time.monotonic()
     for node in (leader, follower):
@@ -66,7 +67,7 @@ def all_restarted(t: Trial) -> None:
 
 def leading_session_ended(t: Trial) -> None:
     """Frozen for longer than its session lives; what it decides when it goes on must not be written."""
-    leader = t.orchestrator_leader()
+    leader = orchestrator_leader(t)
     process = processes.recorded(t.stand.files.root)[f"orchestrator-{leader.name}"]
     t.struck = time.monotonic()
     t.signal(process, signal.SIGSTOP, "the leading orchestrator")
@@ -74,8 +75,8 @@ def leading_session_ended(t: Trial) -> None:
     t.until(lambda shown: shown["orchestrator"]["leader"] not in (None, leader.name), "nobody leads in its place")
     time.sleep(max(0.0, t.struck + EXPIRES_S - time.monotonic()))
     t.thaw(process)
-    t.await_orchestrators(2)
-    t.check(t.orchestrator_leader() != leader, "it leads again without an election")
+    await_orchestrators(t, 2)
+    t.check(orchestrator_leader(t) != leader, "it leads again without an election")
     t.writes_go_on()
     t.unmoved()
 
