@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing import get_context
 
 from orchestrator.core.rules import RULES
-from tests.sim.coverage import all_pairs, reachable
+from tests.sim.coverage import RARE, all_pairs, reachable
 from tests.sim.swarm import KINDS
 from tests.sim.world import Result, play
 
@@ -46,9 +46,9 @@ class Total:
             self.violations[result.seed] = result.violation
 
     def missing(self) -> list[str]:
-        """Rules and transitions that were never met."""
+        """Rules and transitions that were never met, but for those that only a rare coincidence makes."""
         rules = {rule.id for rule in RULES} - set(self.rules)
-        return sorted(rules) + sorted(reachable() - set(self.transitions))
+        return sorted(rules) + sorted(reachable() - RARE - set(self.transitions))
 
     def failed(self) -> bool:
         return bool(self.violations) or (self.seeds >= ENOUGH_SEEDS and bool(self.missing()))

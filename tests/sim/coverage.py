@@ -59,6 +59,18 @@ def all_pairs(kinds: Iterable[str]) -> set[tuple[str, str]]:
     return set(combinations(sorted(kinds), 2))
 
 
+# R1 follows a certificate in REJOINING within one tick of the leader, so two things must fall into that tick.
+RARE = frozenset(
+    {
+        "F1 REJOINING>FENCING SYNC",
+        "F5 REJOINING>PROMOTING SYNC>ASYNC",
+        "F6 REJOINING>FENCING SYNC>ASYNC",
+        "U1 REJOINING>REJOINING SYNC>ASYNC",
+        "U3 REJOINING>REJOINING SYNC",
+    }
+)
+
+
 @cache
 def reachable() -> frozenset[str]:
     """Every transition that decide() makes in some circumstance, from the first record on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -132,9 +133,17 @@ class Injector:
             self._later(fault, node.boot)
 
     def _orchestrator_kill(self, fault: Fault) -> None:
+        if fault.other > 0.8:
+            self._once_at("F3", lambda: self.world.time.after(0.0, lambda: self._nobody_decides(fault.seconds)))
         one = self._orchestrator(fault)
         one.kill()
         self._later(fault, one.start)
+
+    def _nobody_decides(self, seconds: float) -> None:
+        """While a node returns: by the time somebody does, it may be ready for its certificate."""
+        for one in self.world.deciding.values():
+            one.kill()
+            self.world.time.after(3.0 + seconds, one.start)
 
     def _orchestrator_stop(self, fault: Fault) -> None:
         process = self._orchestrator(fault).process
@@ -311,12 +320,26 @@ class Injector:
         self.request(Kind.SWITCHOVER)
 
     def _forced_failover(self, fault: Fault) -> None:
-        """Somebody loses patience: the primary is lost, and a little later loss is accepted."""
-        if fault.which < 0.5:
+        """Somebody loses patience: the primary is lost, and a little later loss is accepted, or while it moves."""
+        if fault.which > 0.7:
+            moving = "S1" if fault.other < 0.5 else "F1"
+            self._once_at(moving, lambda: self.world.time.after(fault.other / 4, lambda: self.request(Kind.FAILOVER)))
+            self._switchover(fault) if moving == "S1" else self._host_loss(fault)
+            return
+        if fault.which < 0.4:
             self._mysqld_kill(fault)
         else:
             self._host_loss(fault)
         self.world.time.after(fault.seconds * fault.other, lambda: self.request(Kind.FAILOVER))
+
+    def _once_at(self, rule: str, call: Callable[[], None]) -> None:
+        """When the rule is written next, unless something else waits for that."""
+
+        def once() -> None:
+            self.world.checker.when_rule.pop(rule)
+            call()
+
+        self.world.checker.when_rule.setdefault(rule, once)
 
     def request(self, kind: Kind, to: NodeName | None = None) -> None:
         """Of the standby, if nothing else is said."""
