@@ -19,6 +19,7 @@ from lab.matrix import (
     zookeeper,
 )
 from lab.matrix.row import NotRun, Row
+from orchestrator.core.errors import Refused
 
 ROWS: tuple[Row, ...] = (
     *mysqld.ROWS,
@@ -37,9 +38,13 @@ NOT_RUN: tuple[NotRun, ...] = notrun.ROWS
 
 
 def chosen(priority: str | None, only: Collection[int]) -> tuple[list[Row], list[NotRun]]:
-    """The rows of that priority (all if None) and of those numbers (all if empty)."""
+    """The rows of that priority (all if None) and of those numbers (all if empty). Raises Refused if there is none."""
 
     def wanted(row: Row | NotRun) -> bool:
         return priority in (None, row.priority) and (not only or row.number in only)
 
-    return list(filter(wanted, ROWS)), list(filter(wanted, NOT_RUN))
+    rows, not_run = list(filter(wanted, ROWS)), list(filter(wanted, NOT_RUN))
+    if not rows and not not_run:
+        known = ", ".join(map(str, sorted({row.number for row in (*ROWS, *NOT_RUN)})))
+        raise Refused(f"no row {','.join(map(str, sorted(only)))} of priority {priority or 'any'}: there are {known}")
+    return rows, not_run

@@ -133,8 +133,10 @@ class Injector:
             self._later(fault, node.boot)
 
     def _orchestrator_kill(self, fault: Fault) -> None:
-        if fault.other > 0.8:
+        if fault.other > 0.6:
             self._once_at("F3", lambda: self.world.time.after(0.0, lambda: self._nobody_decides(fault.seconds)))
+            self.world.time.after(fault.seconds + 2.0, lambda: self._mysqld_kill(fault))
+            return
         one = self._orchestrator(fault)
         one.kill()
         self._later(fault, one.start)
@@ -143,7 +145,7 @@ class Injector:
         """While a node returns: by the time somebody does, it may be ready for its certificate."""
         for one in self.world.deciding.values():
             one.kill()
-            self.world.time.after(3.0 + seconds, one.start)
+            self.world.time.after(6.0 + seconds, one.start)
 
     def _orchestrator_stop(self, fault: Fault) -> None:
         process = self._orchestrator(fault).process

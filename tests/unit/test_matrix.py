@@ -11,6 +11,7 @@ from lab.matrix import table
 from lab.matrix.row import Outcome, Priority, Row, Scenario
 from lab.matrix.runner import result, text
 from lab.recordlog import RecordLog, broken_lines_of_history
+from orchestrator.core.errors import Refused
 
 
 def record(epoch: int, seq: int, primary: str = "db-a") -> dict[str, object]:
@@ -71,3 +72,8 @@ def test_rows_are_chosen_by_priority_and_number():
     assert all(row.number == 1 for row in not_run)
     everything, nothing = table.chosen(None, ())
     assert (len(everything), len(nothing)) == (len(table.ROWS), len(table.NOT_RUN))
+
+
+def test_numbers_that_no_row_has_are_refused_with_those_that_there_are():
+    with pytest.raises(Refused, match=r"no row 999 of priority any: there are 1, 2, 3,"):
+        table.chosen(None, {999})
