@@ -45,6 +45,6 @@ def chosen(priority: str | None, only: Collection[int]) -> tuple[list[Row], list
 
     rows, not_run = list(filter(wanted, ROWS)), list(filter(wanted, NOT_RUN))
     if not rows and not not_run:
-        known = ", ".join(map(str, sorted({row.number for row in (*ROWS, *NOT_RUN)})))
+        known = ", ".join(map(str, sorted({row.number for row in ROWS} | {row.number for row in NOT_RUN})))
         raise Refused(f"no row {','.join(map(str, sorted(only)))} of priority {priority or 'any'}: there are {known}")
     return rows, not_run
