@@ -86,7 +86,10 @@ class Store:
     def restore(self, when: float) -> None:
         """Every server starts from a copy of its data of that instant: later writes are lost, and nobody is told."""
         for path, history in list(self._nodes.items()):
-            stored, session = next(((s, owner) for since, s, owner in reversed(history) if since <= when), (None, 0))
+            _, oldest, its_owner = history[0]  # of those that are kept: of a lease, some seconds
+            was_there = oldest is not None and oldest.created_ms <= when * 1000
+            unknown = (oldest, its_owner) if was_there else (None, 0)
+            stored, session = next(((s, owner) for since, s, owner in reversed(history) if since <= when), unknown)
             if stored != history[-1][1]:
                 self._write(path, stored if session == 0 else None, 0)
 
