@@ -149,10 +149,10 @@ def _refusals(e: Evidence) -> Iterator[tuple[Trouble, str]]:
 
 
 def _refusal(e: Evidence, name: str, probe: Probe, otherwise: Trouble) -> tuple[Trouble | None, str]:
-    if probe.reserve or probe.errno in OVERLOAD:
-        return Trouble.OVERLOADED, f"{name} probe: {probe.text or 'no free connection, the admin port was used'}"
     if probe.errno in CREDENTIALS:
         return Trouble.UNKNOWN, f"{name} probe: the server refuses the agent: {probe.text}"
+    if probe.reserve or probe.errno in OVERLOAD:
+        return Trouble.OVERLOADED, f"{name} probe: {probe.text or 'no free connection, the admin port was used'}"
     if probe.errno is not None:
         return otherwise, f"{name} probe: {probe.text}"
     if e.commit is None and _unanswered(e, probe, 1.0):

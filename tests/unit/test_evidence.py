@@ -65,6 +65,8 @@ CASES = {
     "the server is read only": (case(commit=replace(FINE, errno=1290)), Mysqld.RUNNING, ("WRITE_REFUSED",)),
     "SELECT fails oddly": (case(select=replace(FINE, errno=1146)), Mysqld.RUNNING, ("READ_REFUSED",)),
     "one probe came in by the admin port": (case(select=replace(FINE, reserve=True)), Mysqld.RUNNING, ("OVERLOADED",)),
+    "the account was locked while a probe was in by the admin port": (
+        case(select=replace(FINE, reserve=True, errno=3118)), Mysqld.RUNNING, ("UNKNOWN",)),
     "logins hang while SELECT answers": (case(commit=Probe(logging_in=90.0)), Mysqld.RUNNING, ("OVERLOADED",)),
     "logins hang and nothing answers": (
         case(select=replace(STUCK, asked=None, logging_in=90.0), commit=Probe(logging_in=90.0)),
