@@ -131,11 +131,12 @@ def real_pair(running: mysqlpair.Pair) -> Pair:
     running.reset()
     primary = running.primary
     primary.sql("DELETE FROM shop.t")
+    # On a pair that has just been made the table itself is still on its way.
+    assert running.standby.database.await_executed(primary.database.executed(), 10)
     running.standby.sql(
         "SET sql_log_bin = 0", "SET GLOBAL super_read_only = OFF", f"DELETE FROM shop.t WHERE id > {ERRANT}",
         "SET GLOBAL super_read_only = ON",
     )  # fmt: skip
-    assert running.standby.database.await_executed(primary.database.executed(), 10)
 
     def follow(server: Server) -> None:
         port, password = primary.instance.port, primary.passwords.repl
