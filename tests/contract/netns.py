@@ -17,6 +17,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from agents.arp import ArpSocket
+from lab.programs import libnftables
 from lab.sessions import entered
 
 VIP = IPv4Address("192.0.2.100")
@@ -73,6 +74,7 @@ class Network:
 @contextmanager
 def network() -> Iterator[Network]:
     """The bridge and its hosts, removed at the end whatever happens."""
+    libnftables()  # fetched, if need be, before anybody is inside, where no package registry is reached
     prefix = f"kembar-t-{os.getpid()}-{next(_serial)}"
     switch = f"{prefix}-switch"
     names = ("server", "peer", "client")
