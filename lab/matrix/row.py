@@ -69,8 +69,6 @@ class Scenario:
     two_answerers: int = 0
     took_s: float = 0.0
     violations: list[str] = field(default_factory=list)
-    promise_broken: bool = False  # some of them are the checkers', and no other try takes them back
-    first_try: list[str] = field(default_factory=list)  # what went wrong then, if this is the second
 
     def shown(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

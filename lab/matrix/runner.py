@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pymysql
@@ -28,13 +27,9 @@ def run(stand: Stand, rows: Sequence[Row], not_run: Sequence[NotRun], profile: s
     with stand.lent(profile, say):
         log = _watch(stand)
         for number, row in enumerate(rows):
-            scenario = run_row(stand, row, 2 * number, log)
-            say(_told(scenario))
-            if excusable(scenario):
-                log = _anew(stand, profile, say)
-                scenario = replace(run_row(stand, row, 2 * number + 1, log), first_try=scenario.violations)
-                say(_told(scenario))
+            scenario = run_row(stand, row, number, log)
             scenarios.append(scenario)
+            say(_told(scenario))
             if number + 1 < len(rows) and not _whole(stand):
                 log = _anew(stand, profile, say)
     scenarios += [
@@ -42,15 +37,6 @@ def run(stand: Stand, rows: Sequence[Row], not_run: Sequence[NotRun], profile: s
         for one in not_run
     ]
     return result(profile, scenarios)
-
-
-def excusable(scenario: Scenario) -> bool:
-    """Whether a row is played once more: it came too late or elsewhere than expected, which a busy machine can do.
-
-    Never one in which a write was lost or a checker found something. Both tries are shown.
-    """
-    counted = scenario.lost or scenario.duplicates or scenario.two_answerers
-    return scenario.outcome is Outcome.FAILED and not (scenario.promise_broken or counted)
 
 
 def result(profile: str, scenarios: Sequence[Scenario]) -> dict[str, Any]:
@@ -61,7 +47,6 @@ def result(profile: str, scenarios: Sequence[Scenario]) -> dict[str, Any]:
         "passed": outcomes.count(Outcome.PASSED),
         "failed": outcomes.count(Outcome.FAILED),
         "not_run": outcomes.count(Outcome.NOT_RUN),
-        "repeated": sum(bool(one.first_try) for one in scenarios),
         "acknowledged": sum(one.acknowledged for one in scenarios),
         "lost": sum(one.lost for one in scenarios),
         "duplicates": sum(one.duplicates for one in scenarios),
@@ -114,7 +99,7 @@ def _judge(row: Row, trial: Trial, scenario: Scenario) -> None:
     """What must hold of every row."""
     scenario.seen = _seen(trial)
     scenario.violations += trial.violations
-    broken = broken_lines_of_history(trial.records())
+    scenario.violations += broken_lines_of_history(trial.records())
     if not processes.alive(trial.stand.files.root, LOG):  # without it no rule is known to have fired, nor not to have
         scenario.violations.append(f"the log of the record has ended: {trial.stand.files.log(LOG)}")
     try:
@@ -123,14 +108,11 @@ def _judge(row: Row, trial: Trial, scenario: Scenario) -> None:
         own = trial.outage_ms
         scenario.outage_ms = round(verdict.outage_ms(trial.struck) if own is None else own, 1)
     except (KembarError, ValueError) as error:
-        scenario.violations += [*broken, f"the clients: {error}"]
-        scenario.promise_broken = bool(broken)
+        scenario.violations.append(f"the clients: {error}")
         return
     scenario.acknowledged, scenario.lost = verdict.acknowledged, verdict.lost
     scenario.duplicates, scenario.two_answerers = verdict.duplicates, verdict.two_answerers
-    broken += [one for one in verdict.violations if not (row.injects and one.startswith(row.injects))]
-    scenario.violations += broken
-    scenario.promise_broken = bool(broken)
+    scenario.violations += [one for one in verdict.violations if not (row.injects and one.startswith(row.injects))]
 
 
 def _seen(trial: Trial) -> str:
@@ -178,7 +160,7 @@ def text(found: dict[str, Any]) -> list[str]:
         outage = "-" if one["outage_ms"] is None else f"{one['outage_ms']:.0f} ms"
         rows.append([str(one["number"]), one["priority"], one["outcome"], outage, one["name"]])
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    keys = ("passed", "failed", "not_run", "repeated", "acknowledged", "lost", "duplicates", "two_answerers")
+    keys = ("passed", "failed", "not_run", "acknowledged", "lost", "duplicates", "two_answerers")
     return [
         *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
         "  ".join(f"{key} {found[key]}" for key in keys),

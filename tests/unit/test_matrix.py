@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.matrix import table
 from lab.matrix.row import Outcome, Priority, Row, Scenario
-from lab.matrix.runner import excusable, result, text
+from lab.matrix.runner import result, text
 from lab.recordlog import RecordLog, broken_lines_of_history
 from orchestrator.core.errors import Refused
 
@@ -78,20 +77,3 @@ def test_rows_are_chosen_by_priority_and_number():
 def test_numbers_that_no_row_has_are_refused_with_those_that_there_are():
     with pytest.raises(Refused, match=r"no row 999 of priority any: there are 1, 2, 3,"):
         table.chosen(None, {999})
-
-
-@pytest.mark.parametrize(
-    ("changes", "again"),
-    [
-        ({}, True),
-        ({"outcome": Outcome.PASSED}, False),
-        ({"lost": 1}, False),
-        ({"duplicates": 1}, False),
-        ({"two_answerers": 1}, False),
-        ({"promise_broken": True}, False),
-    ],
-)
-def test_a_row_is_played_once_more_only_if_no_promise_was_broken(changes, again):
-    late = Scenario(1, "late", Priority.P0, Outcome.FAILED, violations=["F5 within 10 s: no"])
-    assert excusable(replace(late, **changes)) is again
-    assert result("fast", [replace(late, first_try=["late"]), late])["repeated"] == 1
