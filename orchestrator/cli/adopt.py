@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.cli.exits import Exit, Failed
-from orchestrator.cli.operation import Wish, carry_out, checked, seconds, typed
+from orchestrator.cli.operation import Wish, carry_out, checked, consent_by_name, seconds
 from orchestrator.cli.options import Session, client_command
 
 
@@ -22,7 +21,5 @@ def adopt(session: Session, to: str, reason: str, confirm: str, dry_run: bool, t
     wish = Wish("adopt", to, reason)
     checks = checked(session, wish, dry_run=dry_run)
     question = f"{checks['to']} becomes primary, the other node is fenced. Type {session.cluster} to go on"
-    given = confirm or typed(question, session.cluster)
-    if given != session.cluster:
-        raise Failed(Exit.ABORTED, f"{given!r} is not {session.cluster!r}: nothing was changed")
+    consent_by_name(question, session.cluster, confirm)
     carry_out(session, wish, checks["epoch"], wait=True, timeout_s=timeout_s)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.cli.exits import Exit, Failed
-from orchestrator.cli.operation import Wish, carry_out, checked, seconds, typed
+from orchestrator.cli.operation import Wish, carry_out, checked, consent_by_name, seconds
 from orchestrator.cli.options import Session, client_command
 
 
@@ -26,9 +25,7 @@ def failover(
     timeout_s = seconds(timeout)
     wish = Wish("failover", to, reason)
     checks = checked(session, wish, dry_run=dry_run)
-    given = confirm or typed(f"Acknowledged writes may be lost. Type {to} to go on", to)
-    if given != to:
-        raise Failed(Exit.ABORTED, f"{given!r} is not {to!r}: nothing was changed")
+    consent_by_name(f"Acknowledged writes may be lost. Type {to} to go on", to, confirm)
     carry_out(session, wish, checks["epoch"], wait=True, timeout_s=timeout_s)
 
 

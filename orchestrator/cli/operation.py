@@ -62,14 +62,11 @@ def ask(question: str) -> None:
         raise Failed(Exit.ABORTED, "nothing was changed")
 
 
-def typed(question: str, name: str) -> str:
-    """What a person types in answer; `name` is what is wanted. Raises Failed if nobody is there."""
-    if not sys.stdin.isatty():
-        raise Failed(Exit.REFUSED, f"nobody is there to type {name}", f"--confirm {name}")
-    try:
-        return str(click.prompt(question, err=True))
-    except click.Abort:
-        raise Failed(Exit.ABORTED, "nothing was changed") from None
+def consent_by_name(question: str, name: str, given: str) -> None:
+    """Consent by name: `given` on the command line, or typed in answer. Raises Failed if it is not `name`."""
+    answer = given or _typed(question, name)
+    if answer != name:
+        raise Failed(Exit.ABORTED, f"{answer!r} is not {name!r}: nothing was changed")
 
 
 def carry_out(session: Session, wish: Wish, epoch: int, *, wait: bool, timeout_s: float) -> None:
@@ -90,6 +87,15 @@ def seconds(text: str) -> float:
     if not number.isdigit():
         raise click.BadParameter(f"{text!r}: for example 60s", param_hint="--timeout")
     return float(number)
+
+
+def _typed(question: str, name: str) -> str:
+    if not sys.stdin.isatty():
+        raise Failed(Exit.REFUSED, f"nobody is there to type {name}", f"--confirm {name}")
+    try:
+        return str(click.prompt(question, err=True))
+    except click.Abort:
+        raise Failed(Exit.ABORTED, "nothing was changed") from None
 
 
 def _path(session: Session) -> str:
