@@ -19,7 +19,7 @@ from orchestrator.core.wire import WireWrong, decode, encode
 
 log = logging.getLogger("kembar.records")
 
-Record = TypeVar("Record")
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,26 @@ class Reader:
         self._read: dict[str, tuple[Seen, Sighting[object] | Broken]] = {}
 
     def read(
-        self, kind: type[Record], seen: Mapping[str, Seen], path: str, fits: Callable[[Record], str] = _fits
-    ) -> Sighting[Record] | Broken:
+        self, kind: type[Kept], seen: Mapping[str, Seen], path: str, fits: Callable[[Kept], str] = _fits
+    ) -> Sighting[Kept] | Broken:
         """The record at `path`, or why there is none; `fits` says what is wrong with one that can be decoded."""
         found = seen.get(path)
         if found is None:
             return Broken(-1, f"{kind.__name__}: expected a node, there is none")
         known = self._read.get(path)
         if known is None or known[0] is not found:
-            decoded: Sighting[Record] | Broken = self._decode(kind, path, found, fits)
+            decoded: Sighting[Kept] | Broken = self._decode(kind, path, found, fits)
             known = self._read[path] = found, decoded
-        return cast("Sighting[Record] | Broken", known[1])
+        return cast("Sighting[Kept] | Broken", known[1])
 
     def sighting(
-        self, kind: type[Record], seen: Mapping[str, Seen], path: str, fits: Callable[[Record], str] = _fits
-    ) -> Sighting[Record] | None:
+        self, kind: type[Kept], seen: Mapping[str, Seen], path: str, fits: Callable[[Kept], str] = _fits
+    ) -> Sighting[Kept] | None:
         """The record at `path`; None if it is absent or cannot be read."""
         found = self.read(kind, seen, path, fits)
         return found if isinstance(found, Sighting) else None
 
-    def _decode(
-        self, kind: type[Record], path: str, found: Seen, fits: Callable[[Record], str]
-    ) -> Sighting[Record] | Broken:
+    def _decode(self, kind: type[Kept], path: str, found: Seen, fits: Callable[[Kept], str]) -> Sighting[Kept] | Broken:
         """Logged once a version."""
         version = found.stored.version
         try:
@@ -77,7 +75,7 @@ class Reader:
         return Broken(version, why)
 
 
-def readable(kind: type[Record], stored: Stored | None) -> Record | None:
+def readable(kind: type[Kept], stored: Stored | None) -> Kept | None:
     """The record that was read by itself; None if it is absent, empty, or cannot be read."""
     try:
         return decode(kind, stored.data) if stored else None

@@ -11,14 +11,14 @@ from orchestrator.core.model import Cluster, Instant, Lease, NodeName, Policy, R
 from orchestrator.core.requests import Pause, Request
 from orchestrator.core.unreadable import Unreadable
 
-Record = TypeVar("Record", covariant=True)
+Kept = TypeVar("Kept", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Aged(Generic[Record]):
+class Aged(Generic[Kept]):
     """A record, and how long before `taken` this orchestrator first saw this version of it."""
 
-    value: Record
+    value: Kept
     age_s: float
 
 
