@@ -64,7 +64,7 @@ class Sight:
     armed_since: Instant
     peer: Peer
     peer_address: str
-    peer_errant: GtidSet
+    peer_errant: GtidSet | None  # what the standby has and we have not; None: not judged by this process yet
     stalled_s: float
     released_since: Instant | None  # since when our lease of this epoch is released
     certify_after: Instant  # not before: earlier tries have failed
@@ -228,7 +228,9 @@ def _standby_ready(s: Sight) -> bool:
         and peer.receiver_connected
         and peer.applier_running
         and peer.durable
-        and not (peer.applier_error or peer.errant or peer.refusals or s.peer_errant)
+        and not (peer.applier_error or peer.errant or peer.refusals)
+        and s.peer_errant is not None
+        and not s.peer_errant
         and peer.node not in s.policy.maintenance
         and peer.backlog_transactions <= s.policy.backlog_transactions_max
         and _missing(s, peer) <= s.policy.backlog_transactions_max

@@ -126,7 +126,7 @@ class Agent:
         self._telling = telling
         self._reader = Reader()
         self._reporter = Reporter(node, paths.report(node), coordinator, clock)
-        self._peer_errant = GtidSet()
+        self._peer_errant: GtidSet | None = None
         self._armed_since: tuple[str, Instant] = ("", 0.0)
         self._released: tuple[int, Instant] | None = None
         self._news = news

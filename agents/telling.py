@@ -66,7 +66,7 @@ class Telling:
             unheard_s=self._unheard_s(sight),
             token=_token(sight, peer_sync),
             errant=_errant(sight, found),
-            peer_errant=str(sight.peer_errant) if primary else "",
+            peer_errant=str(sight.peer_errant or "") if primary else "",
             unable=unable(sight.goal, found) or self._cannot(sight, found, forgetful),
             memory=memory,
             troubles=self._troubles(sight, found, (memory, forgetful, unreadable)),
