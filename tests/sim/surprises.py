@@ -241,7 +241,7 @@ def the_old_record_is_seen_for_long(world: World) -> None:
     node._mirror._late_s = 3.0
     world.network.cut(node.name, node.peer.name)
     world.time.after(6.0, lambda: world.network.heal(node.name, node.peer.name))
-    world.time.after(0.3, lambda: _hang(keeper, 1.0))
+    world.time.after(0.5, lambda: _hang(keeper, 1.3))  # until after the standby says that it hears nothing
 
 
 def the_term_ends_before_a_write(world: World) -> None:
