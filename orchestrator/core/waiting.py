@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.core.analysis import Finding, analyze, primary_silent, record_old, standby_lost
-from orchestrator.core.model import Mode, Phase
+from orchestrator.core.model import Mode, NodeName, Phase, Report
 from orchestrator.core.situation import Situation
 from orchestrator.core.unreadable import Record
 
@@ -66,8 +66,8 @@ def _settled(s: Situation) -> str:
 
 
 def _diverged(s: Situation) -> str:
-    """What no rule repairs: only a person can give up what one node alone has."""
-    primary, standby = s.report(s.primary), s.report(s.standby)
+    """What no rule repairs: only a person can give up what one node alone has. Silence takes back nothing of it."""
+    primary, standby = _last_word(s, s.primary), _last_word(s, s.standby)
     errant = (standby.errant if standby else "") or (primary.peer_errant if primary else "")
     rebuild = f"then rebuild {s.standby} from a copy of {s.primary}"
     if errant:
@@ -81,6 +81,12 @@ def _diverged(s: Situation) -> str:
             f"repair it and START REPLICA there, or else give up what it has alone, {rebuild}"
         )
     return ""
+
+
+def _last_word(s: Situation, node: NodeName) -> Report | None:
+    """However old; a report that cannot be read has been told of before."""
+    sighting = s.reports.get(node)
+    return sighting.value if sighting else None
 
 
 def _by_finding(s: Situation) -> str:
