@@ -31,7 +31,7 @@ def become_healthy(world: World, result: Result) -> None:
             _call_person(world, errant)
             since = now
         elif now - since >= PATIENCE_S and _adopt(world):
-            since = now
+            since, diverged_since = now, None  # what has been asked for must end before anything else is missed
         if now - since > QUIET_S + 10 * world.swarm.start_s:
             world.checker.fail(f"not healthy {now - since:.0f} s after the last fault: {why} {errant}")
     result.recovered_s = world.time.now - began
