@@ -59,21 +59,6 @@ def all_pairs(kinds: Iterable[str]) -> set[tuple[str, str]]:
     return set(combinations(sorted(kinds), 2))
 
 
-# R1 follows a certificate in REJOINING within one tick of the leader, so two things must fall into that tick; and a
-# fenced node must be heard again before the fence wait has passed, without having released, to be forced back.
-RARE = frozenset(
-    {
-        "F6 FENCING>FENCING SYNC>ASYNC",
-        "F1 REJOINING>FENCING SYNC",
-        "F5 REJOINING>PROMOTING SYNC>ASYNC",
-        "F6 REJOINING>FENCING SYNC>ASYNC",
-        "U1 REJOINING>REJOINING SYNC>ASYNC",
-        "U2 REJOINING>REJOINING SYNC",
-        "U3 REJOINING>REJOINING SYNC",
-    }
-)
-
-
 @cache
 def reachable() -> frozenset[str]:
     """Every transition that decide() makes in some circumstance, from the first record on."""

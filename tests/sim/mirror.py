@@ -80,9 +80,13 @@ class SimMirror:
         self._on_the_way.discard(path)
         if self._take(path):
             self._publish()
+        self._catch_up(path)
+
+    def _catch_up(self, path: str) -> None:
+        """If the follower was behind, its watch fires when it is no longer."""
         have = self._copies.get(path)
-        if (have.stored if have else None) != self._client.store.now(path):
-            self._on_the_way.add(path)  # the follower was behind; its watch fires when it has caught up
+        if path not in self._on_the_way and (have.stored if have else None) != self._client.store.now(path):
+            self._on_the_way.add(path)
             self._later(lambda: self._read(path))
 
     def _read_all(self) -> None:
@@ -92,6 +96,8 @@ class SimMirror:
         changed = [self._take(path) for path in (*wanted, *self._copies)]
         if any(changed) or not self._published:
             self._publish()
+        for path in wanted:
+            self._catch_up(path)
         if self._lost:
             connection = self._connection
 

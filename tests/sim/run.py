@@ -1,4 +1,4 @@
-"""`python -m tests.sim.run --seeds 100`: what many seeds add up to, in a line; `--show` and `--shrink` look at one."""
+"""`python -m tests.sim.run --seeds 100`: what stories and seeds add up to; `--show` and `--shrink` look at one seed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lab.provenance import provenance
 from tests.sim.batch import total
 from tests.sim.faults import plan
 from tests.sim.shrink import shrink
+from tests.sim.stories import STORIES
 from tests.sim.swarm import Swarm
 from tests.sim.world import Result, play
 
@@ -54,15 +55,17 @@ def shrunk(seed: int, storm_s: float) -> int:
 
 
 def many(seeds: range, storm_s: float, processes: int, file: Path | None) -> int:
-    def told(result: Result) -> None:
-        again = f"python -m tests.sim.run --storm {storm_s:g} --show {result.seed}"
+    def told(name: int | str, result: Result) -> None:
+        called, again = f"seed {name}", f"python -m tests.sim.run --storm {storm_s:g} --show {name}"
+        if isinstance(name, str):
+            called, again = f"story {name!r}", "pytest tests/sim/test_stories.py"
         if result.violation:
-            print(f"seed {result.seed}: {result.violation}; timeline: {again}", flush=True)
+            print(f"{called}: {result.violation}; timeline: {again}", flush=True)
         elif result.diverged:
             after = "after a forced failover" if "F6" in result.rules else "after a write by hand"
-            print(f"seed {result.seed}: a person is needed {after}: {result.diverged}", flush=True)
+            print(f"{called}: a person is needed {after}: {result.diverged}", flush=True)
 
-    found = total(seeds, storm_s, processes, told)
+    found = total(seeds, storm_s, processes, told, STORIES)
     if found.failed() and not found.violations:
         print(f"never met: {'; '.join(found.missing())}")
     print(found.line())

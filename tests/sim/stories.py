@@ -11,6 +11,7 @@ from dataclasses import replace
 from orchestrator.core.model import DEFAULT
 from orchestrator.core.requests import Kind
 from tests.sim.network import ZK
+from tests.sim.returning import RETURNING
 from tests.sim.story import AT, CALM, Story, cut, primary
 from tests.sim.surprises import SURPRISES
 from tests.sim.world import Result, World, virtual_time
@@ -271,6 +272,7 @@ STORIES: Mapping[str, Story] = {
     "the standby is fed slowly": Story(standby_returns_while_primary_writes, differs={"batch": 2}),
     "ZooKeeper stalls": Story(zookeeper_stalls, never="F1 F2 F5"),
     "certified again, then the primary dies": Story(standby_returns_while_primary_writes),
+    **RETURNING,
     **SURPRISES,
 }
 

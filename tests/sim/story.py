@@ -16,11 +16,15 @@ AT = 8.0  # by then the pair is certified
 
 @dataclass(frozen=True)
 class Story:
-    """What happens, and what must follow: rules that fire, and rules that must not. `differs` from CALM."""
+    """What happens, and what must follow: rules that fire, rules that must not, a transition that is passed.
+
+    `differs` from CALM.
+    """
 
     happens: Callable[[World], None]
     fires: str = ""
     never: str = ""
+    passes: str = ""
     differs: Mapping[str, Any] = field(default_factory=dict)
 
     def unlike(self, result: Result) -> str:
@@ -28,6 +32,8 @@ class Story:
         missing, wrong = set(self.fires.split()) - set(result.rules), set(self.never.split()) & set(result.rules)
         if missing:
             return f"these rules never fired: {sorted(missing)}"
+        if self.passes and self.passes not in result.transitions:
+            return f"never passed: {self.passes}"
         return f"these rules fired: {sorted(wrong)}" if wrong else ""
 
 

@@ -1,0 +1,105 @@
+"""Stories of the moment between a certificate and the end of a return, made long: nobody decides in it.
+
+A leader settles the return in its next look, so that faults meet this moment only if every orchestrator ends in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from orchestrator.core.model import DEFAULT, FAST, Policy
+from orchestrator.core.ports import SetData
+from orchestrator.core.requests import Kind, Pause
+from tests.sim.carried import encode
+from tests.sim.network import ZK
+from tests.sim.story import Story, cut, primary
+from tests.sim.world import World
+
+RETURN_S = 8.0  # until the old primary has come back and everything is armed
+UNDECIDED_S = 1.5
+
+
+def certified_and_nobody_settles(world: World, then: Callable[[World], None]) -> None:
+    """The primary's mysqld dies and comes back; who decides first certifies it. `then` comes before the next look."""
+
+    def certified() -> None:
+        _nobody_decides(world, UNDECIDED_S)
+        then(world)
+
+    _once_at(world, "F3", lambda: _nobody_decides(world, RETURN_S))
+    _once_at(world, "U2", certified)
+    primary(world).server.kill()
+
+
+def _once_at(world: World, rule: str, call: Callable[[], None]) -> None:
+    """Right after the rule is written: the write itself is a step of one of the orchestrators, and ends first."""
+
+    def once() -> None:
+        world.checker.when_rule.pop(rule)
+        world.time.after(0.0, call)
+
+    world.checker.when_rule[rule] = once
+
+
+def _nobody_decides(world: World, seconds: float) -> None:
+    for one in world.deciding.values():
+        one.kill()
+        world.time.after(seconds, one.start)
+
+
+def _story(then: Callable[[World], None], passes: str) -> Story:
+    return Story(lambda world: certified_and_nobody_settles(world, then), fires=passes.split()[0], passes=passes)
+
+
+def _mysqld_dies(world: World) -> None:
+    primary(world).server.kill()
+
+
+def _host_is_lost(world: World) -> None:
+    node = primary(world)
+    node.lose_power()
+    world.time.after(8.0, node.boot)
+
+
+def _forced(world: World) -> None:
+    """Somebody has paused Kembar, and has to do by hand what it may not: the host of the primary is lost."""
+    world.store.apply((SetData(world.paths.pause, encode(Pause(active=True, reason="a test", actor="olga")), -1),), 0)
+    world.time.after(6.0, lambda: world.store.apply((SetData(world.paths.pause, encode(Pause()), -1),), 0))
+    _host_is_lost(world)
+    world.time.after(4.0, lambda: world.injector.request(Kind.FAILOVER))
+
+
+def _standby_is_cut(world: World) -> None:
+    node = primary(world)
+    cut(world, 6.0, (node.name, node.peer.name), (node.peer.name, ZK))
+
+
+def _maintained(world: World, seconds: float) -> None:
+    """An operator takes the standby out of the protocol, and gives it back."""
+    _put(world, replace(FAST, maintenance=frozenset({primary(world).peer.name})))
+    world.time.after(seconds, lambda: _put(world, FAST))
+
+
+def _put(world: World, policy: Policy) -> None:
+    world.store.apply((SetData(world.paths.policy, encode(policy), -1),), 0)
+
+
+def forced_while_fencing(world: World) -> None:
+    """Back to the host that has just been lost: a person's mistake, which may cost time and nothing else."""
+    _once_at(world, "F1", lambda: world.injector.request(Kind.FAILOVER))
+    _host_is_lost(world)
+
+
+RETURNING: Mapping[str, Story] = {
+    "forced while FENCING": Story(
+        forced_while_fencing, passes="F6 FENCING>FENCING SYNC>ASYNC", differs={"policy": DEFAULT}
+    ),
+    "back and certified, then mysqld dies": _story(_mysqld_dies, "F5 REJOINING>PROMOTING SYNC>ASYNC"),
+    "back and certified, then the primary's host is lost": _story(_host_is_lost, "F1 REJOINING>FENCING SYNC"),
+    "back and certified, then forced": _story(_forced, "F6 REJOINING>FENCING SYNC>ASYNC"),
+    "back and certified, then cut off": _story(_standby_is_cut, "U1 REJOINING>REJOINING SYNC>ASYNC"),
+    "back and certified, then in maintenance": _story(
+        lambda world: _maintained(world, 4.0), "U3 REJOINING>REJOINING SYNC"
+    ),
+}
