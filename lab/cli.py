@@ -156,7 +156,7 @@ def heal() -> None:
 @reports_trouble
 def bench_(name: str, runs: int | None, profile: str, output: str) -> None:
     """Measure one fault, or the overhead, in a lab of its own: one JSON object as the last line with -o json."""
-    lab = f"bench_{name.replace('-', '_')}"
+    lab = os.environ.get("KEMBAR_LAB") or f"bench_{name.replace('-', '_')}"
     enter(lab, create=True, keep=False)
     found: dict[str, Any]
     if name == OVERHEAD:

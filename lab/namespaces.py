@@ -77,6 +77,11 @@ def existing(lab: str) -> list[str]:
     return sorted(entry.name for entry in NETNS_DIR.glob(f"{namespace(lab, '')}*"))
 
 
+def inhabited(lab: str) -> bool:
+    """Whether a process lives in any of that lab's namespaces, whoever started it."""
+    return any(_run([str(program("ip")), "netns", "pids", name], "").split() for name in existing(lab))
+
+
 def exec_argv(lab: str, node: str, argv: Sequence[str]) -> list[str]:
     """The command that becomes `argv` in the namespace of a node; the pid stays, so it can be signalled directly."""
     return [str(program("nsenter")), f"--net={path(lab, node)}", "--", *argv]

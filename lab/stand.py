@@ -59,7 +59,7 @@ class Stand:
         `port` 0, or one that is taken, is replaced by a free one. `zookeeper_apart` keeps ZooKeeper's data in memory,
         as if each server had a disk of its own: in a lab three of them share the one that both mysqlds wait for.
         """
-        self._refuse_a_second()
+        self.claim(say)
         if os.geteuid() != 0:
             raise Refused("the lab makes network namespaces: run it as root, or with sudo")
         mysqld, java = find_programs()
@@ -101,28 +101,38 @@ class Stand:
     @contextmanager
     def lent(self, profile: str, say: Say, *, zookeeper_apart: bool = False) -> Iterator[Facts]:
         """The lab for as long as the block lasts, then down, also if it did not come up. Raises as `up` does."""
-        self._refuse_a_second()  # it is somebody else's, and not to be ended
+        self.claim(say)  # it is somebody else's, and not to be ended
         try:
             yield self.up(profile, say, port=0, zookeeper_apart=zookeeper_apart)
         finally:
             self.down()
 
-    def _refuse_a_second(self) -> None:
-        if self.files.read_facts() is not None or namespaces.existing(self.name):
+    def claim(self, say: Say) -> None:
+        """What an interrupted run left, in which nothing lives any more, is cleared away."""
+        if self.files.read_facts() is None and not namespaces.existing(self.name):
+            return
+        if self._members() or namespaces.inhabited(self.name):
             raise Refused(
                 f"lab {self.name} stands already: kembar lab status, or KEMBAR_LAB={self.name} kembar lab down"
             )
+        say(f"clearing what is left of an earlier lab {self.name}, in which no process runs any more")
+        self.down()
 
     def down(self) -> int:
         """End every process, remove every namespace and file of this lab; how many processes there were."""
         ended = 0
         if self.files.root.exists():
-            pid_files = [self.files.instance(node).pid_file for node in self.topology.pair]
-            ended = processes.end_all(self.files.root, pid_files)
+            ended = processes.end_all(self.files.root, self._pid_files())
         namespaces.down(self.name)
         shutil.rmtree(self.files.root, ignore_errors=True)
         shutil.rmtree(self._memory, ignore_errors=True)
         return ended
+
+    def _members(self) -> list[processes.Process]:
+        return processes.members(self.files.root, self._pid_files())
+
+    def _pid_files(self) -> list[Path]:
+        return [self.files.instance(node).pid_file for node in self.topology.pair]
 
     def facts(self) -> Facts:
         """Raises Refused if this lab does not stand."""

@@ -20,6 +20,7 @@ import yaml
 
 from lab import mysqld, namespaces, processes, zookeeper
 from lab.programs import program
+from lab.stand import Stand
 from lab.topology import Topology, topology
 from orchestrator.core.errors import Refused
 
@@ -362,3 +363,26 @@ def test_mysqld_comes_back_after_kill_9(server, made):
     assert eventually(lambda: listening(at), 60)
     with contextlib.closing(server()) as agent:
         assert ask(agent, "SELECT @@super_read_only, @@offline_mode, @@rpl_semi_sync_source_enabled") == [(1, 1, 0)]
+
+
+# -- what an interrupted run left
+
+
+def test_what_an_interrupted_run_left_is_cleared_but_not_while_something_lives_in_it(plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    left = f"{LAB}_left"
+    namespaces.up(plan, left)
+    argv = namespaces.exec_argv(left, "client", [sys.executable, "-c", "print(flush=True); input()"])
+    said: list[str] = []
+    try:
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as living:
+            assert living.stdout is not None
+            living.stdout.readline()
+            with pytest.raises(Refused, match="stands already"):
+                Stand(left).claim(said.append)
+            assert len(namespaces.existing(left)) == 1 + len(plan.nodes)
+        Stand(left).claim(said.append)
+        assert not namespaces.existing(left)
+        assert len(said) == 1
+    finally:
+        namespaces.down(left)
