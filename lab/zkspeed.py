@@ -7,23 +7,18 @@ import sys
 import time
 from collections.abc import Sequence
 
-from orchestrator.coordination.client import ZooKeeper
+from orchestrator.connected import connected
 from orchestrator.core.errors import StaleWrite
 from orchestrator.core.ports import Create, SetData
-from orchestrator.process import threads
-from orchestrator.process.clock import HostClock
 
+CONNECT_S = 10.0
 PATH = "/kembar-lab-speed"
 WRITES = 50
 PACE_S = 0.02
 
 
 def main(hosts: Sequence[str]) -> int:
-    client = ZooKeeper(hosts, HostClock(), threads.start)
-    client.start()
-    try:
-        if not client.wait_connected(10.0):
-            return 1
+    with connected(hosts, CONNECT_S) as client:
         try:
             client.submit((Create(PATH, b""),)).result(2.0)
         except StaleWrite:
@@ -36,8 +31,6 @@ def main(hosts: Sequence[str]) -> int:
             client.submit((SetData(PATH, b"x" * 200, version + number),)).result(2.0)
             took.append(1000 * (time.monotonic() - began))
             time.sleep(PACE_S)
-    finally:
-        client.close()
     print(round(statistics.median(took), 2))  # noqa: T201 - this is the command's result
     return 0
 

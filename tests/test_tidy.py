@@ -65,6 +65,7 @@ TABLE = (
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
         libraries="kazoo"),
     Row(1, "clock failpoints logs notify respawn threads", "orchestrator.process"),
+    Row(1, "connected", "orchestrator", "orchestrator.coordination orchestrator.process"),
     Row(1, "load shared orchestrator", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
     Row(1, "arp netlink nftables sockdiag gate vip", "agents"),
     Row(1, "session roles channel semisync mysql", "agents", AGENTS_L0, "pymysql"),
@@ -76,7 +77,8 @@ TABLE = (
            "evidence tail", "lab",
         "lab.topology lab.history lab.aptsources lab.stand", "pymysql"),
     Row(1, "sessions", "lab", "lab.topology", "pymysql"),
-    Row(1, "provision zkspeed recordlog recordwatch", "lab", "lab.tail orchestrator.coordination orchestrator.process"),
+    Row(1, "provision zkspeed recordlog recordwatch", "lab",
+        "lab.tail orchestrator.connected orchestrator.coordination orchestrator.process"),
     Row(1, "clients hostwatch workload", "lab", "lab.auditor lab.checkers agents.nftables", "pymysql"),
 
     Row(2, "failing loop watching showing recorder", "orchestrator", f"{RECORDS} orchestrator.process.failpoints"),
@@ -95,8 +97,8 @@ TABLE = (
     Row(2, "servers relay network disks ensemble capture crowd release_paths clock_step unstall stop_receiver "
            "relay_crash killed_session exit_flag zookeeper_stall zookeeper_wedge reconnect signed_record catalogue",
         "lab.experiments",
-        "lab.history lab.namespaces lab.mysqld lab.zookeeper lab.fetch lab.programs agents orchestrator.coordination "
-        "orchestrator.process", "pymysql cryptography"),
+        "lab.history lab.namespaces lab.mysqld lab.zookeeper lab.fetch lab.programs agents orchestrator.connected "
+        "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
     Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lab.experiments.servers import CLOCK, Say, eventually
+from lab.experiments.servers import Say, eventually
 from lab.zookeeper import (
     CLIENT_PORT,
     Ensemble,
@@ -25,9 +25,7 @@ from lab.zookeeper import (
     mode,
     prepare,
 )
-from orchestrator.coordination.client import ZooKeeper
 from orchestrator.core.errors import CoordinatorUnavailable, Refused, StepFailed
-from orchestrator.process import threads
 
 START_S = 40.0
 # None is the host's own release; the others are later releases of the same distribution.
@@ -112,16 +110,3 @@ def ensemble(suite: str | None = None, sync_limit: int = 3) -> Iterator[Voters]:
     finally:
         voters.end()
         shutil.rmtree(folder)
-
-
-@contextmanager
-def connected(hosts: list[str], within_s: float = 10.0) -> Iterator[ZooKeeper]:
-    """The product's own client, connected. Raises StepFailed."""
-    client = ZooKeeper(hosts, CLOCK, threads.start)
-    client.start()
-    try:
-        if not client.wait_connected(within_s):
-            raise StepFailed(f"no connection to ZooKeeper at {', '.join(hosts)} within {within_s} s")
-        yield client
-    finally:
-        client.close()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from lab.experiments.ensemble import connected, ensemble
+from lab.experiments.ensemble import ensemble
 from lab.experiments.relay import Relay
 from lab.experiments.servers import Say, eventually
 from lab.experiments.zookeeper_stall import PATH, Writes
 from lab.history import quantiles
 from lab.zookeeper import CLIENT_PORT
+from orchestrator.connected import connected
 from orchestrator.core.ports import Create
 
 BETWEEN_S = 0.5

@@ -12,9 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lab.experiments.ensemble import Voters, connected, ensemble, versions
+from lab.experiments.ensemble import Voters, ensemble, versions
 from lab.experiments.servers import Say, eventually
 from lab.history import quantiles
+from orchestrator.connected import connected
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StepFailed
 from orchestrator.core.ports import Create, SetData

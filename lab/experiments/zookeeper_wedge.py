@@ -8,10 +8,11 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from lab.experiments.ensemble import Voters, connected, ensemble, versions
+from lab.experiments.ensemble import Voters, ensemble, versions
 from lab.experiments.servers import Say
 from lab.experiments.zookeeper_stall import Writes
 from lab.history import quantiles
+from orchestrator.connected import connected
 from orchestrator.core.errors import KembarError, StaleWrite
 from orchestrator.core.ports import Create, SetData
 

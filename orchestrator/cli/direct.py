@@ -9,14 +9,14 @@ from typing import Any
 from monitoring.backend import utc
 from monitoring.view import view
 from orchestrator.cli.exits import Exit, Failed
+from orchestrator.connected import connected
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.paths import ROOT, Paths
-from orchestrator.core.errors import KembarError
+from orchestrator.core.errors import ConfigWrong, KembarError
 from orchestrator.core.model import NodeName
 from orchestrator.core.ports import Clock, Seen
 from orchestrator.core.rules import decide
 from orchestrator.loop import Look
-from orchestrator.process import threads
 from orchestrator.process.clock import HostClock
 from orchestrator.showing import snapshot_of
 from orchestrator.watching import Watching, zookeeper_ms
@@ -28,20 +28,14 @@ def read_view_directly(hosts: tuple[str, ...], cluster: str, vip: str) -> dict[s
     """One reading. Raises Failed: 8 if ZooKeeper does not answer either, 2 if the cluster is not clear."""
     clock = HostClock()
     try:
-        zookeeper = ZooKeeper(hosts, clock, threads.start)
-    except KembarError as error:
+        with connected(hosts, CONNECT_S) as zookeeper:
+            paths = Paths(cluster or _only_cluster(zookeeper))
+            pair = _pair(zookeeper, paths)
+            seen = _read(zookeeper, paths, pair, int(clock.wall_s() * 1000))
+    except ConfigWrong as error:
         raise Failed(Exit.USAGE, f"client.yaml: zookeeper: {error}") from None
-    zookeeper.start()
-    try:
-        if not zookeeper.wait_connected(CONNECT_S):
-            raise Failed(Exit.UNREACHABLE, f"ZooKeeper does not answer either: {', '.join(hosts)}")
-        paths = Paths(cluster or _only_cluster(zookeeper))
-        pair = _pair(zookeeper, paths)
-        seen = _read(zookeeper, paths, pair, int(clock.wall_s() * 1000))
     except KembarError as error:
-        raise Failed(Exit.UNREACHABLE, f"ZooKeeper: {error}") from None
-    finally:
-        zookeeper.close()
+        raise Failed(Exit.UNREACHABLE, f"ZooKeeper does not answer either: {error}") from None
     return _view_of(seen, paths, pair, vip or "(address not in client.yaml)", clock)
 
 

@@ -11,13 +11,11 @@ import click
 from orchestrator.cli.exits import Exit, Failed
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig
-from orchestrator.coordination.client import ZooKeeper
+from orchestrator.connected import connected
 from orchestrator.coordination.layout import provision
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import ConfigWrong, KembarError
 from orchestrator.core.model import NodeName
-from orchestrator.process import threads
-from orchestrator.process.clock import HostClock
 
 CONNECT_S = 10.0
 
@@ -65,13 +63,8 @@ def _pair(section: ClusterSection, primary: str) -> tuple[NodeName, NodeName]:
 
 
 def _make(config: OrchestratorConfig, section: ClusterSection, pair: tuple[NodeName, NodeName]) -> tuple[str, ...]:
-    zookeeper = ZooKeeper(config.zookeeper.addresses, HostClock(), threads.start)
-    zookeeper.start()
     try:
-        if not zookeeper.wait_connected(CONNECT_S):
-            raise Failed(Exit.UNREACHABLE, f"ZooKeeper does not answer: {', '.join(config.zookeeper.addresses)}")
-        return provision(zookeeper, Paths(section.name), pair, section.policy)
+        with connected(config.zookeeper.addresses, CONNECT_S) as zookeeper:
+            return provision(zookeeper, Paths(section.name), pair, section.policy)
     except KembarError as error:
         raise Failed(Exit.UNREACHABLE, f"ZooKeeper: {error}", "run it again: what was made is kept") from None
-    finally:
-        zookeeper.close()

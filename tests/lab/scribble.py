@@ -11,10 +11,8 @@ from collections.abc import Sequence
 
 from lab import zookeeper
 from lab.stand import Stand
-from orchestrator.coordination.client import ZooKeeper
+from orchestrator.connected import connected
 from orchestrator.core.ports import SetData
-from orchestrator.process import threads
-from orchestrator.process.clock import HostClock
 
 WITHIN_S = 10.0
 
@@ -30,16 +28,11 @@ def scribbled(stand: Stand, path: str, data: bytes | None = None) -> bytes:
 
 def main(arguments: Sequence[str]) -> int:
     what, path, *hosts = arguments
-    client = ZooKeeper(hosts, HostClock(), threads.start)
-    client.start()
-    try:
-        assert client.wait_connected(WITHIN_S)
+    with connected(hosts, WITHIN_S) as client:
         before = client.read(path, WITHIN_S)
         assert before is not None
         if what == "write":
             client.submit((SetData(path, sys.stdin.buffer.read(), -1),)).result(WITHIN_S)
-    finally:
-        client.close()
     sys.stdout.write(before.data.hex())
     return 0
 
