@@ -43,6 +43,22 @@ class Replication(Section):
     ssl: bool = Field(default=True, strict=True, description="TLS on the channel")
 
 
+class Rejoin(Section):
+    """The account that takes rows out of a returning server, and puts them into the primary."""
+
+    user: str = Field(default="kembar_rejoin", min_length=1, max_length=32, description="of the local socket only")
+    password_file: SecretFile = Field(description="file with the account's password, mode 0600")
+
+
+class Exchange(Section):
+    """How the agents of a pair talk with each other: HTTPS, each side proves who it is."""
+
+    port: Port = Field(default=7306, description="on the address of this host and of the peer")
+    authority: AbsolutePath = Field(description="the certificate, in PEM, of the authority that both agents trust")
+    certificate: AbsolutePath = Field(description="this agent's own, for its address")
+    key: SecretFile = Field(description="its private key, mode 0600")
+
+
 class Mysql(Section):
     """The mysqld of this host."""
 
@@ -59,6 +75,7 @@ class Mysql(Section):
     user: str = Field(default="kembar_agent", min_length=1, max_length=32, description="the agent's account")
     password_file: SecretFile = Field(description="file with the account's password, mode 0600")
     replication: Replication = Field(description="user, password_file, port, ssl")
+    rejoin: Rejoin | None = Field(default=None, description="user, password_file; without it nothing is repaired")
 
     @field_validator("admin_port")
     @classmethod
@@ -108,6 +125,7 @@ class AgentConfig(Paced):
     mysql: Mysql = Field(description="the mysqld of this host")
     zookeeper: ZooKeeper = Field(description="hosts, and session_timeout_s")
     probes: Probes = Probes()
+    exchange: Exchange | None = Field(default=None, description="port, authority, certificate, key")
     state_dir: AbsolutePath = Path("/var/lib/kembar")
     log: Log = Log()
 

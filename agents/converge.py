@@ -91,6 +91,7 @@ class Local:
     errant: bool | None = None  # None: the primary's set is not known yet
     refused: bool = False  # the server lacks a setting that Kembar needs
     handing_over: bool = False  # the primary has handed over: nothing more will come from it
+    repairing: bool = False  # what only this node has is being taken out of it: nothing else may touch its server
     awaited: bool = False  # and something of it is still to be executed, or to be stopped here
 
 
@@ -149,7 +150,8 @@ def _demote(local: Local) -> tuple[Action, ...]:
     if local.mysqld is Mysqld.STARTING:
         return _close(local)  # perhaps found running and writable by a new agent: released is said once it answers
     powerful = local.gate_open or local.lease_open
-    writable = _alive(local) and not local.locked and (local.fresh or powerful)
+    opened_for_repair = local.repairing and local.offline and not powerful  # super_read_only would refuse the repair
+    writable = _alive(local) and not local.locked and (local.fresh or powerful) and not opened_for_repair
     if not (powerful or writable):
         return ()
     if writable and local.commits_waiting:
@@ -265,6 +267,8 @@ def _follow(local: Local) -> tuple[Action, ...]:
         return ()
     if local.sync_unreadable:
         return (Action.WITHDRAW,)
+    if local.repairing:
+        return _hold_still(local)
     if local.source_on:
         # With sessions waiting, switching it off would release them as acknowledged.
         return (Action.KILL_MYSQLD,) if local.commits_waiting else (Action.SOURCE_OFF,)
@@ -277,6 +281,15 @@ def _follow(local: Local) -> tuple[Action, ...]:
         return () if local.offline else (Action.SET_OFFLINE,)
     configure = () if local.follows_peer else (Action.CONFIGURE_CHANNEL,)
     return (*configure, Action.START_REPLICA)
+
+
+def _hold_still(local: Local) -> tuple[Action, ...]:
+    """Nothing comes in and nobody reads while rows are changed back."""
+    if local.receiving:
+        return (Action.STOP_RECEIVER, Action.STOP_APPLIER)
+    if local.applying:
+        return (Action.STOP_APPLIER,)
+    return () if local.offline else (Action.SET_OFFLINE,)
 
 
 def _start(local: Local) -> tuple[Action, ...]:

@@ -26,7 +26,11 @@ from orchestrator.core.model import (
     SyncState,
 )
 from orchestrator.core.ports import Memory
+from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.reconciling import unsettled
+from orchestrator.core.returning import Rung, Stage
 
+REPAIRS = (Stage.DETECT, Stage.REWIND, Stage.CLONE, Stage.STOPPED)
 CERTIFICATE_WAIT_S = 5.0  # from an armed record until U2, else the certification is undone
 
 
@@ -69,6 +73,7 @@ class Sight:
     released_since: Instant | None  # since when our lease of this epoch is released
     certify_after: Instant  # not before: earlier tries have failed
     refusals: tuple[str, ...]  # settings of the server that cannot be worked with
+    reconcile: Reconcile | None  # the return that is under way
     told_handover: str  # the executed set that our last report carried
 
 
@@ -118,6 +123,7 @@ def local(s: Sight, memory: Memory) -> Local:
         primary_known=primary_executed(s) is not None,
         errant=_is_errant(s),
         refused=bool(s.refusals),
+        repairing=repairing(s),
         handing_over=bool(handed_over(s)),
         awaited=_awaited(s),
     )
@@ -131,6 +137,15 @@ def copied_from(peer: Peer, role: Role, facts: ServerFacts | None) -> tuple[str,
     if role is Role.PRIMARY or facts is None or peer.report is None:
         return ()
     return shared_identity(facts.identity, peer.report.identity)
+
+
+def repairing(s: Sight) -> bool:
+    """Whether this node's own repair is under way, until it may replicate again."""
+    record = s.reconcile
+    mine = record is not None and record.open and record.epoch == s.goal.epoch and record.node == s.node
+    if record is None or not mine:
+        return False
+    return record.stage in REPAIRS or (record.stage is Stage.BUNDLE and record.rung is not Rung.TRUNCATE)
 
 
 def own_errant(s: Sight) -> GtidSet | None:
@@ -172,6 +187,14 @@ def kept_tail(memory: Memory) -> str:
     if writer is None or tail is None or tail["incarnation"] != writer[1] or tail["state"] != TailState.KEPT:
         return ""
     return str(tail["why"])
+
+
+def cut_tail(memory: Memory) -> str:
+    """What was cut off the log of the mysqld that was writable here last; empty if nothing was."""
+    writer, tail = last_writer(memory), memory.tail()
+    if writer is None or tail is None or tail["incarnation"] != writer[1] or tail["state"] != TailState.CUT:
+        return ""
+    return str(tail["gtids"])
 
 
 def _tail_pending(s: Sight, memory: Memory) -> bool:
@@ -228,6 +251,7 @@ def _standby_ready(s: Sight) -> bool:
         and peer.receiver_connected
         and peer.applier_running
         and peer.durable
+        and not unsettled(s.reconcile, peer, s.facts.executed if s.facts else "")
         and not (peer.applier_error or peer.errant or peer.refusals)
         and s.peer_errant is not None
         and not s.peer_errant

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import takewhile
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from agents.executor import Executor
 from agents.invariants import check_plan
 from agents.lease import LeaseKeeper
 from agents.look import Peer, Sight, copied_from, handover_untold, local, primary_executed
+from agents.reconcile.worker import Task
 from agents.reporter import Reporter
 from agents.server import Server
 from agents.steps import Order, Steps
@@ -38,6 +40,8 @@ from orchestrator.core.model import (
     goal_for,
 )
 from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, VirtualIp
+from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.returning import Merging, Returning
 from orchestrator.core.situation import Sighting
 
 log = logging.getLogger("kembar.agent")
@@ -95,6 +99,20 @@ class Health(Protocol):
         """Whether heartbeat commits are to be made: only on a writable primary."""
 
 
+class Repair(Protocol):
+    """The repair thread, which the tick only tells and asks."""
+
+    @property
+    def returning(self) -> Returning: ...
+
+    @property
+    def merging(self) -> Merging: ...
+
+    trouble: str  # why its last try failed, empty if it did not
+
+    def give(self, task: Task | None) -> None: ...
+
+
 class Agent:
     """The tick of one node. Everything outside comes in as a port; the tick thread alone calls it."""
 
@@ -115,6 +133,7 @@ class Agent:
         steps: Steps,
         executor: Executor,
         telling: Telling,
+        repair: Repair,
         news: threading.Event,
     ) -> None:
         """`news` is set by whoever learns something: the next tick then comes at once."""
@@ -123,7 +142,8 @@ class Agent:
         self._coordinator, self._mirror, self._keeper, self._vip = coordinator, mirror, keeper, vip
         self._server, self._health = server, health
         self._memory, self._steps, self._executor = memory, steps, executor
-        self._telling = telling
+        self._telling, self._repair = telling, repair
+        self._last_reconcile: Reconcile | None = None
         self._reader = Reader()
         self._reporter = Reporter(node, paths.report(node), coordinator, clock)
         self._peer_errant: GtidSet | None = None
@@ -170,6 +190,7 @@ class Agent:
             sight = self._look(seen, desired, policy)
             found = local(sight, self._memory)
             self._note_certification(sight, found)
+            self._repair.give(_task(sight))
             actions = () if self._blind(sight) else self._allowed(converge(sight.goal, found))
             check_plan(sight.goal, found, actions)
             if not actions or not self._executor.run(actions, self._order(seen, desired, sight)):
@@ -268,6 +289,7 @@ class Agent:
             released_since=self._released[1] if self._released else None,
             certify_after=self._executor.certify_after,
             refusals=(*self._server.refusals, *copied_from(peer, goal.role, self._server.facts)),
+            reconcile=self._reconcile(seen),
             told_handover=self._reporter.told_executed,
         )
 
@@ -301,6 +323,16 @@ class Agent:
         if sync.state is SyncState.ARMED and sync.token != self._armed_since[0]:
             self._armed_since = (sync.token, now)
         return sync
+
+    def _reconcile(self, seen: Mapping[str, Seen]) -> Reconcile | None:
+        """One that cannot be read changes nothing of what is under way here."""
+        found = seen.get(self._paths.returning)
+        if found is None or not found.stored.data:
+            return None
+        sighting = self._reader.sighting(Reconcile, seen, self._paths.returning)
+        if sighting is not None:
+            self._last_reconcile = sighting.value
+        return self._last_reconcile
 
     def _note_certification(self, sight: Sight, found: Local) -> None:
         """One that was armed and led to nothing is tried again later each time."""
@@ -356,4 +388,20 @@ class Agent:
         report = self._telling.report(
             sight, found, peer_sync.value if peer_sync else Sync(), self._forgetful, self._unreadable
         )
+        report = replace(report, returning=self._repair.returning, merging=self._repair.merging)
+        if self._repair.trouble:
+            report = replace(report, troubles=(*report.troubles, f"RETURN: {self._repair.trouble}"))
         self._reporter.tell(report, every_s=sight.policy.report_every_s, at_once=at_once)
+
+
+def _task(s: Sight) -> Task | None:
+    """This node's part of the return that is under way, if it has one and its server can take it."""
+    record = s.reconcile
+    if record is None or not record.open or record.epoch != s.goal.epoch or s.mysqld is not Mysqld.RUNNING:
+        return None
+    mine = record.node == s.node
+    primary = primary_executed(s) if mine else (s.facts.executed if s.facts else None)
+    serves = s.power.gate_open and s.may_act
+    if primary is None or not (mine or serves):
+        return None
+    return Task(record, returning=mine, primary_executed=GtidSet.parse(primary))

@@ -41,7 +41,9 @@ class FileMemory:
             self._promotion = self._read(PROMOTION, {"epoch": int, "incarnation": str, "gtid": str, "peer_uuid": str})
             self._opened = self._read(OPENED, {"epoch": int, "incarnation": str})
             self._relay = self._read(RELAY, {"counter": int})
-            self._tail = self._read(TAIL, {"epoch": int, "incarnation": str, "index": str, "state": str, "why": str})
+            self._tail = self._read(
+                TAIL, {"epoch": int, "incarnation": str, "index": str, "state": str, "why": str, "gtids": str}
+            )
         except Refused:
             self.close()
             raise

@@ -27,6 +27,9 @@ from agents.mysql import Database
 from agents.mysqld import DirectChild, Systemd
 from agents.news import News
 from agents.probes import Probes
+from agents.reconcile.exchange import Identity
+from agents.reconcile.parts import Exchange, peer_server, repair_worker
+from agents.reconcile.returner import Place
 from agents.server import Server
 from agents.session import Access
 from agents.steps import Source, Steps
@@ -87,11 +90,11 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         session_s=config.zookeeper.session_timeout_s,
         stall_s=min(0.5, policy.timing.authorised_s / 2),
     )
-    news = News([paths.desired, paths.policy, paths.sync(name), paths.sync(peer)])
+    news = News([paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.returning])
     mirror = WatchedMirror(
         zookeeper,
         clock,
-        [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer)],
+        [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer), paths.returning],
         wake=lambda: news.look(mirror.snapshot),
     )
     database = Database(access, clock)
@@ -124,6 +127,14 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     server = Server(database, supervisor, memory, clock, partial(_refusals, database))
     health = HostHealth(supervisor, probes, hang_s=policy.hang_s)
     executor = Executor(steps if failpoints is None else FailingHands(steps, failpoints), clock)
+    exchange = _exchange(config)
+    evidence = config.state_dir / "reconcile"
+    repair, answers = repair_worker(
+        Place(config.mysql.datadir, evidence),
+        _rejoin(config),
+        exchange,
+        lambda: keeper.power().gate_open and keeper.may_act(),
+    )
     agent = Agent(
         name,
         peer,
@@ -140,6 +151,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         steps,
         executor,
         Telling(executor, health, server, memory, clock, partial(host_facts, config.mysql.datadir)),
+        repair,
         news,
     )
     watch = ProcessWatch(supervisor, clock, keeper.exited)
@@ -149,12 +161,19 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         threads.start("keeper", keeper.run),
         threads.start("process-watch", watch.run),
         threads.start("tick", agent.run),
+        threads.start("repair", repair.run),
     ]
+    listening = peer_server(exchange, evidence, answers) if exchange is not None else None
+    if listening is not None:
+        running.append(threads.start("exchange", listening.run))
     notify("READY=1")
     log.info("agent of %s in cluster %s, VIP %s", name, config.cluster, config.vip.address)
     stopping.wait()
     watch.stop()
     agent.stop()
+    repair.stop()
+    if listening is not None:
+        listening.stop()
     keeper.stop()
     for thread in running:
         thread.join()
@@ -167,6 +186,25 @@ def _supervisor(config: AgentConfig, clock: HostClock) -> Supervisor:
     if config.mysql.supervisor == "direct":
         return DirectChild(config.mysql.command, config.mysql.pid_file)
     return Systemd(config.mysql.unit, START_PERMISSION, clock)
+
+
+def _rejoin(config: AgentConfig) -> Access | None:
+    rejoin = config.mysql.rejoin
+    if rejoin is None:
+        return None
+    return Access(config.mysql.socket, rejoin.user, read_secret(rejoin.password_file))
+
+
+def _exchange(config: AgentConfig) -> Exchange | None:
+    given = config.exchange
+    if given is None:
+        return None
+    return Exchange(
+        str(config.node.address),
+        str(config.peer.address),
+        given.port,
+        Identity(given.authority, given.certificate, given.key),
+    )
 
 
 def _source(config: AgentConfig) -> Source:

@@ -283,7 +283,7 @@ class Steps:
         if not why:
             outcome = self._capture(Path(index), order.goal.epoch, primary, writer[1].split("/")[0])
         log.info("tail of epoch %s: %s %s", writer[0], outcome.state, outcome.why, extra={"epoch": order.goal.epoch})
-        self._write_tail(*writer, outcome.state, index, outcome.why)
+        self._write_tail(*writer, outcome.state, index, outcome.why, outcome.gtids)
 
     def _start_mysqld(self, order: Order) -> None:
         """Recovery may commit the tail in the engine and die before its end: from here on nothing may be cut.
@@ -309,13 +309,16 @@ class Steps:
         if tail is not None and tail["state"] == TailState.ARMED:
             self._memory.write_tail({**tail, "state": TailState.GIVEN_UP})
 
-    def _write_tail(self, epoch: int, incarnation: str, state: TailState, index: str, why: str = "") -> None:
+    def _write_tail(
+        self, epoch: int, incarnation: str, state: TailState, index: str, why: str = "", gtids: str = ""
+    ) -> None:
         found: dict[str, str | int] = {
             "epoch": epoch,
             "incarnation": incarnation,
             "index": index,
             "state": state,
             "why": why,
+            "gtids": gtids,
         }
         self._memory.write_tail(found)
 

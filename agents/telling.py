@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from agents.converge import Action, Local, unable
 from agents.executor import Executor
-from agents.look import Sight, kept_tail, own_errant
+from agents.look import Sight, cut_tail, kept_tail, own_errant
 from agents.replication import Arrival, ServerFacts
 from agents.server import Server
 from orchestrator.core.gtid import GtidSet
@@ -71,6 +71,7 @@ class Telling:
             memory=memory,
             troubles=self._troubles(sight, found, (memory, forgetful, unreadable)),
             refusals=sight.refusals,
+            cut=cut_tail(self._memory) if sight.goal.role in FOLLOWERS else "",
             timeline_ms=self._executor.timeline_ms,
             margins=sight.power.margins,
             host=self._host_now(facts),

@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.certificates import issue
 from lab.mysqld import Instance, MysqldBinary, Passwords, command, my_cnf
 from lab.topology import Node, Topology
 from lab.zookeeper import CLIENT_PORT, Ensemble
@@ -110,6 +111,8 @@ class Files:
         secrets = self.root / "secrets"
         _write(secrets / "agent", facts.passwords.agent, secret=True)
         _write(secrets / "replication", facts.passwords.repl, secret=True)
+        _write(secrets / "rejoin", facts.passwords.rejoin, secret=True)
+        issue(secrets / "tls", {node.name: str(node.address) for node in self.topology.pair})
         digest = hashlib.sha256(facts.token.encode()).hexdigest()
         _write(secrets / "tokens", f"- {{name: lab, role: admin, sha256: {digest}}}\n", secret=True)
         _write(secrets / "token", facts.token, secret=True)
@@ -147,10 +150,15 @@ mysql:
   admin_port: {instance.admin_port}
   user: kembar_agent
   password_file: {secrets / "agent"}
+  rejoin: {{password_file: {secrets / "rejoin"}}}
   replication: {{user: kembar_repl, password_file: {secrets / "replication"}, port: {instance.port}, ssl: true}}
 zookeeper: {{hosts: [{", ".join(self._zookeeper_hosts())}], session_timeout_s: 1.0}}
 profile: {facts.profile}
 state_dir: {self.node(node) / "state"}
+exchange:
+  authority: {secrets / "tls/authority.pem"}
+  certificate: {secrets / "tls" / node.name}.pem
+  key: {secrets / "tls" / node.name}.key
 """
 
     def _orchestrator(self, node: Node, facts: Facts, secrets: Path) -> str:

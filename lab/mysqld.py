@@ -46,6 +46,7 @@ class Passwords:
 
     root: str
     agent: str
+    rejoin: str
     repl: str
     clone: str
     app: str
@@ -243,6 +244,7 @@ def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[
     return (
         f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{passwords.root}'",
         *(_user("kembar_agent", host, passwords.agent) for host in ("localhost", "127.0.0.1")),
+        _user("kembar_rejoin", "localhost", passwords.rejoin),
         _user("kembar_repl", "%", passwords.repl),
         _user("kembar_clone", "%", passwords.clone),
         _user("app", "%", passwords.app),
@@ -251,6 +253,8 @@ def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[
         " (node VARCHAR(64) PRIMARY KEY, n BIGINT UNSIGNED NOT NULL, at TIMESTAMP(6) NOT NULL)",
         "CREATE TABLE kembar.reconcile_journal (reconcile_id BIGINT UNSIGNED, gtid VARCHAR(128) CHARACTER SET ascii,"
         " done_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), PRIMARY KEY (reconcile_id, gtid))",
+        "CREATE TABLE kembar.quarantine (reconcile_id BIGINT UNSIGNED, gtid VARCHAR(128) CHARACTER SET ascii,"
+        " state VARCHAR(16) NOT NULL, summary JSON NOT NULL, PRIMARY KEY (reconcile_id, gtid))",
         f"CREATE DATABASE {database}",
         agent.format(
             "PROCESS, REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN,"
@@ -258,6 +262,14 @@ def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[
         ),
         agent.format("SELECT ON performance_schema.*"),
         agent.format("SELECT, INSERT, UPDATE ON kembar.*"),
+        "GRANT REPLICATION_APPLIER, SESSION_VARIABLES_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN,"
+        " REPLICATION_SLAVE_ADMIN, REPLICATION CLIENT, RELOAD, PROCESS, CLONE_ADMIN ON *.*"
+        " TO 'kembar_rejoin'@'localhost'",
+        "GRANT SELECT ON performance_schema.* TO 'kembar_rejoin'@'localhost'",
+        *(
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.* TO 'kembar_rejoin'@'localhost'"
+            for schema in ("kembar", database)
+        ),
         "GRANT REPLICATION SLAVE ON *.* TO 'kembar_repl'@'%'",
         "GRANT BACKUP_ADMIN ON *.* TO 'kembar_clone'@'%'",
         "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER, CREATE VIEW, SHOW VIEW,"

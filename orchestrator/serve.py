@@ -35,6 +35,7 @@ from orchestrator.process.clock import HostClock
 from orchestrator.process.failpoints import Failpoints
 from orchestrator.process.logs import LogFormat
 from orchestrator.process.notify import notify
+from orchestrator.reconciler import Reconciler
 from orchestrator.recorder import Recorder
 from orchestrator.showing import snapshot_of
 from orchestrator.watching import Watching
@@ -54,6 +55,7 @@ class Pair:
     election: Election
     loop: Orchestrator
     recorder: Recorder
+    reconciler: Reconciler
     look: Look | None = None
     last: Look | None = None  # the last one with facts: while ZooKeeper is out of reach it is shown, growing old
 
@@ -72,12 +74,14 @@ class Fleet:
         for pair in self._pairs.values():
             pair.election.start(threads.start)
             threads.start(f"history-{pair.section.name}", pair.recorder.run)
+            threads.start(f"returns-{pair.section.name}", pair.reconciler.run)
             threads.start(f"tick-{pair.section.name}", pair.loop.run)
 
     def stop(self) -> None:
         for pair in self._pairs.values():
             pair.loop.stop()
             pair.recorder.stop()
+            pair.reconciler.stop()
             pair.election.close()
 
     def snapshots(self) -> Mapping[str, Snapshot]:
@@ -132,6 +136,7 @@ class Fleet:
                 paths.policy,
                 paths.pause,
                 paths.recent,
+                paths.returning,
                 *(path(node) for node in section.pair for path in (paths.lease, paths.sync, paths.report)),
             ],
             folders=[paths.requests, paths.election],
@@ -142,9 +147,12 @@ class Fleet:
             paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version, utc
         )
 
+        reconciler = Reconciler(paths, self._zookeeper, lambda: election.term_version)
+
         def show(look: Look) -> None:
             pair.look = look
             recorder.take(look)
+            reconciler.take(look)
             if look.situation is not None:
                 pair.last = look
 
@@ -152,7 +160,7 @@ class Fleet:
         if self._failpoints is not None:
             coordinator = FailingCoordinator(coordinator, paths, self._failpoints)
         loop = Orchestrator(self._name, paths, section.pair, self._clock, coordinator, mirror, election, watching, show)
-        pair = Pair(section, paths, watching, election, loop, recorder)
+        pair = Pair(section, paths, watching, election, loop, recorder, reconciler)
         return pair
 
 

@@ -11,6 +11,7 @@ from orchestrator.coordination.records import Broken, Reader, desired_after, nam
 from orchestrator.core.history import Recent
 from orchestrator.core.model import Cluster, Instant, LeaderRecord, Lease, NodeName, Phase, Policy, Report, Sync
 from orchestrator.core.ports import Seen
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Pause, Request
 from orchestrator.core.situation import Sighting, Situation
 from orchestrator.core.unreadable import Record, Unreadable
@@ -89,6 +90,7 @@ class Watching:
         requests = self._requests(found, seen)
         recent = found.value(Record.HISTORY, Recent, self._paths.recent)
         found.value(Record.PAUSE, Pause, self._paths.pause)
+        returning = self._returning(found, seen)
         found.note(Record.LEADER, self._paths.leader, self.leader(seen))
         unreadable = tuple(found.unreadable)
         if desired is None:
@@ -107,6 +109,7 @@ class Watching:
             syncs=syncs,
             reports=reports,
             requests=requests,
+            reconcile=returning,
             fence_seen=self._fence_seen(desired.value, leases),
             paused=self.pause(seen)[0].active,
             hold_down=self._hold_down(recent, seen),
@@ -114,6 +117,13 @@ class Watching:
             unreadable=unreadable,
         )
         return Watched(situation, desired.version, unreadable)
+
+    def _returning(self, found: _Found, seen: Mapping[str, Seen]) -> Sighting[Reconcile] | None:
+        """None: nobody has returned yet, or it cannot be read."""
+        stored = seen.get(self._paths.returning)
+        if stored is not None and not stored.stored.data:
+            return None
+        return found.one(Record.RETURN, Reconcile, self._paths.returning)
 
     def _hold_down(self, recent: Recent | None, seen: Mapping[str, Seen]) -> bool:
         """Also while nobody knows how many failovers there were."""

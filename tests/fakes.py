@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.core.errors import CoordinatorUnavailable, GateRefused, StaleWrite, StepFailed, UnknownOutcome
-from orchestrator.core.ports import Check, Op, SetData, Stored
+from orchestrator.core.ports import Check, Create, Op, SetData, Stored
 from orchestrator.core.wire import decode, encode
 
 Record = TypeVar("Record")
@@ -124,8 +124,15 @@ class FakeCoordinator:
         changed: dict[str, Stored] = {}
         answer: list[int] = []
         for op in ops:
-            assert isinstance(op, Check | SetData), "the fake knows no other"
             found = changed.get(op.path, self.nodes.get(op.path))
+            if isinstance(op, Create):
+                assert not (op.ephemeral or op.sequence), "the fake knows none of these"
+                if found is not None:
+                    return StaleWrite(f"{op.path} is there already")
+                changed[op.path] = Stored(op.data, 0)
+                answer.append(0)
+                continue
+            assert isinstance(op, Check | SetData), "the fake knows no other"
             if found is None or op.version not in (-1, found.version):
                 return StaleWrite(f"{op.path} is not at {op.version}")
             if isinstance(op, SetData):

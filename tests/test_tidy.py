@@ -55,8 +55,10 @@ RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 # A new module fails until it stands in exactly one row.
 TABLE = (
     Row(0, "access admission adoption analysis answers conditions errors gtid history invariants lease model ports "
-           "requests rules situation snapshot transitions unreadable waiting wire", CORE),
+           "reconcile reconciling requests returning rules situation snapshot transitions unreadable waiting wire",
+        CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
+    Row(0, "judging", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view advice", "monitoring"),
     Row(0, "topology history aptsources growth", "lab"),
@@ -72,19 +74,23 @@ TABLE = (
     Row(1, "disk probes health held mysqld host memory news watch", "agents",
         f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
     Row(1, "archive truncate capture logs undo catalog rewind", "agents.binlog", f"{AGENTS_L0} agents.session"),
+    Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting", "agents.reconcile",
+        f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging", "aiohttp"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
-           "evidence tail", "lab",
-        "lab.topology lab.history lab.aptsources lab.stand", "pymysql"),
+           "evidence tail certificates", "lab",
+        "lab.topology lab.history lab.aptsources lab.stand", "pymysql cryptography"),
     Row(1, "sessions", "lab", "lab.topology", "pymysql"),
     Row(1, "provision zkspeed recordlog recordwatch", "lab",
         "lab.tail orchestrator.connected orchestrator.coordination orchestrator.process"),
     Row(1, "clients hostwatch workload", "lab", "lab.auditor lab.checkers agents.nftables", "pymysql"),
 
-    Row(2, "failing loop watching showing recorder", "orchestrator", f"{RECORDS} orchestrator.process.failpoints"),
+    Row(2, "failing loop watching showing recorder reconciler", "orchestrator",
+        f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.binlog.capture "
-        "agents.binlog.truncate"),
+        "agents.binlog.truncate agents.reconcile.worker"),
+    Row(2, "returner merger worker", "agents.reconcile", f"{AGENTS_L0} agents.binlog agents.reconcile"),
     Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld "
         "lab.zookeeper lab.files lab.tail "
@@ -105,6 +111,7 @@ TABLE = (
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
     Row(4, "main adopt client config direct docs exits failover history init operation options pause status switchover",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
+    Row(4, "parts", "agents.reconcile", "agents"),
     Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),
     Row(4, "cli", "lab", "lab", "click"),
 )  # fmt: skip

@@ -34,6 +34,7 @@ class Outcome:
 
     state: TailState
     why: str = ""
+    gtids: str = ""  # what was cut
 
 
 def capture(datadir: Path, folder: Path, index: Path, epoch: int, primary: GtidSet, own: str) -> Outcome:
@@ -46,8 +47,8 @@ def capture(datadir: Path, folder: Path, index: Path, epoch: int, primary: GtidS
     evidence = folder / str(epoch)
     plan = evidence / PLAN
     if plan.exists():
-        cut(datadir, plan)
-        return Outcome(TailState.CUT, "an interrupted cut was finished")
+        done = cut(datadir, plan)
+        return Outcome(TailState.CUT, "an interrupted cut was finished", done.gtids)
     try:
         name = _last(index)
         decided = _planned(datadir, name, primary, own)
@@ -60,7 +61,7 @@ def capture(datadir: Path, folder: Path, index: Path, epoch: int, primary: GtidS
         return Outcome(TailState.KEPT, decided.why)
     write_plan(plan, decided)
     cut(datadir, plan)
-    return Outcome(TailState.CUT, f"{decided.gtids} cut off {name} at {decided.position}")
+    return Outcome(TailState.CUT, f"{decided.gtids} cut off {name} at {decided.position}", decided.gtids)
 
 
 def _last(index: Path) -> str:

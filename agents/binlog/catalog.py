@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from agents.binlog.contents import Reason
@@ -29,6 +30,22 @@ _CHILDREN = (
 )
 
 
+_FOREIGN_KEYS = (
+    "SELECT table_schema AS `schema`, table_name AS name, constraint_name AS `key`, column_name AS own,"
+    " referenced_column_name AS parent FROM information_schema.key_column_usage"
+    " WHERE referenced_table_schema = %s AND referenced_table_name = %s ORDER BY 1, 2, 3, ordinal_position"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A table with a foreign key, and the columns of both sides."""
+
+    schema: str
+    name: str
+    columns: tuple[tuple[str, str], ...]  # its own, the parent's
+
+
 class Asks(Protocol):
     """A session: rows of one statement. Raises DatabaseUnavailable, StatementRefused."""
 
@@ -38,13 +55,22 @@ class Asks(Protocol):
 def unfit(session: Asks, undo: Undo) -> Refusal | None:
     """The first table that cannot take its rows back: missing, changed since, of another engine, or with cascades that
     nobody logged."""
-    collations = {
-        row["name"]: int(row["id"])
-        for row in session.ask(
-            "SELECT collation_name AS name, id AS id FROM information_schema.collations", within_s=ASK_S
-        )
-    }
-    return next((found for one in undo.touched if (found := _unfit(session, one, collations)) is not None), None)
+    known = collations(session)
+    return next((found for one in undo.touched if (found := _unfit(session, one, known)) is not None), None)
+
+
+def collations(session: Asks) -> dict[str, int]:
+    """The server's collations, by name."""
+    rows = session.ask("SELECT collation_name AS name, id AS id FROM information_schema.collations", within_s=ASK_S)
+    return {row["name"]: int(row["id"]) for row in rows}
+
+
+def children(session: Asks, schema: str, name: str) -> tuple[Child, ...]:
+    """The tables whose foreign keys point to this one."""
+    found: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    for row in session.ask(_FOREIGN_KEYS, (schema, name), within_s=ASK_S):
+        found.setdefault((row["schema"], row["name"], row["key"]), []).append((row["own"], row["parent"]))
+    return tuple(Child(place[0], place[1], tuple(columns)) for place, columns in found.items())
 
 
 def definition(session: Asks, schema: str, name: str, collations: dict[str, int]) -> Definition | None:

@@ -94,10 +94,11 @@ def row_changes(data: Buffer, one: Transaction) -> Iterator[RowChange]:
     for change in one.changes:
         described = table(data[change.map_position + HEADER.size : change.map_position + change.map_length - CRC_BYTES])
         content = data[change.position + HEADER.size : change.position + change.length - CRC_BYTES]
-        yield from _of_event(described, rows(change.kind, content))
+        yield from changes_of(described, rows(change.kind, content))
 
 
-def _of_event(described: Table, event: Rows) -> Iterator[RowChange]:
+def changes_of(described: Table, event: Rows) -> Iterator[RowChange]:
+    """Every row of one event, in its order. Raises Unreadable."""
     splitter = Splitter(described)
     documents = [n for n, column in enumerate(described.columns) if column.type is Type.JSON]
     for row in splitter.split(event):

@@ -94,7 +94,7 @@ def _journal(sessions: Callable[[], Lasting], reconcile_id: int) -> set[str]:
 def _prepare(session: Lasting, data: Buffer) -> None:
     """After the first BINLOG the session would want an id for each transaction (1782), if it were not set once more."""
     session.ask("SET SESSION sql_log_bin = 0", within_s=STATEMENT_S)
-    session.ask(_binlog(_description(data)), within_s=STATEMENT_S)
+    session.ask(binlog_statement(description(data)), within_s=STATEMENT_S)
     session.ask("SET SESSION gtid_next = 'AUTOMATIC'", within_s=STATEMENT_S)
 
 
@@ -113,7 +113,7 @@ def _undo(session: Lasting, reconcile_id: int, data: Buffer, batch: Sequence[Pla
             one = transaction_at(data, place)
             with contents(data, one) as changes:
                 for event in undoing(changes, one):
-                    session.ask(_binlog(event), within_s=STATEMENT_S)
+                    session.ask(binlog_statement(event), within_s=STATEMENT_S)
         except (StatementRefused, Unreadable) as error:
             raise Mismatch(place.gtid, str(error)) from error
     session.ask("COMMIT", within_s=STATEMENT_S)
@@ -132,11 +132,12 @@ def _batches(places: Iterator[Place], together: int) -> Iterator[list[Place]]:
         yield batch
 
 
-def _binlog(events: bytes) -> str:
+def binlog_statement(events: bytes) -> str:
+    """The statement that has a server apply events; one for their file's description comes first in each session."""
     return f"BINLOG '{b64encode(events).decode()}'"
 
 
-def _description(data: Buffer) -> bytes:
+def description(data: Buffer) -> bytes:
     """The file's own FORMAT_DESCRIPTION, by which the server reads its events; its checksum is of a closed file."""
     first = next(events(data, len(MAGIC)))
     described = bytearray(data[first.position : first.position + first.length])

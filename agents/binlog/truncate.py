@@ -90,8 +90,8 @@ def plan_cut(name: str, data: Buffer, primary: GtidSet, own: str) -> Cut | Clean
         return Refusal(f"{name} {error}")
 
 
-def cut(datadir: Path, plan: Path) -> None:
-    """Carry out the Cut in the file `plan`; may be killed and called again at any step. Raises StepFailed.
+def cut(datadir: Path, plan: Path) -> Cut:
+    """Carry out the Cut in the file `plan`, and give it; may be killed and called again at any step. Raises StepFailed.
 
     The caller guarantees that no mysqld runs on `datadir`, and that none was started since `plan` was written.
     """
@@ -107,6 +107,7 @@ def cut(datadir: Path, plan: Path) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise StepFailed(f"{path} cannot be cut: {error}") from error
+    return wanted
 
 
 def write_plan(plan: Path, wanted: Cut) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
-from agents.binlog.contents import Doubt, Reason, Transaction, transactions
+from agents.binlog.contents import Change, Doubt, Reason, Transaction, transactions
 from agents.binlog.fields import Unreadable
 from agents.binlog.ids import holds
 from agents.binlog.invert import inverse
@@ -95,6 +96,18 @@ def plan_undo(files: Sequence[Path], errant: GtidSet) -> Undo | Refusal:
     return Undo(tuple(places), gtids, tuple(touched.values()), largest)
 
 
+def row_count(undo: Undo) -> int:
+    """How many rows are to be changed back. Raises Unreadable, OSError."""
+    found = 0
+    for path, places in groupby(undo.places, lambda place: place.file):
+        with mapped(path) as data:
+            for place in places:
+                one = transaction_at(data, place)
+                with contents(data, one) as changes:
+                    found += sum(_row_count(changes, change) for change in one.changes)
+    return found
+
+
 def transaction_at(data: Buffer, place: Place) -> Transaction:
     """The transaction of a plan, read again. Raises Unreadable."""
     return next(transactions(data, place.position))
@@ -116,6 +129,12 @@ def undoing(data: Buffer, one: Transaction) -> Iterator[bytes]:
         splitter = splitters[described.number][1]
         for kind, reverse in inverse(described, splitter, rows(change.kind, content), ROWS_BYTES):
             yield mapping + framed(kind, reverse, 0, at_s, server_id)
+
+
+def _row_count(data: Buffer, change: Change) -> int:
+    described = table(data[change.map_position + HEADER.size : change.map_position + change.map_length - CRC_BYTES])
+    content = data[change.position + HEADER.size : change.position + change.length - CRC_BYTES]
+    return sum(1 for _ in Splitter(described).split(rows(change.kind, content)))
 
 
 def _largest(data: Buffer, one: Transaction) -> int:

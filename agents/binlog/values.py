@@ -67,6 +67,28 @@ def comparison(column: Column) -> str:
     return f"COALESCE({value}, 'N')"
 
 
+def reading(column: Column) -> str:
+    """SQL of one value as `shown` shows it, in a form that tells NULL from the empty text: for `told`."""
+    name = quoted(column.name)
+    match column.type:
+        case Type.GEOMETRY | Type.VECTOR:
+            value = f"CONCAT('0x', LOWER(HEX({name})))"
+        case Type.VARCHAR | Type.STRING | Type.BLOB if column.collation == BINARY or not charset(column.collation):
+            value = f"CONCAT('0x', LOWER(HEX({name})))"
+        case Type.BIT:
+            value = f"{name} + 0"
+        case Type.FLOAT:
+            value = f"{name} + 0E0"
+        case _:
+            value = name
+    return f"IF({name} IS NULL, '', CONCAT('=', CAST({value} AS CHAR)))"
+
+
+def told(text: str) -> str | None:
+    """What `reading` has read."""
+    return text[1:] if text else None
+
+
 def condition(column: Column, raw: bytes) -> str | None:
     """SQL that finds rows with this value of a key column; None for a type that equality does not find for certain."""
     name = quoted(column.name)

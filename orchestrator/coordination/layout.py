@@ -23,6 +23,7 @@ def provision(
     nodes[paths.pause] = encode(Pause())
     nodes[paths.policy] = encode(policy)
     nodes[paths.recent] = encode(Recent())
+    nodes[paths.returning] = b""
     for node in pair:
         nodes[paths.lease(node)] = encode(Lease(timing=policy.timing))
         nodes[paths.sync(node)] = encode(Sync())

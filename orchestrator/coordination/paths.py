@@ -92,6 +92,11 @@ class Paths:
         return f"{self.reconciles}/{_checked('reconcile', reconcile_id)}"
 
     @property
+    def returning(self) -> str:
+        """The return that is under way, or the last one: one node, so that everybody watches the same."""
+        return f"{self.reconciles}/present"
+
+    @property
     def pause(self) -> str:
         return f"{self.root}/pause"
 

@@ -6,6 +6,7 @@ from orchestrator.core.admission import admit
 from orchestrator.core.analysis import primary_silent, second_signal, stalled_s, standby_lost
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import LeaseState, Mode, SyncState
+from orchestrator.core.reconciling import unsettled
 from orchestrator.core.requests import Kind, Request, RequestState
 from orchestrator.core.situation import Sighting, Situation
 from orchestrator.core.unreadable import Record
@@ -105,7 +106,7 @@ def relax_needed(s: Situation) -> bool:
 
 def certificate_complete(s: Situation) -> bool:
     """U2: the armed primary and the standby name the same certification, and nothing speaks against the standby."""
-    if s.cannot_read(Record.POLICY):
+    if s.cannot_read(Record.POLICY) or s.cannot_read(Record.RETURN):
         return False  # it may say that the standby is in maintenance
     sync, primary, standby = s.sync(s.primary), s.report(s.primary), s.report(s.standby)
     if s.cluster.promotable is not None or primary is None or standby is None or not s.armed():
@@ -120,6 +121,7 @@ def certificate_complete(s: Situation) -> bool:
         and stalled_s(s) < s.policy.stall_s
         and standby.applier_running
         and standby.backlog_transactions <= s.policy.backlog_transactions_max
+        and not unsettled(s.reconcile.value if s.reconcile else None, standby, primary.executed)
         and not _speaks_against_standby(s)
     )
 

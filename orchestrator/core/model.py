@@ -9,6 +9,7 @@ from typing import Annotated, NewType
 
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.lease import Margins, Timing
+from orchestrator.core.returning import Merging, Returning
 
 Gtids = Annotated[str, GtidSet.parse]  # a set as MySQL writes it; a record with any other text is refused
 Instant = float  # seconds on one host's clock; never leaves that host
@@ -212,6 +213,9 @@ class Report:
     remembered_seq: int = 0
     opened_epoch: int = 0  # the last in which this node served, told with them
     margins: Margins = field(default_factory=Margins)  # of its lease, since the agent's start
+    cut: str = ""  # transactions that were cut off this node's log in this epoch, and are nowhere yet
+    returning: Returning = field(default_factory=Returning)
+    merging: Merging = field(default_factory=Merging)
     host: HostFacts = field(default_factory=HostFacts)
 
 

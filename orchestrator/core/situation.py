@@ -20,6 +20,7 @@ from orchestrator.core.model import (
     Sync,
     SyncState,
 )
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Request
 from orchestrator.core.unreadable import HARMLESS, Record, Unreadable
 
@@ -52,6 +53,7 @@ class Situation:
     fence_seen: Instant | None = None  # first sighting of the lease version that the fence names, or of its revoke
     paused: bool = False
     hold_down: bool = False
+    reconcile: Sighting[Reconcile] | None = None  # the return that is under way, or the last one
     term: int = 0
     unreadable: tuple[Unreadable, ...] = ()  # a record that cannot be read is in none of the mappings above
 

@@ -24,6 +24,7 @@ class Record(StrEnum):
     SYNC = "sync"
     REPORT = "report"
     REQUEST = "request"
+    RETURN = "return"
 
 
 AGENT = "its agent writes it anew within seconds: see that kembar-agent runs on {node}"
@@ -36,13 +37,14 @@ REMEDIES: Mapping[Record, str] = {
     Record.LEASE: AGENT,
     Record.SYNC: AGENT,
     Record.REPORT: AGENT,
+    Record.RETURN: "the standby is not certified meanwhile; begin it anew: zkCli.sh set {path} ''",
     Record.REQUEST: "it is not carried out: remove it with zkCli.sh delete {path}, then ask again",
 }
 MISSING = "kembar init makes it again"
 ADOPT = ", then kembar adopt --reason TEXT"
 OLDEST = '{"format":1,"epoch":1,"seq":1,"primary":"NODE","mode":"ASYNC","phase":"REJOINING"}'
 # Nobody is promoted by what these say.
-HARMLESS = frozenset({Record.LEADER, Record.REQUEST})
+HARMLESS = frozenset({Record.LEADER, Record.REQUEST, Record.RETURN})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from orchestrator.core.analysis import Finding, analyze, primary_silent, record_old, standby_lost
 from orchestrator.core.model import Mode, NodeName, Phase, Report
+from orchestrator.core.reconcile import Merge
+from orchestrator.core.returning import Stage
 from orchestrator.core.situation import Situation
 from orchestrator.core.unreadable import Record
 
@@ -54,6 +56,8 @@ def _settled(s: Situation) -> str:
     if primary_silent(s):
         return _no_successor(s)
     standby = s.report(s.standby)
+    if returns := _returning(s):
+        return returns
     if diverged := _diverged(s):
         return diverged
     if standby is not None and standby.refusals:
@@ -63,6 +67,18 @@ def _settled(s: Situation) -> str:
     if s.cluster.promotable is None:
         return f"for {s.standby} to be certified"
     return _by_finding(s)
+
+
+def _returning(s: Situation) -> str:
+    """What the return of the standby waits for, with its own words; empty if none is under way."""
+    record = s.reconcile.value if s.reconcile else None
+    if record is None or not record.open or record.node != s.standby:
+        return ""
+    if record.stage is Stage.STOPPED:
+        return f"for a person: the return of {record.node} stopped: {record.stopped}"
+    if record.merge is Merge.WAITING:
+        return f"for a person: {record.transactions} transactions of {record.node} are more than the limits allow"
+    return f"for {record.node} to return: {record.rung}, {record.stage}, {record.transactions} transactions"
 
 
 def _diverged(s: Situation) -> str:

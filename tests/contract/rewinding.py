@@ -174,7 +174,8 @@ def undoer(*, configure: str = "") -> Iterator[Undoer]:
         eventually(server.answers, 60)
         server.database.set_writable()
         one = Undoer(server)
-        one.do("SET sql_log_bin = OFF", f"CREATE USER '{ACCOUNT}'@'localhost' IDENTIFIED BY '{PASSWORD}'")
+        one.do("SET sql_log_bin = OFF", f"DROP USER '{ACCOUNT}'@'localhost'")
+        one.do(f"CREATE USER '{ACCOUNT}'@'localhost' IDENTIFIED BY '{PASSWORD}'")
         one.do(*(f"GRANT {grant} TO '{ACCOUNT}'@'localhost'" for grant in GRANTS), "SET sql_log_bin = ON")
         try:
             yield one

@@ -217,6 +217,7 @@ def sight(s: Bare, i: int, *, late: bool) -> Sight:
         released_since=0.0 if lease.state is LeaseState.RELEASED and lease.epoch == goal.epoch else None,
         certify_after=0.0,
         refusals=(),
+        reconcile=None,
         told_handover=text(node.executed),
     )
 

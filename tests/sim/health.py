@@ -229,4 +229,5 @@ def capture(server: Server, index: Path, epoch: int, primary: GtidSet, own: str)
     if any(txn.uuid != server.uuid or has(txn.uuid, txn.number) for txn in tail):
         return Outcome(TailState.KEPT, "the tail is not only its own")
     server.cut(count)
-    return Outcome(TailState.CUT, f"{count} transactions")
+    gtids = GtidSet.parse(",".join(f"{txn.uuid}:{txn.number}" for txn in tail))
+    return Outcome(TailState.CUT, f"{count} transactions", str(gtids))

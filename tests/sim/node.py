@@ -19,6 +19,7 @@ from tests.sim.health import SimHealth, SimMemory, SimSupervisor, capture
 from tests.sim.kernel import Clock, Kernel, SimGate, SimVip
 from tests.sim.mirror import SimMirror
 from tests.sim.mysqld import Server as Mysqld
+from tests.sim.repair import SimRepair
 from tests.sim.replication import Receiver
 from tests.sim.strands import Event, Process, Strand
 from tests.sim.zookeeper import Client
@@ -82,7 +83,8 @@ class Node:
         news = Event()
         self._mirror = SimMirror(
             world.time, client, clock, rng,
-            [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer)], wake=news.set,
+            [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer), paths.returning],
+            wake=news.set,
             late_s=world.swarm.mirror_late_s, lost=world.swarm.watch_lost,
         )  # fmt: skip
         keeper = self.keeper = LeaseKeeper(
@@ -108,7 +110,7 @@ class Node:
         telling = Telling(executor, health, server, self.memory, clock, lambda facts: HostFacts())
         agent = Agent(
             name, self.peer.name, self.peer.name, paths, clock, client, self._mirror, keeper, vip,
-            server, health, self.memory, steps, executor, telling, news,
+            server, health, self.memory, steps, executor, telling, SimRepair(self.server, process, rng), news,
         )  # fmt: skip
         for title, run in (("keeper", keeper.run), ("tick", agent.run)):
             world.pausing(process.spawn(title, run), rng, (self._crash, self.server.kill))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.coordination.election import Election
 from orchestrator.loop import Look, Orchestrator
+from orchestrator.reconciler import Reconciler
 from orchestrator.recorder import Recorder
 from orchestrator.watching import Watching
 from tests.sim.kernel import Clock
@@ -44,7 +45,7 @@ class Deciding:
         pair = world.pair
         mirror = self._mirror = SimMirror(
             world.time, client, self.clock, rng,
-            [paths.desired, paths.leader, paths.policy, paths.pause, paths.recent,
+            [paths.desired, paths.leader, paths.policy, paths.pause, paths.recent, paths.returning,
              *(path(node) for node in pair for path in (paths.lease, paths.sync, paths.report))],
             folders=(paths.requests, paths.election), wake=lambda: loop.wake(),
             late_s=world.swarm.mirror_late_s, lost=world.swarm.watch_lost,
@@ -55,10 +56,13 @@ class Deciding:
         def show(look: Look) -> None:
             self.look = look
             recorder.take(look)
+            reconciler.take(look)
 
+        reconciler = Reconciler(paths, client, lambda: election.term_version)
         loop = Orchestrator(self.name, paths, pair, self.clock, client, mirror, election, Watching(paths, pair), show)
         election.start(lambda name, run: world.pausing(process.spawn(name, run), rng))
         process.spawn("history", recorder.run)
+        process.spawn("returns", reconciler.run)
         world.pausing(process.spawn("orchestrator", loop.run), rng, (self._crash,))
 
     def _crash(self) -> None:

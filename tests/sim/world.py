@@ -16,6 +16,7 @@ from typing import Any
 import agents.lease
 import orchestrator.coordination.election
 import orchestrator.loop
+import orchestrator.reconciler
 import orchestrator.recorder
 from orchestrator.coordination.layout import first_record
 from orchestrator.coordination.paths import Paths
@@ -169,6 +170,7 @@ class World:
         put(paths.policy, encode(self.swarm.policy))
         put(paths.pause, encode(Pause()))
         put(paths.recent, encode(Recent()))
+        put(paths.returning, b"")
         for node in self.pair:
             put(paths.lease(node), encode(Lease(timing=timing)))
             put(paths.sync(node), encode(Sync()))
@@ -191,6 +193,7 @@ def virtual_time() -> Iterator[None]:
         (agents.lease, "Future", strands.Future),
         (orchestrator.loop, "threading", threading),
         (orchestrator.coordination.election, "threading", threading),
+        (orchestrator.reconciler, "queue", SimpleNamespace(SimpleQueue=strands.Queue)),
         (orchestrator.recorder, "queue", SimpleNamespace(SimpleQueue=strands.Queue)),
     ]
     for module in [module for name, module in sys.modules.items() if name.startswith(("agents.", "orchestrator."))]:

@@ -25,7 +25,9 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.ports import Seen as Copy
 from orchestrator.core.ports import SetData, Stored
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Kind, Pause, RequestState
+from orchestrator.core.returning import Rung, Stage
 from orchestrator.core.situation import Situation
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import decode, encode
@@ -70,7 +72,8 @@ DECIDED_ON = {
     **OWN,
     **{PATHS.report(node): "report" for node in PAIR},
 }
-HARMLESS = {PATHS.leader: "leader", PATHS.request("r1"): "request"}
+HARMLESS = {PATHS.leader: "leader", PATHS.request("r1"): "request", PATHS.returning: "return"}
+CLOSED = Reconcile(30, 6, DB_B, Rung.TRUNCATE, Stage.CLOSED)  # of an earlier epoch
 # What takes promotability away, relaxes what waits, or goes back to where the power was.
 GIVES_NOBODY_POWER = {"", "U1", "U3", "S3", "F4", "R1"}
 
@@ -87,6 +90,7 @@ def records(s: Situation) -> dict[str, Copy]:
     put(PATHS.policy, s.policy)
     put(PATHS.pause, Pause())
     put(PATHS.recent, Recent())
+    put(PATHS.returning, CLOSED)
     put(PATHS.request("r0"), replace(request(), id="r0", state=RequestState.DONE))
     for path_of, sightings in ((PATHS.lease, s.leases), (PATHS.sync, s.syncs), (PATHS.report, s.reports)):
         for node, sighting in sightings.items():

@@ -341,6 +341,14 @@ def test_a_server_that_administrators_can_write_to_is_not_fenced():
     assert Action.FORCE_READ_ONLY in converge(goal(Role.FENCED), half)
 
 
+def test_a_server_that_is_open_for_its_repair_is_locked_all_the_same_while_it_has_power():
+    """Its repair writes under offline_mode, which stops no client that the gate lets in and that may administer."""
+    alone = {"lease_open": False, "lease_held": False, "gate_open": False, "said_open": False, "has_address": False}
+    mending = serving(repairing=True, offline=True)
+    assert Action.FORCE_READ_ONLY in converge(goal(Role.RETURNING), mending)
+    assert Action.FORCE_READ_ONLY not in converge(goal(Role.RETURNING), replace(mending, **alone))
+
+
 def test_a_fenced_node_keeps_its_address():
     """It refuses, so that a client gets a reset at once; the new primary adds the address when it opens."""
     fenced = Local(Mysqld.RUNNING, incarnation=ME, has_address=True)

@@ -83,6 +83,7 @@ def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> 
         released_since=None,
         certify_after=0.0,
         refusals=(),
+        reconcile=None,
         told_handover="",
     )
     return replace(base, **changes)

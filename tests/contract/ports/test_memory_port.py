@@ -14,7 +14,9 @@ from orchestrator.core.ports import Memory
 from tests.contract.ports.pace import Pace, RealPace, VirtualPace
 from tests.sim.health import SimMemory
 
-TAIL: dict[str, str | int] = {"epoch": 7, "incarnation": "boot/1/2", "index": "/x.index", "state": "armed", "why": ""}
+TAIL: dict[str, str | int] = {
+    "epoch": 7, "incarnation": "boot/1/2", "index": "/x.index", "state": "armed", "why": "", "gtids": "",
+}  # fmt: skip
 PROMOTION: dict[str, str | int] = {"epoch": 7, "incarnation": "boot/1/2", "gtid": "uuid:1-5", "peer_uuid": "other"}
 
 

@@ -1,0 +1,241 @@
+"""The primary's part of a return: the evidence is fetched, and each errant transaction is merged, kept or discarded.
+
+While clients are served: one transaction at a time, each under its original GTID, so that MySQL itself refuses a second
+one. What is not merged is recorded first; then its number is used up by an empty transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agents.binlog.archive import SUMS
+from agents.binlog.contents import Transaction, transactions
+from agents.binlog.fields import Unreadable
+from agents.binlog.ids import holds
+from agents.binlog.images import row_changes
+from agents.binlog.logs import contents, mapped
+from agents.binlog.parse import Buffer, head
+from agents.binlog.rewind import Lasting, binlog_statement, description
+from agents.binlog.table import Table
+from agents.reconcile.comparing import SKIPPED, texts, touched_keys
+from agents.reconcile.evidence import Folder
+from agents.reconcile.judging import Conflict, Kept, footprint
+from agents.reconcile.quarantine import Entry, keep
+from agents.reconcile.replay import Replay
+from agents.reconcile.tables import Tables
+from agents.reconcile.tombstones import bury, executed
+from orchestrator.core.errors import StepFailed
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.reconcile import Merge, Reconcile
+from orchestrator.core.returning import Merging, Verdict
+from orchestrator.core.wire import FORMAT, decode
+
+log = logging.getLogger("kembar.reconcile")
+
+IDENTICAL = "identical.txt"  # what was found so: its empty transaction looks like that of any other
+STATEMENT_S = 10.0
+SETTINGS = (
+    "SET SESSION innodb_lock_wait_timeout = 3, lock_wait_timeout = 3, time_zone = '+00:00', sql_mode = '',"
+    " transaction_isolation = 'READ-COMMITTED'"  # no gap locks
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the policy says of errant transactions as a whole."""
+
+    unacknowledged: bool = False  # merge those that no client was told of
+    everything: bool = True  # merge what does not conflict; else all is kept for a person
+
+
+class Merger:
+    """Used by the repair thread alone, but for `facts`.
+
+    `serves` says whether this node still has the power; it is asked before each transaction.
+    """
+
+    def __init__(
+        self,
+        evidence: Path,
+        fetch: Callable[[str, str, Path], None],
+        sessions: Callable[[], Lasting],
+        serves: Callable[[], bool],
+        choice: Choice = Choice(),
+    ) -> None:
+        """`fetch` gets a file of the returning node: folder, name, where to."""
+        self._evidence, self._fetch, self._sessions = evidence, fetch, sessions
+        self._serves, self._choice = serves, choice
+        self._last_keys: tuple[tuple[int, str, str], list[tuple[Table, str]]] | None = None
+        self.facts = Merging()
+
+    def work(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        """Do what the record asks of the primary, if it is not done. Raises KembarError, OSError: call again."""
+        if self.facts.id != record.id:
+            self.facts = Merging(id=record.id)
+        if record.sums and self.facts.sums != record.sums:
+            self.facts = replace(self.facts, sums=self._fetched(record))
+        if record.merge is Merge.RUNNING and not self.facts.done:
+            verdicts = self._merge(record)
+            self.facts = replace(self.facts, done=True, verdicts=verdicts)
+
+    # evidence
+
+    def _fetched(self, record: Reconcile) -> str:
+        """The whole evidence of the other host, each file compared with its sum; the sum of the list."""
+        theirs = Folder.of(Path("/"), record).path.name
+        mine = self._folder(record)
+        if mine.sums() != record.sums:
+            mine.take(lambda name, target: self._fetch(theirs, name, target))
+        if mine.sums() != record.sums:
+            raise StepFailed(f"{SUMS} of {record.node} is not the one that it named")
+        return record.sums
+
+    def _folder(self, record: Reconcile) -> Folder:
+        return Folder(self._evidence / f"{Folder.of(Path('/'), record).path.name}-of-{record.node}")
+
+    def touched(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """For the peer's agent, in any thread: the touched rows of these numbers, as they are here. Raises KembarError.
+
+        Asked: {record, which: numbers in the order of `touched_keys`}; answered: {executed, rows}.
+        """
+        record = decode(Reconcile, json.dumps({"format": FORMAT, **asked["record"]}).encode())
+        keys = self._keys(record)
+        with closing(self._sessions()) as session:
+            found = texts(session, [keys[n] for n in asked["which"]])
+        return {"executed": found.executed, "rows": list(found.rows)}
+
+    def _keys(self, record: Reconcile) -> list[tuple[Table, str]]:
+        """Read once for all questions about one evidence."""
+        known = self._last_keys
+        what = (record.id, record.sums, record.errant)
+        if known is None or known[0] != what:
+            known = self._last_keys = what, touched_keys(self._folder(record), GtidSet.parse(record.errant))
+        return known[1]
+
+    # one after the other
+
+    def _merge(self, record: Reconcile) -> dict[str, int]:
+        """Every errant transaction, in the order of the log. Raises KembarError; called again it goes on."""
+        found: Counter[str] = Counter()
+        kept, errant = Kept(), GtidSet.parse(record.errant)
+        for path in self._folder(record).files():
+            with mapped(path) as data, closing(self._prepared(data)) as session:
+                place = _Place(session, Tables(session), record, data, kept)
+                for one in transactions(data, head(data).end):
+                    if one.complete and holds(errant, one.gtid):
+                        found[self._one(place, one)] += 1
+                        self.facts = replace(self.facts, verdicts=dict(found))
+        self._all_used(errant)
+        return dict(found)
+
+    def _all_used(self, errant: GtidSet) -> None:
+        """One whose number stays free would be given to another transaction. Raises StepFailed."""
+        with closing(self._sessions()) as session:
+            (state,) = session.ask(
+                "SELECT GTID_SUBTRACT(%s, @@GLOBAL.gtid_executed) AS missing", (str(errant),), within_s=STATEMENT_S
+            )
+        if state["missing"]:
+            raise StepFailed(f"the evidence does not hold {state['missing']}: nobody knows what these changed")
+
+    def _prepared(self, data: Buffer) -> Lasting:
+        """A session that takes events of this file; after the first BINLOG it would want an id for everything."""
+        session = self._sessions()
+        session.ask(SETTINGS, within_s=STATEMENT_S)
+        session.ask(binlog_statement(description(data)), within_s=STATEMENT_S)
+        session.ask("SET SESSION gtid_next = 'AUTOMATIC'", within_s=STATEMENT_S)
+        return session
+
+    def _one(self, at: _Place, one: Transaction) -> Verdict:
+        if not self._serves():
+            raise StepFailed("this node no longer serves: the merge goes on where the power is")
+        gtid = str(one.gtid)
+        if executed(at.session, gtid):
+            return self._earlier(at, one)
+        if not self._wanted(at.record) or _own(one):
+            bury(at.session, gtid)  # its evidence is on both hosts
+            return Verdict.DISCARDED
+        if not one.tables and one.doubt is None:
+            return self._identical(at, gtid)
+        if one.doubt is not None:
+            return self._keep(at, one, Entry(gtid, Conflict.NOT_BY_ROWS, one.doubt.why, (), ()))
+        try:
+            return self._judged(at, one)
+        except Unreadable as error:
+            return self._keep(at, one, Entry(gtid, Conflict.UNDECODABLE, str(error), (), ()))
+
+    def _judged(self, at: _Place, one: Transaction) -> Verdict:
+        with contents(at.data, one) as events:
+            found = footprint(row_changes(events, one), at.tables.key_name)
+            earlier = at.kept.before(found, one.tables.values())
+            against = Conflict.DEPENDS_ON_QUARANTINED if earlier else found.against
+            outcome = Replay(at.session, at.tables, one, events, found).run(against, earlier)
+        if outcome is None:
+            return Verdict.MERGED
+        if outcome.why is Conflict.IDENTICAL:
+            return self._identical(at, outcome.gtid)
+        return self._keep(at, one, outcome)
+
+    def _identical(self, at: _Place, gtid: str) -> Verdict:
+        self._folder(at.record).add(IDENTICAL, gtid)
+        bury(at.session, gtid)
+        return Verdict.IDENTICAL
+
+    def _wanted(self, record: Reconcile) -> bool:
+        return record.acknowledged or self._choice.unacknowledged
+
+    def _keep(self, at: _Place, one: Transaction, entry: Entry) -> Verdict:
+        keep(at.session, self._folder(at.record).path / "quarantine", at.record.id, entry)
+        bury(at.session, entry.gtid)
+        _remember(at, one)
+        return Verdict.QUARANTINED
+
+    def _earlier(self, at: _Place, one: Transaction) -> Verdict:
+        """Of an earlier run: kept if there is an entry of it, else merged or never wanted."""
+        gtid, record = str(one.gtid), at.record
+        rows = at.session.ask(
+            "SELECT state FROM kembar.quarantine WHERE reconcile_id = %s AND gtid = %s",
+            (record.id, gtid),
+            within_s=STATEMENT_S,
+        )
+        if rows:
+            _remember(at, one)
+            return Verdict.QUARANTINED
+        if not self._wanted(record) or _own(one):
+            return Verdict.DISCARDED
+        return Verdict.IDENTICAL if gtid in self._folder(record).lines(IDENTICAL) else Verdict.MERGED
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One file of the evidence, a session that takes its events, and what was kept so far."""
+
+    session: Lasting
+    tables: Tables
+    record: Reconcile
+    data: Buffer
+    kept: Kept
+
+
+def _own(one: Transaction) -> bool:
+    """Heartbeats are in nearly every errant set."""
+    return bool(one.tables) and all(str(table) in SKIPPED for table in one.tables.values())
+
+
+def _remember(at: _Place, one: Transaction) -> None:
+    """What a kept transaction touches: the rows, or as tables if these cannot be told."""
+    gtid = str(one.gtid)
+    if one.doubt is not None:
+        at.kept.add_tables(gtid, one.tables.values())
+        return
+    try:
+        with contents(at.data, one) as events:
+            at.kept.add(gtid, footprint(row_changes(events, one), at.tables.key_name))
+    except Unreadable:
+        at.kept.add_tables(gtid, one.tables.values())

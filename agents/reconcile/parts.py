@@ -1,0 +1,87 @@
+"""Ties the parts of a return together for the composition root; without what they need they say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from agents.binlog.archive import SUMS
+from agents.reconcile.exchange import Answer, Identity, Peer, PeerServer
+from agents.reconcile.merger import Merger
+from agents.reconcile.returner import Place, Returner
+from agents.reconcile.worker import RepairWorker
+from agents.session import Access, Session
+from orchestrator.core.errors import StepFailed
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.returning import Merging, Returning
+
+Facts = TypeVar("Facts")
+
+PROGRAM = "kembar_rejoin"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Where this agent and its peer listen for each other, and what proves who they are."""
+
+    address: str
+    peer_address: str
+    port: int
+    identity: Identity
+
+
+class Unequipped(Generic[Facts]):
+    """The part of an agent whose configuration lacks what a repair needs."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    def work(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        raise StepFailed("agent.yaml has no mysql.rejoin or no exchange section: nothing can be repaired here")
+
+
+def repair_worker(
+    place: Place, access: Access | None, exchange: Exchange | None, serves: Callable[[], bool]
+) -> tuple[RepairWorker, Mapping[str, Answer]]:
+    """The worker, and what the peer may ask of it.
+
+    `access` is the account that may undo and merge; `serves` whether this node has the power now.
+    """
+    if access is None or exchange is None:
+        return RepairWorker(Unequipped(Returning()), Unequipped(Merging())), {}
+    peer = Peer(exchange.peer_address, exchange.port, exchange.identity)
+    sessions = _sessions(access)
+    merger = Merger(place.evidence, peer.fetch, sessions, serves)
+    return RepairWorker(Returner(place, sessions, peer.ask), merger), {"touched": merger.touched}
+
+
+def peer_server(exchange: Exchange, evidence: Path, answers: Mapping[str, Answer]) -> PeerServer:
+    """Gives the peer the files that a list of sums names, and nothing else."""
+
+    def file(folder: str, name: str) -> Path | None:
+        if folder not in _names(evidence):
+            return None
+        logs = evidence / folder / "binlog"
+        if name == SUMS:
+            return logs / SUMS if (logs / SUMS).is_file() else None
+        try:
+            named = {line.split("  ", 1)[1] for line in (logs / SUMS).read_text().splitlines()}
+        except OSError:
+            return None
+        return logs / name if name in named else None
+
+    return PeerServer(exchange.address, exchange.port, exchange.identity, file, answers)
+
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(one.name for one in folder.iterdir())
+    except OSError:
+        return frozenset()
+
+
+def _sessions(access: Access) -> Callable[[], Session]:
+    return lambda: Session(access, PROGRAM, once=True)

@@ -1,0 +1,188 @@
+"""The returning node's part: what is errant is found out, kept as evidence, changed back. Any stage may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agents.binlog.logs import files_after
+from agents.binlog.rewind import Lasting, Mismatch, check, rewind
+from agents.binlog.table import Table
+from agents.binlog.undo import Refusal, Undo, plan_undo, row_count
+from agents.reconcile.comparing import texts, touched_keys
+from agents.reconcile.evidence import Folder
+from agents.reconcile.reset import reset
+from orchestrator.core.errors import StepFailed
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.reconcile import Merge, Reconcile
+from orchestrator.core.returning import Returning, Rung, Stage
+from orchestrator.core.wire import plain
+
+STATEMENT_S, EXECUTED_S = 10.0, 10.0
+TOGETHER = 500  # keys in one question
+COMPARISONS = 3
+SHOWN_MAX = 5
+RESET = "reset.json"
+Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this host keeps what is needed: mysqld's data, and our own evidence."""
+
+    datadir: Path
+    evidence: Path
+
+
+class Returner:
+    """Used by the repair thread alone, but for `facts`."""
+
+    def __init__(self, place: Place, sessions: Callable[[], Lasting], ask: Ask) -> None:
+        """`sessions` makes one that may change rows without logging it; `ask` asks the primary's agent."""
+        self._place, self._sessions, self._ask = place, sessions, ask
+        self.facts = Returning()
+
+    def work(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        """Do what the record's stage asks, if it is not done. Raises KembarError: call again."""
+        if self.facts.id != record.id:
+            self.facts = Returning(id=record.id, rung=record.rung)
+        if self.facts.reached is record.stage:
+            return
+        match record.stage:
+            case Stage.DETECT:
+                self._detect(record, primary_executed)
+            case Stage.BUNDLE:
+                self._keep(record, primary_executed)
+            case Stage.REWIND:
+                self._rewind(record)
+            case Stage.CLONE:
+                why = "clone: this release does not copy a server: rebuild the node from the primary by hand"
+                self.facts = replace(self.facts, rung=Rung.CLONE, refusal=why)
+            case Stage.VERIFY:
+                self._verify(record)
+
+    def _reached(self, stage: Stage, **facts: object) -> None:
+        self.facts = replace(self.facts, reached=stage, doing="", percent=0.0, **facts)  # type: ignore[arg-type]
+
+    def _detect(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        self.facts = replace(self.facts, doing="reading the binary log")
+        session = self._sessions()
+        try:
+            executed = GtidSet.parse(_value(session, "gtid_executed"))
+            errant = executed - primary_executed
+            files = files_after(self._place.datadir, Path(_value(session, "log_bin_index")), primary_executed)
+            undo = plan_undo(files, errant)
+            refusal = undo if isinstance(undo, Refusal) else check(session, undo)
+        finally:
+            session.close()
+        reasons = ("truncate: mysqld has been started since, or the transactions are not at the end of its log",)
+        if refusal is not None or isinstance(undo, Refusal):
+            why = (*reasons, f"rewind: {refusal}")
+            self._reached(Stage.DETECT, rung=Rung.CLONE, reasons=why, errant=str(errant), transactions=len(errant))
+            return
+        mib = sum(place.length for place in undo.places) >> 20
+        self._reached(
+            Stage.DETECT,
+            rung=Rung.REWIND,
+            reasons=reasons,
+            errant=str(errant),
+            rewound=str(undo.gtids),
+            transactions=len(errant),
+            rows=row_count(undo),
+            log_mib=mib,
+        )
+
+    def _keep(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        folder = Folder.of(self._place.evidence, record)
+        if not folder.sums():
+            self.facts = replace(self.facts, doing="keeping the binary log as evidence")
+            session = self._sessions()
+            try:
+                index = Path(_value(session, "log_bin_index"))
+            finally:
+                session.close()
+            folder.keep(files_after(self._place.datadir, index, primary_executed), index)
+        self._reached(Stage.BUNDLE, sums=folder.sums())
+
+    def _rewind(self, record: Reconcile) -> None:
+        """Change the rows back, then note from where to where the GTIDs go: from then on it is only about these."""
+        folder = Folder.of(self._place.evidence, record)
+        with closing(self._sessions()) as session:
+            session.ask("SET GLOBAL super_read_only = OFF", within_s=STATEMENT_S)
+        noted = folder.noted(RESET)
+        if noted is None:
+            noted = self._noted(folder, self._undo(record, folder))
+        with closing(self._sessions()) as session:
+            session.ask("SET SESSION sql_log_bin = 0", within_s=STATEMENT_S)
+            session.ask(
+                "DELETE FROM kembar.reconcile_journal WHERE reconcile_id = %s", (record.id,), within_s=STATEMENT_S
+            )
+            reset(session, GtidSet.parse(noted["before"]), GtidSet.parse(noted["target"]))
+        self._reached(Stage.REWIND)
+
+    def _verify(self, record: Reconcile) -> None:
+        """The touched rows on both: read there, then here once all of theirs is executed here; twice, as some are hot.
+
+        Raises StepFailed while some differ.
+        """
+        if record.merge is not Merge.DONE:
+            return  # it changes these rows
+        keys = touched_keys(Folder.of(self._place.evidence, record), GtidSet.parse(record.errant))
+        left = list(range(len(keys)))
+        for _ in range(COMPARISONS):
+            left = self._different(record, keys, left)
+            if not left:
+                self._reached(Stage.VERIFY)
+                return
+        named = ", ".join(f"{keys[n][0]} {keys[n][1]}" for n in left[:SHOWN_MAX])
+        raise StepFailed(f"{len(left)} of {len(keys)} touched rows differ from the primary's: {named}")
+
+    def _different(self, record: Reconcile, keys: Sequence[tuple[Table, str]], which: Sequence[int]) -> list[int]:
+        different = []
+        for begin in range(0, len(which), TOGETHER):
+            part = which[begin : begin + TOGETHER]
+            theirs = self._ask("touched", {"record": plain(record), "which": part})
+            with closing(self._sessions()) as session:
+                if not self._executed(session, theirs["executed"]):
+                    raise StepFailed("what the primary had executed is not executed here yet")
+                ours = texts(session, [keys[n] for n in part])
+            if len(theirs["rows"]) != len(part):
+                raise StepFailed(f"the primary's agent answers {len(theirs['rows'])} rows of {len(part)}")
+            pairs = zip(part, ours.rows, theirs["rows"], strict=True)
+            different += [n for n, own, other in pairs if own != other]
+            self.facts = replace(self.facts, doing="comparing", percent=round(100 * begin / max(len(which), 1), 1))
+        return different
+
+    def _executed(self, session: Lasting, gtids: str) -> bool:
+        (row,) = session.ask(
+            "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s) AS late", (gtids, EXECUTED_S), within_s=EXECUTED_S + STATEMENT_S
+        )
+        return row["late"] == "0"
+
+    def _undo(self, record: Reconcile, folder: Folder) -> Undo:
+        undo = plan_undo(folder.files(), GtidSet.parse(record.errant))
+        if isinstance(undo, Refusal):
+            raise StepFailed(f"the evidence no longer allows what it did: {undo}")
+        try:
+            for progress in rewind(self._sessions, record.id, undo):
+                percent = 100 * progress.done / max(progress.total, 1)
+                self.facts = replace(self.facts, doing="changing rows back", percent=round(percent, 1))
+        except Mismatch as mismatch:
+            self.facts = replace(self.facts, refusal=str(mismatch))
+            raise
+        return undo
+
+    def _noted(self, folder: Folder, undo: Undo) -> dict[str, str]:
+        with closing(self._sessions()) as session:
+            before = GtidSet.parse(_value(session, "gtid_executed"))
+        noted = {"before": str(before), "target": str(before - undo.gtids)}
+        folder.note(RESET, noted)
+        return noted
+
+
+def _value(session: Lasting, name: str) -> str:
+    (row,) = session.ask(f"SELECT @@GLOBAL.{name} AS value", within_s=STATEMENT_S)
+    return "".join(row["value"].split("\n"))

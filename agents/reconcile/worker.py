@@ -1,0 +1,94 @@
+"""The repair thread: does what the record of a return asks of this node, so that no tick waits for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from orchestrator.core.errors import KembarError
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.returning import Merging, Returning
+
+log = logging.getLogger("kembar.reconcile")
+
+AGAIN_S = 1.0  # after a failure
+LOOK_S = 5.0  # without one
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The record, and what this node needs to know for its part of it."""
+
+    record: Reconcile
+    returning: bool  # this node is the one that returns; else it is the primary
+    primary_executed: GtidSet
+
+
+Facts = TypeVar("Facts", Returning, Merging, covariant=True)
+
+
+class Part(Protocol[Facts]):
+    """One node's part. May take long; asked again until nothing is left to do."""
+
+    @property
+    def facts(self) -> Facts:
+        """How far it is; a value, for any thread."""
+
+    def work(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        """Raises KembarError."""
+
+
+class RepairWorker:
+    """`give` and the facts are for the tick thread; `run` is the thread's own."""
+
+    def __init__(self, returner: Part[Returning], merger: Part[Merging]) -> None:
+        self._returner, self._merger = returner, merger
+        self._task: Task | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self.trouble = ""
+
+    def give(self, task: Task | None) -> None:
+        """The task of now; None if there is none for this node."""
+        before, self._task = self._task, task
+        if task is not None and (before is None or before.record != task.record):
+            self._wake.set()
+
+    @property
+    def returning(self) -> Returning:
+        return self._returner.facts
+
+    @property
+    def merging(self) -> Merging:
+        return self._merger.facts
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """Until stopped. A kill at any place leaves the rest to the next process."""
+        wait_s = LOOK_S
+        while not self._stopping:
+            self._wake.wait(wait_s)
+            self._wake.clear()
+            wait_s = self._do()
+
+    def _do(self) -> float:
+        task = self._task
+        if task is None or not task.record.open:
+            self.trouble = ""
+            return LOOK_S
+        work = self._returner.work if task.returning else self._merger.work
+        try:
+            work(task.record, task.primary_executed)
+        except (KembarError, OSError) as error:
+            if str(error) != self.trouble:
+                log.warning("return %d, %s: %s", task.record.id, task.record.stage, error)
+            self.trouble = str(error)
+            return AGAIN_S
+        self.trouble = ""
+        return LOOK_S

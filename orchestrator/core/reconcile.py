@@ -1,0 +1,153 @@
+"""The record of one return: what only the returning node has, how it is taken out, and what becomes of it. Pure.
+
+`advance` is its only state machine. The leader writes what it gives; both agents work towards it and report facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.model import NodeName
+from orchestrator.core.returning import Merging, Returning, Rung, Stage
+
+
+class Merge(StrEnum):
+    """What the new primary does with the errant transactions."""
+
+    UNKNOWN = "unknown"  # it has no evidence yet
+    WAITING = "waiting"  # for a person: more than the limits allow
+    RUNNING = "running"
+    DONE = "done"
+
+
+STAGES: Mapping[Rung, tuple[Stage, ...]] = {
+    Rung.TRUNCATE: (Stage.BUNDLE, Stage.REJOIN, Stage.VERIFY, Stage.CLOSED),
+    Rung.REWIND: (Stage.DETECT, Stage.BUNDLE, Stage.REWIND, Stage.REJOIN, Stage.VERIFY, Stage.CLOSED),
+    Rung.CLONE: (Stage.DETECT, Stage.BUNDLE, Stage.CLONE, Stage.REJOIN, Stage.VERIFY, Stage.CLOSED),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Up to which nobody has to approve."""
+
+    transactions: int = 10_000
+    rows: int = 1_000_000
+    log_mib: int = 1024
+    quarantine_percent: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """One return. `id` is no lower than the desired record's seq when it was opened; one of another epoch is void."""
+
+    id: int
+    epoch: int
+    node: NodeName
+    rung: Rung
+    stage: Stage
+    merge: Merge = Merge.UNKNOWN
+    errant: str = ""
+    acknowledged: bool = False  # whether a client may have been told that these are safe
+    reasons: tuple[str, ...] = ()  # why not the rungs above
+    sums: str = ""
+    transactions: int = 0
+    rows: int = 0
+    approved: bool = False
+    stopped: str = ""
+    verdicts: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def open(self) -> bool:
+        return self.stage is not Stage.CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What `advance` looks at: the desired record's epoch, and what the two agents last said (None: silent)."""
+
+    epoch: int
+    returning: Returning | None
+    merging: Merging | None
+    replicates: bool  # the returning node follows the primary of this epoch
+    executed: GtidSet  # by the returning node
+    nothing_errant: bool  # as its own agent sees it now
+    limits: Limits
+
+
+def advance(record: Reconcile, facts: Facts) -> Reconcile:
+    """The record one step further, or unchanged while somebody has to move first."""
+    if record.epoch != facts.epoch:
+        return replace(record, stage=Stage.CLOSED, stopped="another epoch began: a new record is opened")
+    if record.stage is Stage.CLOSED:
+        return record
+    if record.stage is Stage.STOPPED:
+        # By hand: rebuilt from the primary, say. Its numbers cannot be used again by a server with a new identity.
+        return replace(record, stage=Stage.CLOSED) if facts.nothing_errant else record
+    returning = facts.returning if facts.returning and facts.returning.id == record.id else None
+    merging = facts.merging if facts.merging and facts.merging.id == record.id else None
+    record = _merge(_learned(record, returning, merging), merging, facts.limits)
+    if returning is None:
+        return record
+    if returning.refusal and returning.rung is record.rung:
+        return _next_rung(record, returning)
+    return replace(record, stage=_after(record)) if _reached(record, returning, merging, facts) else record
+
+
+def _learned(record: Reconcile, returning: Returning | None, merging: Merging | None) -> Reconcile:
+    if returning is not None and returning.reached is not None:
+        record = replace(
+            record,
+            errant=returning.errant or record.errant,
+            sums=returning.sums or record.sums,
+            transactions=returning.transactions or record.transactions,
+            rows=returning.rows or record.rows,
+        )
+        if record.stage is Stage.DETECT:
+            record = replace(record, rung=returning.rung, reasons=returning.reasons)
+    if merging is not None:
+        record = replace(record, verdicts=merging.verdicts)
+    return record
+
+
+def _merge(record: Reconcile, merging: Merging | None, limits: Limits) -> Reconcile:
+    """The second track: it begins once the evidence is on both hosts, beside whatever the returning node does."""
+    if record.merge is Merge.DONE or merging is None or merging.sums != record.sums or not record.sums:
+        return record
+    if merging.done:
+        return replace(record, merge=Merge.DONE)
+    within = record.transactions <= limits.transactions and record.rows <= limits.rows and not merging.refusal
+    return replace(record, merge=Merge.RUNNING if within or record.approved else Merge.WAITING)
+
+
+def _next_rung(record: Reconcile, returning: Returning) -> Reconcile:
+    """The evidence is kept whatever fails, so the next rung needs no other than what is on both hosts."""
+    if record.rung is Rung.CLONE:
+        return replace(record, stage=Stage.STOPPED, stopped=returning.refusal)
+    stage = Stage.CLONE if record.sums else Stage.BUNDLE
+    return replace(
+        record, rung=Rung.CLONE, stage=stage, reasons=(*record.reasons, f"{record.rung}: {returning.refusal}")
+    )
+
+
+def _reached(record: Reconcile, returning: Returning, merging: Merging | None, facts: Facts) -> bool:
+    order = STAGES[record.rung]
+    done = returning.reached in order and order.index(returning.reached) >= order.index(record.stage)
+    match record.stage:
+        case Stage.BUNDLE:
+            return done and merging is not None and merging.sums == record.sums
+        case Stage.REJOIN:
+            return facts.replicates
+        case Stage.VERIFY:
+            # Its next commits as a primary would take the numbers of errant ones that are nowhere.
+            return done and record.merge is Merge.DONE and GtidSet.parse(record.errant) <= facts.executed
+        case _:
+            return done
+
+
+def _after(record: Reconcile) -> Stage:
+    order = STAGES[record.rung]
+    return order[order.index(record.stage) + 1]

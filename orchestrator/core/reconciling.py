@@ -1,0 +1,71 @@
+"""From a situation to the record of a return: when one is opened, and what it becomes. Pure."""
+
+from __future__ import annotations
+
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.model import Phase, Report
+from orchestrator.core.reconcile import Facts, Limits, Reconcile, advance
+from orchestrator.core.returning import Rung, Stage
+from orchestrator.core.situation import Situation
+
+SETTLED = (Phase.STEADY, Phase.REJOINING)
+
+
+def wanted(s: Situation) -> Reconcile | None:
+    """The record to want; None while there is none and none is needed."""
+    present = s.reconcile.value if s.reconcile else None
+    if present is not None and present.open:
+        return advance(present, _facts(s, present))
+    return _opened(s) or present
+
+
+def unsettled(record: Reconcile | None, standby: Report, executed: str) -> bool:
+    """Whether the standby may not be certified yet; `executed` by the primary.
+
+    Its return is under way, or the numbers of what was cut off its log are still free: as a primary it would use them
+    again for other transactions.
+    """
+    under_way = record is not None and record.open and record.node == standby.node
+    return under_way or (bool(standby.cut) and not GtidSet.parse(standby.cut) <= GtidSet.parse(executed))
+
+
+def _opened(s: Situation) -> Reconcile | None:
+    """Once the new primary is open and the other node, still or again, has what it never saw."""
+    report = s.report(s.standby)
+    if s.cluster.phase not in SETTLED or report is None or report.epoch != s.cluster.epoch:
+        return None
+    primary = s.report(s.primary)
+    # A standby that replicates is judged by the primary, who samples in the order that shows no false ones.
+    if errant := report.errant or (primary.peer_errant if primary else ""):
+        return _new(s, Rung.REWIND, Stage.DETECT, errant)
+    if primary is not None and unsettled(None, report, primary.executed):
+        return _new(s, Rung.TRUNCATE, Stage.BUNDLE, report.cut)
+    return None
+
+
+def _new(s: Situation, rung: Rung, stage: Stage, errant: str) -> Reconcile:
+    # Only what a fenced primary in SYNC left behind was surely told to nobody.
+    never_told = s.cluster.phase is Phase.REJOINING and s.cluster.heir is not None
+    # Facts, journal and evidence go by this number, so that no two returns may have the same.
+    number = max(s.cluster.seq, s.reconcile.value.id + 1 if s.reconcile else 0)
+    return Reconcile(number, s.cluster.epoch, s.standby, rung, stage, errant=errant, acknowledged=not never_told)
+
+
+def _facts(s: Situation, record: Reconcile) -> Facts:
+    report, primary = s.report(record.node), s.report(s.other(record.node))
+    return Facts(
+        epoch=s.cluster.epoch,
+        returning=report.returning if report else None,
+        merging=primary.merging if primary else None,
+        replicates=report is not None and report.receiver_connected and report.applier_running,
+        executed=GtidSet.parse(report.executed) if report else GtidSet(),
+        nothing_errant=_nothing_errant(report, primary),
+        limits=Limits(),
+    )
+
+
+def _nothing_errant(report: Report | None, primary: Report | None) -> bool:
+    """Both are heard, the node's server answers, and it has executed nothing that the primary has not."""
+    if report is None or primary is None or not report.executed:
+        return False
+    return GtidSet.parse(report.executed) <= GtidSet.parse(primary.executed)

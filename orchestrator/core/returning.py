@@ -1,0 +1,67 @@
+"""What both agents say of one return: facts that the record of it is advanced by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Rung(StrEnum):
+    """How a node comes back; each costs more than the one before."""
+
+    TRUNCATE = "truncate"  # the end of its log was cut before its mysqld started
+    REWIND = "rewind"  # its rows were changed back
+    CLONE = "clone"  # it was copied from the primary
+
+
+class Stage(StrEnum):
+    """What the returning node is to reach, in this order; a rung leaves some of them out."""
+
+    DETECT = "detect"  # what is errant, and which rung its log allows
+    BUNDLE = "bundle"  # the evidence is on both hosts
+    REWIND = "rewind"  # rows as the primary knows them, GTIDs without the errant ones
+    CLONE = "clone"
+    REJOIN = "rejoin"  # it replicates
+    VERIFY = "verify"  # the touched rows are equal on both
+    CLOSED = "closed"
+    STOPPED = "stopped"  # a person has to act; `stopped` says why
+
+
+class Verdict(StrEnum):
+    """What became of one errant transaction on the new primary."""
+
+    MERGED = "merged"
+    IDENTICAL = "identical"  # it was there already, by another way
+    DISCARDED = "discarded"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """Facts from the agent of the returning node about one record; part of its report."""
+
+    id: int = 0
+    reached: Stage | None = None  # the last stage that is complete
+    rung: Rung = Rung.REWIND  # the least that its log and its server allow
+    reasons: tuple[str, ...] = ()  # why not the rungs above
+    errant: str = ""
+    rewound: str = ""  # all from the first errant one on, fetched again if the primary has them
+    transactions: int = 0
+    rows: int = 0
+    log_mib: int = 0
+    sums: str = ""  # SHA-256 of the list of the evidence's sums
+    doing: str = ""  # for people
+    percent: float = 0.0
+    refusal: str = ""  # why it cannot go on with this rung, by its code and a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """Facts from the agent of the primary about one record; part of its report."""
+
+    id: int = 0
+    sums: str = ""  # of the evidence that it has fetched and compared
+    done: bool = False
+    verdicts: Mapping[str, int] = field(default_factory=dict, hash=False)  # Verdict -> transactions
+    refusal: str = ""

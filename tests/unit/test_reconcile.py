@@ -1,0 +1,146 @@
+"""The record of a return: each stage follows from facts, nothing is skipped, and what cannot go on says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.gtid import GtidSet
+from orchestrator.core.model import Mode, Phase
+from orchestrator.core.reconcile import Facts, Limits, Merge, Reconcile, advance
+from orchestrator.core.reconciling import unsettled, wanted
+from orchestrator.core.returning import Merging, Returning, Rung, Stage
+from orchestrator.core.rules import decide, waiting
+from orchestrator.core.situation import Sighting, Situation
+from tests.builders import DB_A, DB_B, EPOCH, NOW, UUID_A, rejoining, seen, situation
+
+ERRANT = f"{UUID_A}:101-103"
+NEW = Reconcile(42, EPOCH, DB_B, Rung.REWIND, Stage.DETECT, errant=ERRANT)
+REWIND = (Stage.DETECT, Stage.BUNDLE, Stage.REWIND, Stage.REJOIN, Stage.VERIFY, Stage.CLOSED)
+MERGED = Merging(42, "s1", done=True, verdicts={"merged": 2, "quarantined": 1})
+
+
+def facts(returning: Returning | None = None, merging: Merging | None = None, **changes: Any) -> Facts:
+    base = Facts(EPOCH, returning, merging, False, GtidSet.parse(f"{UUID_A}:1-103"), False, Limits())
+    return replace(base, **changes)
+
+
+def returned(stage: Stage, **changes: Any) -> Returning:
+    return replace(Returning(42, stage, sums="s1", errant=ERRANT, transactions=3), **changes)
+
+
+def test_a_rewind_goes_through_every_stage_and_closes():
+    record, stages = NEW, [NEW.stage]
+    while record.open:
+        after = advance(record, facts(returned(record.stage), MERGED, replicates=True))
+        assert after != record, record
+        if after.stage is not record.stage:
+            stages.append(after.stage)
+        record = after
+    assert tuple(stages) == REWIND
+    assert (record.merge, record.verdicts) == (Merge.DONE, MERGED.verdicts)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (NEW, facts()),
+        (NEW, facts(returned(Stage.DETECT, id=41))),  # of an earlier record
+        (replace(NEW, stage=Stage.BUNDLE), facts(returned(Stage.BUNDLE))),  # the evidence is on one host only
+        (replace(NEW, stage=Stage.BUNDLE), facts(returned(Stage.BUNDLE), Merging(42, "other"))),
+        (replace(NEW, stage=Stage.REWIND), facts(returned(Stage.BUNDLE))),
+        (replace(NEW, stage=Stage.REJOIN), facts(returned(Stage.REWIND))),
+        (replace(NEW, stage=Stage.VERIFY), facts(returned(Stage.VERIFY), Merging(42, "s1"))),  # still merging
+        (
+            replace(NEW, stage=Stage.VERIFY, merge=Merge.DONE),  # numbers of errant ones are nowhere on it
+            facts(returned(Stage.VERIFY), executed=GtidSet.parse(f"{UUID_A}:1-100")),
+        ),
+    ],
+)
+def test_nothing_goes_on_before_its_facts_are_there(record, said):
+    assert advance(record, said).stage is record.stage
+
+
+def test_what_the_log_does_not_allow_leads_to_a_clone_with_the_reason():
+    why = ("truncate: started since", f"rewind: {UUID_A}:102 is DDL (ddl)")
+    record = advance(NEW, facts(returned(Stage.DETECT, rung=Rung.CLONE, reasons=why, sums="")))
+    assert (record.rung, record.stage, record.reasons) == (Rung.CLONE, Stage.BUNDLE, why)
+
+
+def test_a_rung_that_fails_leads_to_the_next_and_the_last_one_stops():
+    rewinding = replace(NEW, stage=Stage.REWIND, sums="s1")
+    cloning = advance(rewinding, facts(returned(Stage.BUNDLE, refusal="rewind_mismatch at 102")))
+    assert (cloning.rung, cloning.stage) == (Rung.CLONE, Stage.CLONE)
+    assert cloning.reasons == ("rewind: rewind_mismatch at 102",)
+    stopped = advance(cloning, facts(returned(Stage.BUNDLE, rung=Rung.CLONE, refusal="no space")))
+    assert (stopped.stage, stopped.stopped) == (Stage.STOPPED, "no space")
+    assert advance(stopped, facts(returned(Stage.BUNDLE))) == stopped
+    assert not advance(stopped, facts(nothing_errant=True)).open  # somebody rebuilt it
+
+
+def test_what_one_rung_said_stops_no_other():
+    """The node's agent repeats it until it has begun with the next."""
+    cloning = replace(NEW, rung=Rung.CLONE, stage=Stage.CLONE, sums="s1")
+    stale = returned(Stage.BUNDLE, rung=Rung.REWIND, refusal="rewind_mismatch at 102")
+    assert advance(cloning, facts(stale)) == replace(cloning, transactions=3)
+
+
+def test_more_than_the_limits_waits_for_a_person():
+    bundle = replace(NEW, stage=Stage.BUNDLE)
+    many = returned(Stage.BUNDLE, transactions=10_001)
+    record = advance(bundle, facts(many, Merging(42, "s1")))
+    assert (record.merge, record.stage) == (Merge.WAITING, Stage.REWIND)
+    assert advance(replace(record, approved=True), facts(many, Merging(42, "s1"))).merge is Merge.RUNNING
+
+
+def test_another_epoch_voids_it():
+    assert not advance(NEW, facts(epoch=EPOCH + 1)).open
+
+
+def returning_pair(record: Reconcile | None = None, **standby: Any) -> Situation:
+    s = rejoining(seen(DB_B, **{"token": "", "receiver_connected": False, "applier_running": False, **standby}))
+    return replace(s, reconcile=Sighting(record, 3, NOW) if record else None)
+
+
+def test_it_is_opened_once_for_what_only_the_returning_node_has():
+    record = wanted(returning_pair(errant=ERRANT))
+    assert record is not None
+    assert (record.node, record.rung, record.stage, record.errant) == (DB_B, Rung.REWIND, Stage.DETECT, ERRANT)
+    assert record.acknowledged  # nobody was named heir: it was forced, or lost its copy in ASYNC
+    assert wanted(returning_pair(record, errant=ERRANT)) == record
+
+
+def test_nothing_is_opened_for_a_clean_return_or_before_the_primary_is_open():
+    assert wanted(returning_pair()) is None
+    fenced = replace(returning_pair(errant=ERRANT), cluster=replace(returning_pair().cluster, phase=Phase.PROMOTING))
+    assert wanted(fenced) is None
+
+
+def test_what_was_cut_is_used_up_before_its_node_is_certified():
+    """Else it would give the same numbers to other transactions, once it is primary again."""
+    s = returning_pair(cut=f"{UUID_A}:101")
+    record = wanted(s)
+    assert record is not None and (record.rung, record.stage) == (Rung.TRUNCATE, Stage.BUNDLE)
+    standby = s.reports[DB_B].value
+    assert unsettled(None, standby, f"{UUID_A}:1-100")
+    assert not unsettled(None, standby, f"{UUID_A}:1-101")
+    assert unsettled(record, standby, f"{UUID_A}:1-101")
+    assert not unsettled(replace(record, stage=Stage.CLOSED), standby, f"{UUID_A}:1-101")
+
+
+def test_no_certificate_while_a_return_is_open():
+    ready = situation(mode=Mode.ASYNC, promotable=None)
+    rule = decide(ready).rule
+    assert rule is not None and rule.id == "U2"
+    under_way = replace(ready, reconcile=Sighting(replace(NEW, stage=Stage.VERIFY), 3, NOW))
+    assert decide(under_way).rule is None
+    assert "for db-b to return: rewind, verify" in waiting(under_way)
+
+
+def test_the_return_of_the_node_that_serves_now_blocks_nobody():
+    ready = situation(mode=Mode.ASYNC, promotable=None)
+    other = replace(ready, reconcile=Sighting(replace(NEW, node=DB_A), 3, NOW))
+    rule = decide(other).rule
+    assert rule is not None and rule.id == "U2"
