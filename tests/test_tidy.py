@@ -54,8 +54,9 @@ AGENTS_L0 = " ".join(
 RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 # A new module fails until it stands in exactly one row.
 TABLE = (
-    Row(0, "access admission adoption analysis answers conditions errors gtid history invariants lease model ports "
-           "reconcile reconciling requests returning rules situation snapshot transitions unreadable waiting wire",
+    Row(0, "access admission adoption analysis answers conditions conflicts errors gtid history invariants lease "
+           "mergepolicy model ports reconcile reconciling requests returning rules situation snapshot tablerules "
+           "transitions unreadable waiting wire",
         CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
     Row(0, "judging", "agents.reconcile", AGENTS_L0),
@@ -68,7 +69,7 @@ TABLE = (
         libraries="kazoo"),
     Row(1, "clock failpoints logs notify respawn threads", "orchestrator.process"),
     Row(1, "connected", "orchestrator", "orchestrator.coordination orchestrator.process"),
-    Row(1, "load shared orchestrator", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
+    Row(1, "load shared orchestrator returns", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
     Row(1, "arp netlink nftables sockdiag gate vip", "agents"),
     Row(1, "session roles channel semisync mysql", "agents", AGENTS_L0, "pymysql"),
     Row(1, "disk probes health held mysqld host memory news watch", "agents",

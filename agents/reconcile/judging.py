@@ -7,35 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from agents.binlog.images import Image, Operation, RowChange
 from agents.binlog.rows import NO_FOREIGN_KEYS, NO_UNIQUE_KEYS
 from agents.binlog.table import Table
+from orchestrator.core.conflicts import HARMLESS, Conflict
 
-
-class Conflict(StrEnum):
-    """Why a row is not changed. The first two are no conflict: the row is as the change would leave it."""
-
-    IDENTICAL = "identical"
-    DELETE_MISSING = "delete_missing"
-    INSERT_EXISTS = "insert_exists"
-    UPDATE_DIFFERS = "update_differs"
-    UPDATE_MISSING = "update_missing"
-    DELETE_DIFFERS = "delete_differs"
-    UNIQUE_EXISTS = "unique_exists"
-    FK_PARENT_MISSING = "fk_parent_missing"
-    FK_CHILDREN_EXIST = "fk_children_exist"
-    CHECKS_WERE_OFF = "checks_were_off"
-    NO_PRIMARY_KEY = "no_primary_key"
-    KEY_NOT_COMPARABLE = "key_not_comparable"
-    SCHEMA_DIFFERS = "schema_differs"
-    UNDECODABLE = "undecodable"
-    DEPENDS_ON_QUARANTINED = "depends_on_quarantined"
-    NOT_BY_ROWS = "not_by_rows"  # DDL, accounts, and whatever else has no row images
-
-
-HARMLESS = frozenset({Conflict.IDENTICAL, Conflict.DELETE_MISSING})
 Key = tuple[str, str]  # table, and what is the same for all spellings of one primary key
 Naming = Callable[[Image], str | None]  # that name; None where equality does not find a row for certain
 

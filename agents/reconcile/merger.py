@@ -26,11 +26,12 @@ from agents.binlog.rewind import Lasting, binlog_statement, description
 from agents.binlog.table import Table
 from agents.reconcile.comparing import SKIPPED, texts, touched_keys
 from agents.reconcile.evidence import Folder
-from agents.reconcile.judging import Conflict, Kept, footprint
+from agents.reconcile.judging import Kept, footprint
 from agents.reconcile.quarantine import Entry, keep
 from agents.reconcile.replay import Replay
 from agents.reconcile.tables import Tables
 from agents.reconcile.tombstones import bury, executed
+from orchestrator.core.conflicts import Conflict
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import Merge, Reconcile

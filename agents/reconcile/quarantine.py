@@ -12,7 +12,8 @@ from agents.binlog.archive import make_folder, write_synced
 from agents.binlog.images import Image
 from agents.binlog.rewind import Lasting
 from agents.binlog.values import Value
-from agents.reconcile.judging import Conflict, Footprint, Ruling
+from agents.reconcile.judging import Footprint, Ruling
+from orchestrator.core.conflicts import Conflict
 from orchestrator.core.errors import StepFailed
 
 STATEMENT_S = 10.0

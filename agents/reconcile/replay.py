@@ -11,11 +11,12 @@ from agents.binlog.rewind import Lasting, binlog_statement
 from agents.binlog.table import Table
 from agents.binlog.values import quoted, reading, told
 from agents.reconcile.cutting import events_of
-from agents.reconcile.judging import Conflict, Footprint, Key, Ruling, Touched, ends, rule, settled, verdict_of
+from agents.reconcile.judging import Footprint, Key, Ruling, Touched, ends, rule, settled, verdict_of
 from agents.reconcile.quarantine import Entry
 from agents.reconcile.tables import Tables
 from agents.reconcile.tombstones import executed
 from agents.session import Row, StatementRefused
+from orchestrator.core.conflicts import Conflict
 from orchestrator.core.errors import KembarError, StepFailed
 
 STATEMENT_S = 30.0

@@ -65,6 +65,6 @@ def _pair(section: ClusterSection, primary: str) -> tuple[NodeName, NodeName]:
 def _make(config: OrchestratorConfig, section: ClusterSection, pair: tuple[NodeName, NodeName]) -> tuple[str, ...]:
     try:
         with connected(config.zookeeper.addresses, CONNECT_S) as zookeeper:
-            return provision(zookeeper, Paths(section.name), pair, section.policy)
+            return provision(zookeeper, Paths(section.name), pair, section.first_policy)
     except KembarError as error:
         raise Failed(Exit.UNREACHABLE, f"ZooKeeper: {error}", "run it again: what was made is kept") from None

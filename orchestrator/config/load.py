@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -74,12 +74,12 @@ class Document:
             case "kembar":
                 for wrong in error["ctx"]["wrongs"]:
                     yield self.problem(loc + wrong.at, wrong.message, wrong.hint)
-            case "extra_forbidden":
+            case "extra_forbidden" | "unexpected_keyword_argument":
                 yield self.problem(loc, "unknown key", _known_keys(model, loc), of_key=True)
             case "missing":
                 yield self.problem(loc, "required, but missing", _description(model, loc))
             case _:
-                yield self.problem(loc, error["msg"], _description(model, loc))
+                yield self.problem(loc, error["msg"].removeprefix("Value error, "), _description(model, loc))
 
     def overlay(self, environ: Mapping[str, str]) -> None:
         """Lay KEMBAR_SECTION__KEY=value over the file; the value is read as YAML.
@@ -177,34 +177,41 @@ def dotted(loc: Loc) -> str:
     return text.removeprefix(".") or "file"
 
 
-def _known_keys(model: type[BaseModel], loc: Loc) -> str:
-    parent = _model_at(model, loc[:-1])
-    known = list(parent.model_fields) if parent else []
+def _known_keys(model: type[Any], loc: Loc) -> str:
+    known = list(_fields(_model_at(model, loc[:-1])))
     close = get_close_matches(str(loc[-1]), known, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known here: {', '.join(known)}" if known else ""
 
 
-def _description(model: type[BaseModel], loc: Loc) -> str:
+def _description(model: type[Any], loc: Loc) -> str:
     """What the key means, in the model's own words; of the nearest named key above a list item."""
     names = [part for part in loc if isinstance(part, str)]
-    parent = _model_at(model, names[:-1]) if names else None
-    known = parent.model_fields.get(names[-1]) if parent else None
-    return (known.description or "") if known else ""
+    known = _fields(_model_at(model, names[:-1])).get(names[-1]) if names else None
+    return known[1] if known else ""
 
 
-def _model_at(model: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel] | None:
-    found: type[BaseModel] | None = model
+def _fields(model: type[Any] | None) -> Mapping[str, tuple[Any, str]]:
+    """Name -> type and description; of a value of the core the names speak for themselves."""
+    if model is None:
+        return {}
+    if issubclass(model, BaseModel):
+        return {name: (known.annotation, known.description or "") for name, known in model.model_fields.items()}
+    return {name: (hint, "") for name, hint in get_type_hints(model).items()}
+
+
+def _model_at(model: type[Any], loc: Sequence[str | int]) -> type[Any] | None:
+    found: type[Any] | None = model
     for part in loc:
         if found is None or isinstance(part, int):
             continue
-        known = found.model_fields.get(part)
-        found = _model_in(known.annotation) if known else None
+        known = _fields(found).get(part)
+        found = _model_in(known[0]) if known else None
     return found
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _model_in(annotation: Any) -> type[Any] | None:
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
         return annotation
     return next((found for one in get_args(annotation) if (found := _model_in(one)) is not None), None)

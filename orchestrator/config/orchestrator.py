@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, RootModel, ValidationInfo, field_validator
 
 from orchestrator.config.load import Section, Wrong, load, reject
+from orchestrator.config.returns import Reconcile
 from orchestrator.config.shared import (
     Endpoint,
     Log,
@@ -25,7 +27,8 @@ from orchestrator.config.shared import (
     vip_wrongs,
 )
 from orchestrator.core.access import AccessRole, Token
-from orchestrator.core.model import NodeName
+from orchestrator.core.mergepolicy import MergePolicy
+from orchestrator.core.model import NodeName, Policy
 
 INHERITED = "inherited"
 
@@ -40,6 +43,9 @@ class ClusterSection(Paced):
     name: Name = Field(description="the cluster's name, for example shop")
     nodes: list[Node] = Field(min_length=2, max_length=2, description="exactly two hosts, each with name and address")
     vip: Vip = Field(description="address and subnet")
+    reconcile: Reconcile = Field(
+        default=MergePolicy(), description="what a return may do by itself; `kembar init` records it"
+    )
 
     @field_validator("nodes")
     @classmethod
@@ -62,6 +68,11 @@ class ClusterSection(Paced):
         """The names of both hosts, in the order of the file."""
         first, second = self.nodes
         return NodeName(first.name), NodeName(second.name)
+
+    @property
+    def first_policy(self) -> Policy:
+        """What a new cluster begins with; later `kembar config set` changes the section `reconcile`."""
+        return replace(self.policy, reconcile=self.reconcile)
 
 
 class OrchestratorConfig(Section):

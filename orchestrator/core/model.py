@@ -9,6 +9,7 @@ from typing import Annotated, NewType
 
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.lease import Margins, Timing
+from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.returning import Merging, Returning
 
 Gtids = Annotated[str, GtidSet.parse]  # a set as MySQL writes it; a record with any other text is refused
@@ -240,6 +241,7 @@ class Policy:
     failovers_per_hour_max: int = 2
     address_lifetime_s: int = 4
     maintenance: tuple[str, ...] = ()
+    reconcile: MergePolicy = field(default_factory=MergePolicy)
 
     def __post_init__(self) -> None:
         paces = {f.name: getattr(self, f.name) for f in fields(self) if f.name.endswith("_s")}

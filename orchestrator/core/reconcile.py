@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.mergepolicy import Automation, MergePolicy
 from orchestrator.core.model import NodeName
 from orchestrator.core.returning import Merging, Returning, Rung, Stage
 
@@ -18,7 +19,7 @@ class Merge(StrEnum):
     """What the new primary does with the errant transactions."""
 
     UNKNOWN = "unknown"  # it has no evidence yet
-    WAITING = "waiting"  # for a person: more than the limits allow
+    WAITING = "waiting"  # for a person: `waits` says why
     RUNNING = "running"
     DONE = "done"
 
@@ -28,16 +29,6 @@ STAGES: Mapping[Rung, tuple[Stage, ...]] = {
     Rung.REWIND: (Stage.DETECT, Stage.BUNDLE, Stage.REWIND, Stage.REJOIN, Stage.VERIFY, Stage.CLOSED),
     Rung.CLONE: (Stage.DETECT, Stage.BUNDLE, Stage.CLONE, Stage.REJOIN, Stage.VERIFY, Stage.CLOSED),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Up to which nobody has to approve."""
-
-    transactions: int = 10_000
-    rows: int = 1_000_000
-    log_mib: int = 1024
-    quarantine_percent: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +47,9 @@ class Reconcile:
     sums: str = ""
     transactions: int = 0
     rows: int = 0
+    log_mib: int = 0
     approved: bool = False
+    waits: str = ""  # why the merge waits for a person
     stopped: str = ""
     verdicts: Mapping[str, int] = field(default_factory=dict, hash=False)
 
@@ -75,7 +68,7 @@ class Facts:
     replicates: bool  # the returning node follows the primary of this epoch
     executed: GtidSet  # by the returning node
     nothing_errant: bool  # as its own agent sees it now
-    limits: Limits
+    policy: MergePolicy
 
 
 def advance(record: Reconcile, facts: Facts) -> Reconcile:
@@ -89,12 +82,28 @@ def advance(record: Reconcile, facts: Facts) -> Reconcile:
         return replace(record, stage=Stage.CLOSED) if facts.nothing_errant else record
     returning = facts.returning if facts.returning and facts.returning.id == record.id else None
     merging = facts.merging if facts.merging and facts.merging.id == record.id else None
-    record = _merge(_learned(record, returning, merging), merging, facts.limits)
+    record = _merge(_learned(record, returning, merging), merging, facts.policy)
     if returning is None:
         return record
     if returning.refusal and returning.rung is record.rung:
-        return _next_rung(record, returning)
-    return replace(record, stage=_after(record)) if _reached(record, returning, merging, facts) else record
+        return _next_rung(record, returning, facts.policy)
+    if held(record, facts.policy) or not _reached(record, returning, merging, facts):
+        return record
+    return replace(record, stage=_after(record))
+
+
+def held(record: Reconcile, policy: MergePolicy) -> str:
+    """The setting by which the return goes no further than its evidence; empty if none holds it.
+
+    Beyond that it goes on whatever is set: a node that is half repaired must be repaired.
+    """
+    if record.stage is Stage.DETECT and policy.mode is Automation.OFF:
+        return "reconcile.mode is off"
+    if record.stage is not Stage.BUNDLE:
+        return ""
+    if policy.mode is Automation.OFF or (policy.mode is Automation.PLAN_ONLY and not record.approved):
+        return f"reconcile.mode is {policy.mode}"
+    return "reconcile.clone.allowed is false" if record.rung is Rung.CLONE and not policy.clone.allowed else ""
 
 
 def _learned(record: Reconcile, returning: Returning | None, merging: Merging | None) -> Reconcile:
@@ -105,6 +114,7 @@ def _learned(record: Reconcile, returning: Returning | None, merging: Merging | 
             sums=returning.sums or record.sums,
             transactions=returning.transactions or record.transactions,
             rows=returning.rows or record.rows,
+            log_mib=returning.log_mib or record.log_mib,
         )
         if record.stage is Stage.DETECT:
             record = replace(record, rung=returning.rung, reasons=returning.reasons)
@@ -113,21 +123,31 @@ def _learned(record: Reconcile, returning: Returning | None, merging: Merging | 
     return record
 
 
-def _merge(record: Reconcile, merging: Merging | None, limits: Limits) -> Reconcile:
+def _merge(record: Reconcile, merging: Merging | None, policy: MergePolicy) -> Reconcile:
     """The second track: it begins once the evidence is on both hosts, beside whatever the returning node does."""
     if record.merge is Merge.DONE or merging is None or merging.sums != record.sums or not record.sums:
         return record
     if merging.done:
-        return replace(record, merge=Merge.DONE)
-    within = record.transactions <= limits.transactions and record.rows <= limits.rows and not merging.refusal
-    return replace(record, merge=Merge.RUNNING if within or record.approved else Merge.WAITING)
+        return replace(record, merge=Merge.DONE, waits="")
+    why = _waits(record, merging, policy)
+    return replace(record, merge=Merge.WAITING if why else Merge.RUNNING, waits=why)
 
 
-def _next_rung(record: Reconcile, returning: Returning) -> Reconcile:
+def _waits(record: Reconcile, merging: Merging, policy: MergePolicy) -> str:
+    if policy.mode is Automation.OFF:
+        return "reconcile.mode is off"
+    if record.approved:
+        return ""
+    if policy.mode is Automation.PLAN_ONLY:
+        return "reconcile.mode is plan_only"
+    return policy.waits(record.transactions, record.rows, record.log_mib) or merging.refusal
+
+
+def _next_rung(record: Reconcile, returning: Returning, policy: MergePolicy) -> Reconcile:
     """The evidence is kept whatever fails, so the next rung needs no other than what is on both hosts."""
     if record.rung is Rung.CLONE:
         return replace(record, stage=Stage.STOPPED, stopped=returning.refusal)
-    stage = Stage.CLONE if record.sums else Stage.BUNDLE
+    stage = Stage.CLONE if record.sums and policy.clone.allowed else Stage.BUNDLE
     return replace(
         record, rung=Rung.CLONE, stage=stage, reasons=(*record.reasons, f"{record.rung}: {returning.refusal}")
     )

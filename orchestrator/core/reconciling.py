@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Phase, Report
-from orchestrator.core.reconcile import Facts, Limits, Reconcile, advance
+from orchestrator.core.reconcile import Facts, Reconcile, advance
 from orchestrator.core.returning import Rung, Stage
 from orchestrator.core.situation import Situation
+from orchestrator.core.unreadable import Record
 
 SETTLED = (Phase.STEADY, Phase.REJOINING)
 
 
 def wanted(s: Situation) -> Reconcile | None:
-    """The record to want; None while there is none and none is needed."""
+    """The record to want; None while there is none and none is needed. It may depend on a policy: one that was read."""
     present = s.reconcile.value if s.reconcile else None
+    if s.cannot_read(Record.POLICY):
+        return present
     if present is not None and present.open:
         return advance(present, _facts(s, present))
     return _opened(s) or present
@@ -60,7 +63,7 @@ def _facts(s: Situation, record: Reconcile) -> Facts:
         replicates=report is not None and report.receiver_connected and report.applier_running,
         executed=GtidSet.parse(report.executed) if report else GtidSet(),
         nothing_errant=_nothing_errant(report, primary),
-        limits=Limits(),
+        policy=s.policy.reconcile,
     )
 
 

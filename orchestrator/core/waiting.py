@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from orchestrator.core.analysis import Finding, analyze, primary_silent, record_old, standby_lost
+from orchestrator.core.mergepolicy import Automation, MergePolicy
 from orchestrator.core.model import Mode, NodeName, Phase, Report
-from orchestrator.core.reconcile import Merge
+from orchestrator.core.reconcile import Merge, Reconcile, held
 from orchestrator.core.returning import Stage
 from orchestrator.core.situation import Situation
 from orchestrator.core.unreadable import Record
@@ -76,9 +79,21 @@ def _returning(s: Situation) -> str:
         return ""
     if record.stage is Stage.STOPPED:
         return f"for a person: the return of {record.node} stopped: {record.stopped}"
+    ends = _goes_on(s.policy.reconcile, record)
+    if why := held(record, s.policy.reconcile):
+        return f"for a person: the return of {record.node} goes no further, as {why}: {ends}"
     if record.merge is Merge.WAITING:
-        return f"for a person: {record.transactions} transactions of {record.node} are more than the limits allow"
+        return f"for a person: what {record.node} alone has is not merged, as {record.waits}: {ends}"
     return f"for {record.node} to return: {record.rung}, {record.stage}, {record.transactions} transactions"
+
+
+def _goes_on(policy: MergePolicy, record: Reconcile) -> str:
+    """The command that ends the wait: consent to this one return, or another setting where consent is not enough."""
+    if policy.mode is Automation.OFF:
+        return "kembar config set --file FILE, with mode: auto"
+    if not held(replace(record, approved=True), policy):
+        return f"kembar reconcile apply {record.id} --reason TEXT"
+    return "kembar config set --file FILE, with clone: {allowed: true}, or rebuild it by hand"
 
 
 def _diverged(s: Situation) -> str:

@@ -14,7 +14,8 @@ from zkservers import Servers
 from orchestrator.cli.main import main
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.model import Cluster, NodeName
+from orchestrator.core.mergepolicy import Automation
+from orchestrator.core.model import Cluster, NodeName, Policy
 from orchestrator.core.ports import Delete, SetData
 from orchestrator.core.wire import decode
 from orchestrator.process import threads
@@ -46,6 +47,7 @@ clusters:
   - name: {cluster}
     nodes: [{{name: db-a, address: 192.0.2.11}}, {{name: db-b, address: 192.0.2.12}}]
     vip: {{address: 192.0.2.100, subnet: 192.0.2.0/24}}
+    reconcile: {{mode: plan_only}}
 """
     )
     return CliRunner().invoke(main, ["init", "-c", str(path), "-o", "json", *options])
@@ -58,6 +60,7 @@ def test_it_is_made_once_and_never_overwritten(tmp_path: Path, hosts: list[str])
     assert paths.desired in json.loads(first.stdout)["made"]
     with client_of(hosts) as client:
         assert decode(Cluster, client.read(paths.desired).data).primary == NodeName("db-b")
+        assert decode(Policy, client.read(paths.policy).data).reconcile.mode is Automation.PLAN_ONLY
         client.submit((SetData(paths.desired, b"live state", -1),)).result(5.0)
         again = init(tmp_path, hosts, "shop", "--primary", "db-a")
         assert (again.exit_code, json.loads(again.stdout)["made"]) == (0, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from orchestrator.config.load import load, read
 from orchestrator.config.orchestrator import OrchestratorConfig, load_tokens
 from orchestrator.config.shared import differences, read_secret
 from orchestrator.core.errors import ConfigWrong
+from orchestrator.core.mergepolicy import Automation, Merged, MergePolicy
 from orchestrator.core.model import DEFAULT
+from orchestrator.core.tablerules import TableRule
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
@@ -228,6 +231,7 @@ def test_an_alias_that_contains_itself_is_a_mistake_and_no_endless_loop(tmp_path
     assert "1:7: node.name: an alias that contains itself" in problems(path)
 
 
+VIP = "    vip: {address: 192.0.2.100, subnet: 192.0.2.0/24}"
 ORCHESTRATOR_CASES = {
     "a listener that would show tokens to the network": ("127.0.0.1:8080", "192.0.2.13:8080", [
         "2:9: listen: 192.0.2.13:8080 is not loopback, and tokens would cross the network in clear"
@@ -244,12 +248,31 @@ ORCHESTRATOR_CASES = {
     "an unknown key far down": ("subnet: 192.0.2.0/24}", "subnet: 192.0.2.0/24, interface: x}", [
         "9:55: clusters[0].vip.interface: unknown key  hint: known here: address, subnet",
     ]),
+    "a policy that is none": (VIP, f"{VIP}\n    reconcile: {{tables: [{{match: s.t, policy: newest}}]}}", [
+        "10:26: clusters[0].reconcile.tables[0]: policy='newest': expected quarantine, discard, skip, apply,"
+        " latest_wins(COLUMN), max(COLUMN), min(COLUMN) or delta(COLUMN, ...)",
+    ]),
+    "a limit that is none": (VIP, f"{VIP}\n    reconcile: {{limits: {{row: 1}}, mod: auto}}", [
+        "10:26: clusters[0].reconcile.limits.row: unknown key  hint: did you mean 'rows'?",
+        "10:35: clusters[0].reconcile.mod: unknown key  hint: did you mean 'mode'?",
+    ]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), ORCHESTRATOR_CASES.values(), ids=ORCHESTRATOR_CASES)
 def test_a_mistake_of_an_orchestrator(files: Path, old: str, new: str, expected: list[str]) -> None:
     assert problems(changed(files / "orchestrator.yaml", old, new), OrchestratorConfig) == expected
+
+
+def test_the_policy_of_a_return_is_no_matter_of_the_agents(files: Path) -> None:
+    section = "    reconcile: {mode: off, merge: off, tables: [{match: s.t, policy: skip}]}"  # off is False to YAML
+    path = changed(files / "orchestrator.yaml", VIP, f"{VIP}\n{section}")
+    cluster = load(OrchestratorConfig, path, {}).clusters[0]
+    wanted = MergePolicy(Automation.OFF, merge=Merged.OFF, tables=(TableRule("s.t", policy="skip"),))
+    assert cluster.first_policy == replace(DEFAULT, reconcile=wanted)
+    whole = load(OrchestratorConfig, path, {})
+    agent = load(AgentConfig, files / "agent.yaml", {})
+    assert "policy" not in differences(agent.membership, whole.membership(cluster))
 
 
 def test_two_clusters_cannot_share_name_or_vip(files: Path) -> None:

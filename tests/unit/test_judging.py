@@ -7,7 +7,8 @@ import pytest
 from agents.binlog.images import Image, Operation, RowChange
 from agents.binlog.rows import NO_FOREIGN_KEYS, NO_UNIQUE_KEYS
 from agents.binlog.table import Column, Table, Type
-from agents.reconcile.judging import Conflict, Footprint, Kept, Ruling, footprint, rule, settled, verdict_of
+from agents.reconcile.judging import Footprint, Kept, Ruling, footprint, rule, settled, verdict_of
+from orchestrator.core.conflicts import Conflict
 
 ID, V = (Column(name, Type.LONG, 4, 0, nullable=False) for name in "iv")
 DOC = Column("d", Type.JSON, 4, 0, nullable=True)

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.model import Mode, Phase
-from orchestrator.core.reconcile import Facts, Limits, Merge, Reconcile, advance
+from orchestrator.core.mergepolicy import Approval, Automation, Cloning, Limits, MergePolicy
+from orchestrator.core.model import Mode, Phase, Policy
+from orchestrator.core.reconcile import Facts, Merge, Reconcile, advance, held
 from orchestrator.core.reconciling import unsettled, wanted
 from orchestrator.core.returning import Merging, Returning, Rung, Stage
 from orchestrator.core.rules import decide, waiting
 from orchestrator.core.situation import Sighting, Situation
+from orchestrator.core.unreadable import Record, Unreadable
 from tests.builders import DB_A, DB_B, EPOCH, NOW, UUID_A, rejoining, seen, situation
 
 ERRANT = f"{UUID_A}:101-103"
@@ -23,7 +25,7 @@ MERGED = Merging(42, "s1", done=True, verdicts={"merged": 2, "quarantined": 1})
 
 
 def facts(returning: Returning | None = None, merging: Merging | None = None, **changes: Any) -> Facts:
-    base = Facts(EPOCH, returning, merging, False, GtidSet.parse(f"{UUID_A}:1-103"), False, Limits())
+    base = Facts(EPOCH, returning, merging, False, GtidSet.parse(f"{UUID_A}:1-103"), False, MergePolicy())
     return replace(base, **changes)
 
 
@@ -93,6 +95,88 @@ def test_more_than_the_limits_waits_for_a_person():
     record = advance(bundle, facts(many, Merging(42, "s1")))
     assert (record.merge, record.stage) == (Merge.WAITING, Stage.REWIND)
     assert advance(replace(record, approved=True), facts(many, Merging(42, "s1"))).merge is Merge.RUNNING
+
+
+WHOLE = Merging(42, "s1")
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts", "why"),
+    [
+        (MergePolicy(), {"transactions": 10_001}, "10001 transactions are more than the limit of 10000"),
+        (MergePolicy(limits=Limits(rows=5)), {"rows": 6}, "6 rows are more than the limit of 5"),
+        (MergePolicy(), {"log_mib": 2000}, "2000 MiB of binary log are more than the limit of 1024"),
+        (MergePolicy(approval=Approval.ALWAYS), {}, "reconcile.approval is always"),
+        (MergePolicy(mode=Automation.PLAN_ONLY), {}, "reconcile.mode is plan_only"),
+    ],
+)
+def test_a_merge_waits_with_its_reason_until_it_is_approved(policy, counts, why):
+    told = facts(returned(Stage.BUNDLE, **counts), WHOLE, policy=policy)
+    waiting_one = advance(replace(NEW, stage=Stage.BUNDLE), told)
+    assert (waiting_one.merge, waiting_one.waits) == (Merge.WAITING, why)
+    approved = advance(replace(waiting_one, approved=True), told)
+    assert (approved.merge, approved.waits) == (Merge.RUNNING, "")
+    never = advance(waiting_one, replace(told, policy=MergePolicy(approval=Approval.NEVER)))
+    assert never.merge is Merge.RUNNING
+
+
+def test_a_merge_that_stopped_in_the_middle_waits_with_what_its_agent_said():
+    running = replace(NEW, stage=Stage.REJOIN, sums="s1", merge=Merge.RUNNING)
+    tripped = replace(WHOLE, refusal="5 of 20 transactions are quarantined, more than 10 %")
+    record = advance(running, facts(returned(Stage.REWIND), tripped))
+    assert (record.merge, record.waits) == (Merge.WAITING, tripped.refusal)
+    assert tripped.refusal in waiting(returning_pair(record))
+    assert "kembar reconcile apply 42 --reason" in waiting(returning_pair(record))
+    assert advance(replace(record, approved=True), facts(returned(Stage.REWIND), tripped)).merge is Merge.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("policy", "record", "ends"),
+    [
+        (MergePolicy(mode=Automation.OFF), NEW, "kembar config set --file FILE, with mode: auto"),
+        (
+            MergePolicy(mode=Automation.OFF),
+            replace(NEW, stage=Stage.BUNDLE, approved=True),
+            "kembar config set --file FILE, with mode: auto",
+        ),
+        (MergePolicy(mode=Automation.PLAN_ONLY), replace(NEW, stage=Stage.BUNDLE), "kembar reconcile apply 42"),
+        (
+            MergePolicy(clone=Cloning(allowed=False)),
+            replace(NEW, stage=Stage.BUNDLE, rung=Rung.CLONE, approved=True),
+            "kembar config set --file FILE, with clone: {allowed: true}",
+        ),
+    ],
+)
+def test_a_return_that_may_go_no_further_says_which_setting_holds_it_and_what_ends_that(policy, record, ends):
+    told = facts(returned(record.stage), WHOLE, policy=policy)
+    stays = advance(record, told)
+    assert stays.stage is record.stage
+    assert advance(stays, replace(told, policy=MergePolicy())).stage is not record.stage
+    said = waiting(replace(returning_pair(stays), policy=Policy(reconcile=policy)))
+    assert held(stays, policy) in said and ends in said
+
+
+def test_no_setting_holds_a_node_that_is_half_repaired():
+    rewinding = replace(NEW, stage=Stage.REWIND, sums="s1")
+    off = facts(returned(Stage.REWIND), WHOLE, policy=MergePolicy(mode=Automation.OFF))
+    after = advance(rewinding, off)
+    assert (after.stage, after.merge, after.waits) == (Stage.REJOIN, Merge.WAITING, "reconcile.mode is off")
+
+
+def test_a_clone_that_is_not_allowed_is_not_begun_when_a_rung_fails():
+    rewinding = replace(NEW, stage=Stage.REWIND, sums="s1")
+    forbidden = MergePolicy(clone=Cloning(allowed=False))
+    record = advance(rewinding, facts(returned(Stage.BUNDLE, refusal="rewind_mismatch at 102"), policy=forbidden))
+    assert (record.rung, record.stage) == (Rung.CLONE, Stage.BUNDLE)
+    assert held(record, forbidden) == "reconcile.clone.allowed is false"
+
+
+def test_nothing_goes_on_by_a_policy_that_cannot_be_read():
+    """It may say that nothing may: what is followed meanwhile may be the built-in one."""
+    s = returning_pair(replace(NEW, epoch=1), errant=ERRANT)
+    assert wanted(s) != replace(NEW, epoch=1)  # of another epoch
+    broken = Unreadable(Record.POLICY, "/kembar/shop/policy", "not JSON")
+    assert wanted(replace(s, unreadable=(broken,))) == replace(NEW, epoch=1)
 
 
 def test_another_epoch_voids_it():
