@@ -1,11 +1,13 @@
-"""An agent that may crash before and after each of its steps: hands and gate with a failpoint on either side."""
+"""An agent that may crash before and after each of its steps: hands, gate and SQL with a failpoint on either side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from agents.binlog.rewind import Lasting
 from agents.converge import Action
 from agents.executor import Hands
+from agents.session import Row
 from agents.steps import Order
 from orchestrator.core.ports import Gate
 from orchestrator.process.failpoints import Failpoints
@@ -57,3 +59,37 @@ class FailingGate:
         self._failpoints.reach(f"gate.before.{name}")
         call()
         self._failpoints.reach(f"gate.after.{name}")
+
+
+# What the statements of a repair begin with, and the name of the place there.
+STATEMENTS = {
+    "BEGIN": "begin",
+    "INSERT INTO kembar.reconcile_journal": "journal",
+    "BINLOG": "rows",
+    "COMMIT": "commit",
+    "ROLLBACK": "rollback",
+    "DELETE FROM kembar.reconcile_journal": "forget",
+    "RESET BINARY LOGS": "reset",
+    "SET GLOBAL gtid_purged": "purged",
+    "SET SESSION gtid_next = %s": "number",
+    "INSERT INTO kembar.quarantine": "keep",
+}
+
+
+class FailingSession:
+    """Places `repair.before.NAME` and `repair.after.NAME` at each of STATEMENTS."""
+
+    def __init__(self, session: Lasting, failpoints: Failpoints) -> None:
+        self._session, self._failpoints = session, failpoints
+
+    def ask(self, sql: str, arguments: tuple[object, ...] = (), *, within_s: float | None) -> tuple[Row, ...]:
+        name = next((name for begins, name in STATEMENTS.items() if sql.startswith(begins)), "")
+        if not name:
+            return self._session.ask(sql, arguments, within_s=within_s)
+        self._failpoints.reach(f"repair.before.{name}")
+        rows = self._session.ask(sql, arguments, within_s=within_s)
+        self._failpoints.reach(f"repair.after.{name}")
+        return rows
+
+    def close(self) -> None:
+        self._session.close()

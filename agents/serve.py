@@ -134,6 +134,8 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         _rejoin(config),
         exchange,
         lambda: keeper.power().gate_open and keeper.may_act(),
+        news.set,
+        failpoints,
     )
     agent = Agent(
         name,

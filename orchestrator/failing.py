@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.model import Cluster
 from orchestrator.core.ports import Coordinator, Op, Pending, SetData, Stored
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.wire import decode
 from orchestrator.process.failpoints import Failpoints
 
 
 class FailingCoordinator:
-    """Places `orchestrator.before.RULE`, `orchestrator.sent.RULE` and `orchestrator.after.RULE`.
+    """Places `orchestrator.before.WHAT`, `orchestrator.sent.WHAT` and `orchestrator.after.WHAT`.
 
-    `sent`: the write has left, its answer is not in. Writes that no rule decided have no place.
+    WHAT is the rule, or `return_STAGE` for the record of a return. `sent`: the write has left, its answer is not in.
+    Other writes have no place.
     """
 
     def __init__(self, coordinator: Coordinator, paths: Paths, failpoints: Failpoints) -> None:
@@ -34,18 +36,20 @@ class FailingCoordinator:
         return self._coordinator.children(path, timeout_s)
 
     def submit(self, ops: Sequence[Op], wake: Callable[[], None] | None = None) -> Pending:
-        rule = self._rule(ops)
-        if not rule:
+        what = self._what(ops)
+        if not what:
             return self._coordinator.submit(ops, wake)
-        self._failpoints.reach(f"orchestrator.before.{rule}")
+        self._failpoints.reach(f"orchestrator.before.{what}")
         pending = self._coordinator.submit(ops, wake)
-        self._failpoints.reach(f"orchestrator.sent.{rule}")
-        return _Watched(pending, lambda: self._failpoints.reach(f"orchestrator.after.{rule}"))
+        self._failpoints.reach(f"orchestrator.sent.{what}")
+        return _Watched(pending, lambda: self._failpoints.reach(f"orchestrator.after.{what}"))
 
-    def _rule(self, ops: Sequence[Op]) -> str:
+    def _what(self, ops: Sequence[Op]) -> str:
         for op in ops:
             if isinstance(op, SetData) and op.path == self._paths.desired:
                 return decode(Cluster, op.data).rule
+            if isinstance(op, SetData) and op.path == self._paths.returning:
+                return f"return_{decode(Reconcile, op.data).stage}"
         return ""
 
 

@@ -147,7 +147,10 @@ class Fleet:
             paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version, utc
         )
 
-        reconciler = Reconciler(paths, self._zookeeper, lambda: election.term_version)
+        coordinator: Coordinator = self._zookeeper
+        if self._failpoints is not None:
+            coordinator = FailingCoordinator(coordinator, paths, self._failpoints)
+        reconciler = Reconciler(paths, coordinator, lambda: election.term_version)
 
         def show(look: Look) -> None:
             pair.look = look
@@ -156,9 +159,6 @@ class Fleet:
             if look.situation is not None:
                 pair.last = look
 
-        coordinator: Coordinator = self._zookeeper
-        if self._failpoints is not None:
-            coordinator = FailingCoordinator(coordinator, paths, self._failpoints)
         loop = Orchestrator(self._name, paths, section.pair, self._clock, coordinator, mirror, election, watching, show)
         pair = Pair(section, paths, watching, election, loop, recorder, reconciler)
         return pair

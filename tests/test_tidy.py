@@ -89,8 +89,8 @@ TABLE = (
     Row(2, "failing loop watching showing recorder reconciler", "orchestrator",
         f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
-        f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.binlog.capture "
-        "agents.binlog.truncate agents.reconcile.worker"),
+        f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.session agents.binlog.capture "
+        "agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker"),
     Row(2, "returner merger worker", "agents.reconcile", f"{AGENTS_L0} agents.binlog agents.reconcile"),
     Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld "
@@ -112,7 +112,7 @@ TABLE = (
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
     Row(4, "main adopt client config direct docs exits failover history init operation options pause status switchover",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
-    Row(4, "parts", "agents.reconcile", "agents"),
+    Row(4, "parts", "agents.reconcile", "agents orchestrator.process.failpoints"),
     Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),
     Row(4, "cli", "lab", "lab", "click"),
 )  # fmt: skip

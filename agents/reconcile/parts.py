@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from agents.binlog.archive import SUMS
+from agents.binlog.rewind import Lasting
+from agents.failing import FailingSession
 from agents.reconcile.exchange import Answer, Identity, Peer, PeerServer
 from agents.reconcile.merger import Merger
 from agents.reconcile.returner import Place, Returner
@@ -17,6 +19,7 @@ from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.returning import Merging, Returning
+from orchestrator.process.failpoints import Failpoints
 
 Facts = TypeVar("Facts")
 
@@ -44,18 +47,20 @@ class Unequipped(Generic[Facts]):
 
 
 def repair_worker(
-    place: Place, access: Access | None, exchange: Exchange | None, serves: Callable[[], bool]
-) -> tuple[RepairWorker, Mapping[str, Answer]]:
+    place: Place, access: Access | None, exchange: Exchange | None, serves: Callable[[], bool],
+    changed: Callable[[], None], failpoints: Failpoints | None,
+) -> tuple[RepairWorker, Mapping[str, Answer]]:  # fmt: skip
     """The worker, and what the peer may ask of it.
 
-    `access` is the account that may undo and merge; `serves` whether this node has the power now.
+    `access` is the account that may undo and merge; `serves` whether this node has the power now; `changed` is told
+    when there is something new to report.
     """
     if access is None or exchange is None:
-        return RepairWorker(Unequipped(Returning()), Unequipped(Merging())), {}
+        return RepairWorker(Unequipped(Returning()), Unequipped(Merging()), changed), {}
     peer = Peer(exchange.peer_address, exchange.port, exchange.identity)
-    sessions = _sessions(access)
+    sessions = _sessions(access, failpoints)
     merger = Merger(place.evidence, peer.fetch, sessions, serves)
-    return RepairWorker(Returner(place, sessions, peer.ask), merger), {"touched": merger.touched}
+    return RepairWorker(Returner(place, sessions, peer.ask), merger, changed), {"touched": merger.touched}
 
 
 def peer_server(exchange: Exchange, evidence: Path, answers: Mapping[str, Answer]) -> PeerServer:
@@ -83,5 +88,9 @@ def _names(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _sessions(access: Access) -> Callable[[], Session]:
-    return lambda: Session(access, PROGRAM, once=True)
+def _sessions(access: Access, failpoints: Failpoints | None) -> Callable[[], Lasting]:
+    def new() -> Lasting:
+        session = Session(access, PROGRAM, once=True)
+        return session if failpoints is None else FailingSession(session, failpoints)
+
+    return new

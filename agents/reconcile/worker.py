@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -44,8 +45,9 @@ class Part(Protocol[Facts]):
 class RepairWorker:
     """`give` and the facts are for the tick thread; `run` is the thread's own."""
 
-    def __init__(self, returner: Part[Returning], merger: Part[Merging]) -> None:
-        self._returner, self._merger = returner, merger
+    def __init__(self, returner: Part[Returning], merger: Part[Merging], changed: Callable[[], None]) -> None:
+        """`changed` is called when facts or trouble have changed: the report need not wait for its period."""
+        self._returner, self._merger, self._changed = returner, merger, changed
         self._task: Task | None = None
         self._wake = threading.Event()
         self._stopping = False
@@ -75,7 +77,13 @@ class RepairWorker:
         while not self._stopping:
             self._wake.wait(wait_s)
             self._wake.clear()
+            before = self._told()
             wait_s = self._do()
+            if self._told() != before:
+                self._changed()
+
+    def _told(self) -> tuple[Returning, Merging, str]:
+        return self.returning, self.merging, self.trouble
 
     def _do(self) -> float:
         task = self._task

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from agents.converge import Action
-from agents.failing import FailingGate, FailingHands
+from agents.failing import FailingGate, FailingHands, FailingSession
+from agents.session import Row
 from agents.steps import Order
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import Refused
 from orchestrator.core.model import Cluster, Mode, NodeName, Phase, Sync, goal_for
 from orchestrator.core.ports import SetData
+from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.returning import Rung, Stage
 from orchestrator.core.wire import encode
 from orchestrator.failing import FailingCoordinator
 from orchestrator.process.failpoints import VARIABLE, Failpoints
@@ -110,3 +113,25 @@ def test_a_decision_has_three_places_and_other_writes_none():
     assert told[-1] == "orchestrator.after.U1"
     coordinator.submit((SetData(paths.sync(DB_A), b"", 0),))
     assert len(told) == 3
+    record = Reconcile(1, 1, DB_A, Rung.REWIND, Stage.BUNDLE)
+    coordinator.submit((SetData(paths.returning, encode(record), 0),))
+    assert told[3:] == ["orchestrator.before.return_bundle", "orchestrator.sent.return_bundle"]
+
+
+def test_statements_of_a_repair_have_a_place_on_either_side():
+    told: list[str] = []
+
+    class Server:
+        def ask(self, sql: str, arguments: tuple[object, ...] = (), *, within_s: float | None) -> tuple[Row, ...]:
+            told.append(sql)
+            return ({"one": "1"},)
+
+        def close(self) -> None:
+            told.append("closed")
+
+    session = FailingSession(Server(), Noting(told))
+    assert session.ask("SELECT 1 AS one", within_s=1.0) == ({"one": "1"},)
+    session.ask("RESET BINARY LOGS AND GTIDS", within_s=1.0)
+    session.close()
+    named = ["repair.before.reset", "RESET BINARY LOGS AND GTIDS", "repair.after.reset"]
+    assert told == ["SELECT 1 AS one", *named, "closed"]

@@ -133,12 +133,14 @@ class Part:
 
 
 RECORD = Reconcile(42, 8, NodeName("db-a"), Rung.REWIND, Stage.DETECT)
+NEWS = threading.Event()
 
 
 @pytest.fixture
 def worked():
     returner, merger = Part(Returning(id=1)), Part(Merging(id=2))
-    worker = RepairWorker(returner, merger)  # type: ignore[arg-type]
+    worker = RepairWorker(returner, merger, NEWS.set)  # type: ignore[arg-type]
+    NEWS.clear()
     thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     yield worker, returner, merger
@@ -160,6 +162,23 @@ def test_each_node_does_its_own_part_and_a_record_that_changed_is_taken_up_at_on
     assert returner.asked == [RECORD, later] and len(merger.asked) == 1
 
 
+def test_what_a_step_found_is_told_at_once(worked) -> None:
+    """Each stage would else cost a period of the reports."""
+    worker, returner, _ = worked
+
+    def reach() -> None:
+        returner.facts = Returning(id=42, reached=Stage.DETECT)
+
+    returner.acts = [reach]
+    worker.give(Task(RECORD, returning=True, primary_executed=TARGET))
+    assert NEWS.wait(4) and worker.returning.reached is Stage.DETECT
+    NEWS.clear()
+    worker.give(Task(replace(RECORD, stage=Stage.BUNDLE), returning=True, primary_executed=TARGET))
+    assert returner.done.acquire(timeout=4) and returner.done.acquire(timeout=4)
+    worker.stop()
+    assert not NEWS.is_set()
+
+
 def test_a_step_that_failed_is_told_and_done_again(worked) -> None:
     worker, returner, _ = worked
 
@@ -176,7 +195,7 @@ def test_a_step_that_failed_is_told_and_done_again(worked) -> None:
 
 def test_nothing_is_done_for_a_record_that_is_closed() -> None:
     returner, merger = Part(Returning()), Part(Merging())
-    worker = RepairWorker(returner, merger)  # type: ignore[arg-type]
+    worker = RepairWorker(returner, merger, NEWS.set)  # type: ignore[arg-type]
     worker.give(Task(replace(RECORD, stage=Stage.CLOSED), returning=True, primary_executed=TARGET))
     worker.stop()
     worker.run()
