@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 import click
 
-from lab import bench, faults, overhead, rootless, soak
+from lab import bench, faults, overhead, rejoin, rootless, soak
 from lab.bench import BENCHES
 from lab.demo import Demo, Teller
 from lab.experiments.catalogue import EXPERIMENTS
@@ -25,7 +25,7 @@ from orchestrator.core.errors import KembarError
 
 Arguments = ParamSpec("Arguments")
 OVERHEAD = "overhead"
-RUNS, PAIRS = 10, 6
+RUNS, PAIRS, RETURNS = 10, 6, 3
 
 
 def say(line: str) -> None:
@@ -149,24 +149,44 @@ def heal() -> None:
 
 
 @command.command(name="bench")
-@click.argument("name", type=click.Choice([*BENCHES, OVERHEAD]))
-@click.option("--runs", type=click.IntRange(1), help="Default 10; of overhead 6, each a stretch with and one without.")
+@click.argument("name", type=click.Choice([*BENCHES, *rejoin.BENCHES, OVERHEAD]))
+@click.option(
+    "--runs", type=click.IntRange(1), help="Default 10; of overhead 6, each a stretch with and one without; rejoin 3."
+)
+@click.option("--transactions", type=click.IntRange(0), help="rejoin-*: what the old primary has alone.")
+@click.option("--database-mb", type=click.IntRange(0), help="rejoin-*: size of a table that nobody touches.")
 @profile_option
 @output_option
 @reports_trouble
-def bench_(name: str, runs: int | None, profile: str, output: str) -> None:
-    """Measure one fault, or the overhead, in a lab of its own: one JSON object as the last line with -o json."""
+def bench_(
+    name: str, runs: int | None, transactions: int | None, database_mb: int | None, profile: str, output: str
+) -> None:
+    """Measure one fault, one kind of return, or the overhead, in a lab of its own: with -o json one object."""
+    returns = name in rejoin.BENCHES
+    if not returns and (transactions is not None or database_mb is not None):
+        raise click.UsageError(f"--transactions and --database-mb are for {', '.join(rejoin.BENCHES)}, not {name}")
     lab = os.environ.get("KEMBAR_LAB") or f"bench_{name.replace('-', '_')}"
     enter(lab, create=True, keep=False)
     found: dict[str, Any]
-    if name == OVERHEAD:
+    if returns:
+        given = rejoin.DEFAULT_TRANSACTIONS[name] if transactions is None else transactions
+        size = {"transactions": given, "database_mb": database_mb or 0}
+        found = rejoin.run(Stand(lab), name, size, runs or RETURNS, profile, say)
+    elif name == OVERHEAD:
         found = overhead.run(Stand(lab), runs or PAIRS, profile, say)
     else:
         found = bench.run(Stand(lab), name, runs or RUNS, profile, say)
     click.echo(json.dumps(found, indent=None if output == "json" else 1))
-    needless = name != OVERHEAD and not BENCHES[name].moves and found["failovers"]
-    if needless or any(found.get(key) for key in ("lost", "duplicates", "two_answerers")):
+    if _wrong(name, found):
         sys.exit(1)
+
+
+def _wrong(name: str, found: dict[str, Any]) -> bool:
+    """Whether a bench has found what must never be."""
+    if name in rejoin.BENCHES:
+        return bool(found["unaccounted"]) or not (found["checksums_equal"] and found["gtid_sets_equal"])
+    needless = name != OVERHEAD and not BENCHES[name].moves and found["failovers"]
+    return bool(needless or any(found.get(key) for key in ("lost", "duplicates", "two_answerers")))
 
 
 @command.command(name="faults")

@@ -13,7 +13,7 @@ from lab.stand import Stand, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import Refused
 
-GONE_S = 5.0
+GONE_S, ENDED_S = 5.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,16 @@ def _host_loss(stand: Stand, node: Node) -> None:
     wait_for(lambda: not any(one.lives() for one in ended), GONE_S, f"processes of {node.name} outlive a SIGKILL")
 
 
+def end_database(stand: Stand, node: Node) -> None:
+    """kill -9 of agent and mysqld, not of ZooKeeper and orchestrator; over when they are gone. `boot` starts them."""
+    agent, mysqld = processes.recorded(stand.files.root).get(f"agent-{node.name}"), mysqld_process(stand, node)
+    ended = [agent, *processes.descendants(agent.pid)] if agent else []
+    ended += [mysqld] if mysqld else []
+    for one in ended:
+        processes.send(one, signal.SIGKILL)
+    wait_for(lambda: not any(one.lives() for one in ended), ENDED_S, f"agent and mysqld of {node.name} do not end")
+
+
 def _link_loss(stand: Stand, node: Node) -> None:
     namespaces.link_down(stand.name, node.name)
 
@@ -152,6 +162,7 @@ FAULTS: Mapping[str, Fault] = {
         Fault("mysqld-crash", "primary", "kill -9 of mysqld", _mysqld_crash),
         Fault("mysqld-hang", "primary", "SIGSTOP of mysqld", _mysqld_hang),
         Fault("host-loss", "primary", "cable out and every process of the host killed", _host_loss),
+        Fault("database-loss", "primary", "kill -9 of agent and mysqld, nobody starts them", end_database),
         Fault("link-loss", "primary", "cable out, every process goes on", _link_loss),
         Fault("partition", "primary", "cut from every other host", _partition),
         Fault("standby-loss", "standby", "cable of the standby out", _link_loss),

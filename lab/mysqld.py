@@ -16,11 +16,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from lab import ballast
 from lab.fetch import cache_dir, fetch, lock, say
 from orchestrator.core.errors import Refused, StepFailed
 
 OLDEST = (8, 0, 26)
-INITIALISE_S = 120
+INITIALISE_S = 120.0
+BALLAST_S_PER_MB = 0.5
 TEMPLATE_FORMAT = 1  # grows when what is in the template changes
 
 
@@ -281,11 +283,14 @@ def _user(name: str, host: str, password: str) -> str:
     return f"CREATE USER '{name}'@'{host}' IDENTIFIED WITH caching_sha2_password BY '{password}'"
 
 
-def initialise(binary: MysqldBinary, datadirs: Sequence[Path], passwords: Passwords, database: str = "shop") -> None:
+def initialise(
+    binary: MysqldBinary, datadirs: Sequence[Path], passwords: Passwords, database: str = "shop", ballast_mb: int = 0
+) -> None:
     """Make data directories with the accounts and databases in them: the same in each, and GTID sets empty.
 
     The first is a copy of the cached template, in which a mysqld without network and binary log runs the statements;
     the others are copies of the first. auto.cnf is left out, so each server makes its own UUID. Raises StepFailed.
+    `ballast_mb` is the size of one more table that nobody touches.
     """
     first, *others = datadirs
     _copy(template(binary), first)
@@ -294,9 +299,11 @@ def initialise(binary: MysqldBinary, datadirs: Sequence[Path], passwords: Passwo
     try:
         sql = work / "init.sql"
         sql.touch(mode=0o600)  # passwords
-        sql.write_text("".join(f"{s};\n" for s in (*bootstrap_statements(passwords, database), "SHUTDOWN")))
-        options = {"skip_log_bin": None, "skip_networking": None, "skip_replica_start": None, "init_file": sql}
-        _run_once(binary, first, work, {**INNODB, **SMALL, **options, "socket": work / "sock"})
+        statements = (*bootstrap_statements(passwords, database), *ballast.statements(ballast_mb, database), "SHUTDOWN")
+        sql.write_text("".join(f"{s};\n" for s in statements))
+        flags = {"skip_log_bin": None, "skip_networking": None, "skip_replica_start": None, "init_file": sql}
+        options = {**INNODB, **SMALL, **flags, "socket": work / "sock"}
+        _run_once(binary, first, work, options, INITIALISE_S + ballast_mb * BALLAST_S_PER_MB)
     finally:
         shutil.rmtree(work)
     (first / "auto.cnf").unlink()
@@ -322,17 +329,17 @@ def template(binary: MysqldBinary) -> Path:
     return target
 
 
-def _run_once(binary: MysqldBinary, datadir: Path, work: Path, options: dict[str, object]) -> None:
+def _run_once(
+    binary: MysqldBinary, datadir: Path, work: Path, options: dict[str, object], within_s: float = INITIALISE_S
+) -> None:
     """Run mysqld until it ends by itself. Raises StepFailed with the errors of its log."""
     log, pid_file = work / "mysqld.log", work / "pid"
     given = {**_places(binary), "datadir": datadir, "pid_file": pid_file, "log_error": log, "mysqlx": "OFF", **options}
     flags = [f"--{name.replace('_', '-')}" + ("" if value is None else f"={value}") for name, value in given.items()]
     try:
-        done = subprocess.run(
-            [*binary.command, "--no-defaults", *flags], stdin=subprocess.DEVNULL, timeout=INITIALISE_S
-        )
+        done = subprocess.run([*binary.command, "--no-defaults", *flags], stdin=subprocess.DEVNULL, timeout=within_s)
     except subprocess.TimeoutExpired as error:
-        raise StepFailed(f"mysqld did not end within {INITIALISE_S} s while {datadir} was made; see {log}") from error
+        raise StepFailed(f"mysqld did not end within {within_s:g} s while {datadir} was made; see {log}") from error
     said = log.read_text(errors="replace") if log.exists() else ""
     errors = [line for line in said.splitlines() if "[ERROR]" in line]
     if done.returncode != 0 or errors:

@@ -119,6 +119,13 @@ def block_ports(lab: str, node: str, ports: Iterable[int]) -> None:
             drop(lab, f'{side} "{port(node)}" ether type ip tcp {end} {numbers}')
 
 
+def block_between(lab: str, one: str, other: str, number: int) -> None:
+    """Drop what two nodes say to each other by this TCP port, whichever of them serves it. Raises StepFailed."""
+    for source, target in ((one, other), (other, one)):
+        for end in ("dport", "sport"):
+            drop(lab, f'iifname "{port(source)}" oifname "{port(target)}" ether type ip tcp {end} {number}')
+
+
 def drop(lab: str, match: str) -> None:
     """Drop the frames that an nftables expression of the bridge family matches, at the switch. Raises StepFailed."""
     _nft(

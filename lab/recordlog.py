@@ -1,7 +1,8 @@
-"""`python -m lab.recordlog FILE CLUSTER HOST:PORT...`: every desired record that ZooKeeper shows, as it is written.
+"""`python -m lab.recordlog FILE CLUSTER RECORD HOST:PORT...`: every version of a record that ZooKeeper shows.
 
-One JSON object a line: `at` (CLOCK_MONOTONIC), `version`, and the record. A watch may skip a version that was replaced
-at once; the numbers tell. Run where ZooKeeper is reached, until SIGTERM.
+RECORD is `desired`, or `returning` for that of a return. One JSON object a line, as it is written: `at`
+(CLOCK_MONOTONIC), `version`, and the record. A watch may skip a version that was replaced at once; the numbers tell.
+Run where ZooKeeper is reached, until SIGTERM.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def watch(hosts: Sequence[str], path: str, file: TextIO, stop: threading.Event) 
             changed.wait(LOOK_S)
             changed.clear()
             found = mirror.snapshot().get(path)
-            if found is not None and found.stored.version > last:
+            if found is not None and found.stored.version > last and found.stored.data:
                 last = found.stored.version
                 file.write(_line(found))
     finally:
@@ -77,11 +78,12 @@ def _line(found: Seen) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Until SIGTERM."""
-    file, cluster, *hosts = arguments
+    file, cluster, record, *hosts = arguments
+    path = {"desired": Paths(cluster).desired, "returning": Paths(cluster).returning}[record]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with Path(file).open("w", buffering=1) as output:
-        watch(hosts, Paths(cluster).desired, output, stop)
+        watch(hosts, path, output, stop)
     return 0
 
 

@@ -41,7 +41,7 @@ class SmallDisk:
         place = self._stand.files.root / "disk"
         place.mkdir()
         ready = self._stand.files.root / "disk-ready"
-        self._end_host()
+        faults.end_database(self._stand, self._node)
         size_mib = SPARE_MIB + sum(one.stat().st_blocks for one in self._folder.rglob("*")) * 512 // len(BLOCK)
         argv = ["unshare", "--mount", "sh", "-c", KEEP, "sh"]
         argv += [str(self._folder), str(place), str(size_mib), str(ready)]
@@ -73,7 +73,7 @@ class SmallDisk:
         if self._keeper is None:
             return
         self.relieve()
-        self._end_host()
+        faults.end_database(self._stand, self._node)
         # The folder itself stays: a mount in another namespace is on it.
         for old in self._folder.iterdir():
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
@@ -89,18 +89,3 @@ class SmallDisk:
         if self._keeper is None:
             raise StepFailed(f"{self._node.name} has no disk of its own")
         return Path(f"/proc/{self._keeper.pid}/root{self._folder}")
-
-    def _end_host(self) -> None:
-        """Agent and mysqld, not ZooKeeper: it is not about them."""
-        root = self._stand.files.root
-        agent = processes.recorded(root).get(f"agent-{self._node.name}")
-        mysqld = faults.mysqld_process(self._stand, self._node)
-        ended = [agent, *processes.descendants(agent.pid)] if agent else []
-        for one in (*ended, mysqld):
-            if one is not None:
-                processes.send(one, signal.SIGKILL)
-        wait_for(
-            lambda: not any(one is not None and one.lives() for one in (*ended, mysqld)),
-            10.0,
-            f"agent and mysqld of {self._node.name} do not end",
-        )

@@ -53,11 +53,14 @@ class Stand:
 
     # up and down
 
-    def up(self, profile: str, say: Say, *, port: int = PORT, zookeeper_apart: bool = False) -> Facts:
+    def up(
+        self, profile: str, say: Say, *, port: int = PORT, zookeeper_apart: bool = False, ballast_mb: int = 0
+    ) -> Facts:
         """Everything started and the pair certified. Raises Refused (something is missing) or StepFailed.
 
         `port` 0, or one that is taken, is replaced by a free one. `zookeeper_apart` keeps ZooKeeper's data in memory,
         as if each server had a disk of its own: in a lab three of them share the one that both mysqlds wait for.
+        `ballast_mb`: a table of that size is there from the beginning.
         """
         self.claim(say)
         if os.geteuid() != 0:
@@ -80,7 +83,7 @@ class Stand:
         say(f"MySQL {mysqld.version}, ZooKeeper {java.version}, profile {profile}")
         namespaces.up(self.topology, self.name)
         with ThreadPoolExecutor() as pool:
-            datadirs = pool.submit(self._initialise, facts)
+            datadirs = pool.submit(self._initialise, facts, ballast_mb)
             self.files.write_configuration(facts, mysqld)
             for node in self.topology.members("zookeeper"):
                 self.start_zookeeper(node)
@@ -99,11 +102,11 @@ class Stand:
         return facts
 
     @contextmanager
-    def lent(self, profile: str, say: Say, *, zookeeper_apart: bool = False) -> Iterator[Facts]:
+    def lent(self, profile: str, say: Say, *, zookeeper_apart: bool = False, ballast_mb: int = 0) -> Iterator[Facts]:
         """The lab for as long as the block lasts, then down, also if it did not come up. Raises as `up` does."""
         self.claim(say)  # it is somebody else's, and not to be ended
         try:
-            yield self.up(profile, say, port=0, zookeeper_apart=zookeeper_apart)
+            yield self.up(profile, say, port=0, zookeeper_apart=zookeeper_apart, ballast_mb=ballast_mb)
         finally:
             self.down()
 
@@ -182,9 +185,9 @@ class Stand:
 
     # what it takes to be up
 
-    def _initialise(self, facts: Facts) -> None:
+    def _initialise(self, facts: Facts, ballast_mb: int) -> None:
         datadirs = [self.files.instance(node).datadir for node in self.topology.pair]
-        initialise(find_mysqld(), datadirs, facts.passwords, self.topology.cluster)
+        initialise(find_mysqld(), datadirs, facts.passwords, self.topology.cluster, ballast_mb)
 
     def _put_zookeeper_apart(self) -> None:
         for node in self.topology.members("zookeeper"):

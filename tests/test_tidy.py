@@ -62,7 +62,7 @@ TABLE = (
     Row(0, "judging", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view advice", "monitoring"),
-    Row(0, "topology history aptsources growth", "lab"),
+    Row(0, "topology history aptsources growth returns ballast", "lab"),
     Row(0, "answerer appends bank calls cycles register servers sessions sightings unique watched", "lab.checkers"),
 
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
@@ -80,7 +80,7 @@ TABLE = (
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
            "evidence tail certificates", "lab",
-        "lab.topology lab.history lab.aptsources lab.stand", "pymysql cryptography"),
+        "lab.topology lab.history lab.aptsources lab.ballast lab.stand", "pymysql cryptography"),
     Row(1, "sessions", "lab", "lab.topology", "pymysql"),
     Row(1, "provision zkspeed recordlog recordwatch", "lab",
         "lab.tail orchestrator.connected orchestrator.coordination orchestrator.process"),
@@ -92,10 +92,11 @@ TABLE = (
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.session agents.binlog.capture "
         "agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker"),
     Row(2, "returner merger worker", "agents.reconcile", f"{AGENTS_L0} agents.binlog agents.reconcile"),
-    Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo", "lab",
-        "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.namespaces lab.mysqld "
-        "lab.zookeeper lab.files lab.tail "
-        "lab.programs lab.processes orchestrator.process.failpoints", "yaml"),
+    Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo watching diverging "
+           "comparison rejoin", "lab",
+        "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.returns lab.namespaces "
+        "lab.mysqld lab.zookeeper lab.files lab.tail lab.recordlog lab.sessions "
+        "lab.programs lab.processes orchestrator.process.failpoints", "yaml pymysql"),
 
     Row(2, "row trial leading statements runner table agent crashes disks hosts impaired kernel mysqld network notrun "
            "operators preflight procedures zookeeper", "lab.matrix", "lab agents.converge", "pymysql"),

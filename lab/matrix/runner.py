@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,17 +14,16 @@ from lab.loading import Workload
 from lab.matrix.row import NotRun, Outcome, Row, Scenario
 from lab.matrix.trial import Trial
 from lab.recordlog import RecordLog, broken_lines_of_history
-from lab.stand import Say, Stand, wait_for
+from lab.stand import Say, Stand
+from lab.watching import watch, watched
 from orchestrator.core.errors import KembarError, StepFailed
-
-LOG = "recordlog"
 
 
 def run(stand: Stand, rows: Sequence[Row], not_run: Sequence[NotRun], profile: str, say: Say) -> dict[str, Any]:
     """Bring a lab up, run the rows, take it down: one JSON object. Raises as `Stand.up` does."""
     scenarios: list[Scenario] = []
     with stand.lent(profile, say):
-        log = _watch(stand)
+        log = watch(stand)
         for number, row in enumerate(rows):
             scenario = run_row(stand, row, number, log)
             scenarios.append(scenario)
@@ -100,8 +98,8 @@ def _judge(row: Row, trial: Trial, scenario: Scenario) -> None:
     scenario.seen = _seen(trial)
     scenario.violations += trial.violations
     scenario.violations += broken_lines_of_history(trial.records())
-    if not processes.alive(trial.stand.files.root, LOG):  # without it no rule is known to have fired, nor not to have
-        scenario.violations.append(f"the log of the record has ended: {trial.stand.files.log(LOG)}")
+    if not watched(trial.stand):  # without it no rule is known to have fired, nor not to have
+        scenario.violations.append("the log of the record has ended: see the lab's folder log")
     try:
         trial.load.stop()  # perhaps for the second time
         verdict = trial.load.verdict()
@@ -133,24 +131,12 @@ def _whole(stand: Stand) -> bool:
     return True
 
 
-def _watch(stand: Stand) -> RecordLog:
-    """Start the log of the record and wait until it has begun."""
-    file = stand.files.root / f"{LOG}.jsonl"
-    file.unlink(missing_ok=True)
-    hosts = [f"{node.address}:2181" for node in stand.topology.members("zookeeper")]
-    argv = [sys.executable, "-m", "lab.recordlog", str(file), stand.topology.cluster, *hosts]
-    stand.spawn(LOG, stand.topology.node("witness"), argv)
-    log = RecordLog(file)
-    wait_for(lambda: bool(log.records()), 20.0, f"the record is not seen: {stand.files.log(LOG)}")
-    return log
-
-
 def _anew(stand: Stand, profile: str, say: Say) -> RecordLog:
     """A new lab in the place of one that did not become whole again."""
     say("a new lab")
     stand.down()
     stand.up(profile, say, port=0)
-    return _watch(stand)
+    return watch(stand)
 
 
 def text(found: dict[str, Any]) -> list[str]:
