@@ -12,7 +12,6 @@ from pathlib import Path
 from agents.binlog.archive import SUMS, archive, make_folder, sync, sync_folder, write_synced
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.reconcile import Reconcile
-from orchestrator.core.returning import Rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +22,8 @@ class Folder:
 
     @classmethod
     def of(cls, home: Path, record: Reconcile) -> Folder:
-        """What was cut before mysqld started lies under the epoch: no record was open then."""
-        name = str(record.epoch) if record.rung is Rung.TRUNCATE else f"return-{record.id}"
-        return cls(home / name)
+        """What was cut before mysqld started lies where the record says: none was open then."""
+        return cls(home / (record.evidence or f"return-{record.id}"))
 
     @property
     def logs(self) -> Path:
@@ -52,6 +50,16 @@ class Folder:
         except (OSError, ValueError) as error:
             raise StepFailed(f"evidence cannot be read: {error}") from error
         return tuple(self.logs / name for name in names if not name.endswith(".index"))
+
+    def whole(self) -> bool:
+        """Whether every file is there as its sum says. Raises StepFailed if that cannot be told."""
+        try:
+            listed = [_listed(line) for line in (self.logs / SUMS).read_text().splitlines()]
+            return bool(listed) and all(_digest(self.logs / name) == expected for expected, name in listed)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            raise StepFailed(f"evidence cannot be read: {error}") from error
 
     def take(self, fetch: Callable[[str, Path], None]) -> None:
         """Another host's evidence, file by file as its list names them. Raises StepFailed for one that differs."""

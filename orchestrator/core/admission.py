@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from orchestrator.core.adoption import forgotten, last_primary
-from orchestrator.core.model import Phase
+from orchestrator.core.model import NodeName, Phase
 from orchestrator.core.requests import Admission, Kind, PreCheck, Request
 from orchestrator.core.situation import Situation
 from orchestrator.core.unreadable import HARMLESS, Record, Unreadable
@@ -84,7 +84,18 @@ def _forced(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             primary is None or not (primary.gate_open and primary.writable),
             f"{s.primary} is healthy and serves: use kembar switchover",
         ),
+        PreCheck(
+            "repair",
+            not _half_changed(request.to, s),
+            f"the rows of {request.to} are changed back in part, so it holds what neither node ever had: wait until "
+            "its return has gone on",
+        ),
     )
+
+
+def _half_changed(node: NodeName, s: Situation) -> bool:
+    record = s.reconcile.value if s.reconcile else None
+    return record is not None and record.open and record.node == node and record.changed
 
 
 def _adopt(request: Request, s: Situation) -> tuple[PreCheck, ...]:

@@ -52,6 +52,9 @@ class Reconcile:
     waits: str = ""  # why the merge waits for a person
     stopped: str = ""
     verdicts: Mapping[str, int] = field(default_factory=dict, hash=False)
+    server: str = ""  # uuid of the node's server when it was opened: another one was made from the primary since
+    evidence: str = ""  # the folder of what was kept before a record was open; empty: one of this record's own
+    changed: bool = False  # some of the node's rows may be changed back and others not
 
     @property
     def open(self) -> bool:
@@ -69,6 +72,7 @@ class Facts:
     executed: GtidSet  # by the returning node
     nothing_errant: bool  # as its own agent sees it now
     policy: MergePolicy
+    server: str = ""  # uuid of the returning node's server
 
 
 def advance(record: Reconcile, facts: Facts) -> Reconcile:
@@ -77,19 +81,18 @@ def advance(record: Reconcile, facts: Facts) -> Reconcile:
         return replace(record, stage=Stage.CLOSED, stopped="another epoch began: a new record is opened")
     if record.stage is Stage.CLOSED:
         return record
-    if record.stage is Stage.STOPPED:
-        # By hand: rebuilt from the primary, say. Its numbers cannot be used again by a server with a new identity.
-        return replace(record, stage=Stage.CLOSED) if facts.nothing_errant else record
     returning = facts.returning if facts.returning and facts.returning.id == record.id else None
     merging = facts.merging if facts.merging and facts.merging.id == record.id else None
     record = _merge(_learned(record, returning, merging), merging, facts.policy)
+    if record.stage is Stage.STOPPED:
+        return replace(record, stage=Stage.CLOSED, changed=False) if _rebuilt(record, facts) else record
     if returning is None:
         return record
     if returning.refusal and returning.rung is record.rung:
         return _next_rung(record, returning, facts.policy)
     if held(record, facts.policy) or not _reached(record, returning, merging, facts):
         return record
-    return replace(record, stage=_after(record))
+    return _onward(record)
 
 
 def held(record: Reconcile, policy: MergePolicy) -> str:
@@ -168,6 +171,21 @@ def _reached(record: Reconcile, returning: Returning, merging: Merging | None, f
             return done
 
 
-def _after(record: Reconcile) -> Stage:
+def _rebuilt(record: Reconcile, facts: Facts) -> bool:
+    """By hand, from the primary, and nothing of the evidence is still to be taken in.
+
+    Once their numbers are used up on the primary, errant transactions no longer show in the sets of the two: a server
+    that has them, and is the one that it was, holds their rows too.
+    """
+    settled = record.merge is Merge.DONE or not record.sums
+    errant = GtidSet.parse(record.errant)
+    without = errant - facts.executed == errant
+    another = bool(record.server and facts.server) and facts.server != record.server
+    return settled and facts.nothing_errant and (another or without)
+
+
+def _onward(record: Reconcile) -> Reconcile:
     order = STAGES[record.rung]
-    return order[order.index(record.stage) + 1]
+    stage = order[order.index(record.stage) + 1]
+    changed = stage is Stage.REWIND or (record.changed and stage is Stage.CLONE)
+    return replace(record, stage=stage, changed=changed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Phase, Report
 from orchestrator.core.reconcile import Facts, Reconcile, advance
@@ -18,8 +20,18 @@ def wanted(s: Situation) -> Reconcile | None:
     if s.cannot_read(Record.POLICY):
         return present
     if present is not None and present.open:
+        present = _carried_over(s, present)
         return advance(present, _facts(s, present))
     return _opened(s) or present
+
+
+def _carried_over(s: Situation, record: Reconcile) -> Reconcile:
+    """Into the present epoch, while its node is still the one that returns.
+
+    A new record would not be opened for what is half done: errant transactions whose numbers are used up on the
+    primary show in no set any more, and their rows may still be there.
+    """
+    return replace(record, epoch=s.cluster.epoch) if record.node == s.standby else record
 
 
 def unsettled(record: Reconcile | None, standby: Report, executed: str) -> bool:
@@ -51,7 +63,17 @@ def _new(s: Situation, rung: Rung, stage: Stage, errant: str) -> Reconcile:
     never_told = s.cluster.phase is Phase.REJOINING and s.cluster.heir is not None
     # Facts, journal and evidence go by this number, so that no two returns may have the same.
     number = max(s.cluster.seq, s.reconcile.value.id + 1 if s.reconcile else 0)
-    return Reconcile(number, s.cluster.epoch, s.standby, rung, stage, errant=errant, acknowledged=not never_told)
+    return Reconcile(
+        number,
+        s.cluster.epoch,
+        s.standby,
+        rung,
+        stage,
+        errant=errant,
+        acknowledged=not never_told,
+        server=_server(s.report(s.standby)),
+        evidence=str(s.cluster.epoch) if rung is Rung.TRUNCATE else "",
+    )
 
 
 def _facts(s: Situation, record: Reconcile) -> Facts:
@@ -64,7 +86,13 @@ def _facts(s: Situation, record: Reconcile) -> Facts:
         executed=GtidSet.parse(report.executed) if report else GtidSet(),
         nothing_errant=_nothing_errant(report, primary),
         policy=s.policy.reconcile,
+        server=_server(report),
     )
+
+
+def _server(report: Report | None) -> str:
+    """The uuid of the node's server; empty while it is not known."""
+    return report.identity.get("server_uuid", "") if report is not None else ""
 
 
 def _nothing_errant(report: Report | None, primary: Report | None) -> bool:

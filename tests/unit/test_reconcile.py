@@ -79,7 +79,47 @@ def test_a_rung_that_fails_leads_to_the_next_and_the_last_one_stops():
     stopped = advance(cloning, facts(returned(Stage.BUNDLE, rung=Rung.CLONE, refusal="no space")))
     assert (stopped.stage, stopped.stopped) == (Stage.STOPPED, "no space")
     assert advance(stopped, facts(returned(Stage.BUNDLE))) == stopped
-    assert not advance(stopped, facts(nothing_errant=True)).open  # somebody rebuilt it
+
+
+STOPPED = replace(NEW, rung=Rung.CLONE, stage=Stage.STOPPED, sums="s1", merge=Merge.DONE, server="first")
+WITHOUT = GtidSet.parse(f"{UUID_A}:1-100")
+
+
+@pytest.mark.parametrize(
+    ("record", "said", "ends"),
+    [
+        # The merge has used the numbers up on the primary: the sets are equal, the rows are not.
+        (STOPPED, {"server": "first"}, False),
+        (STOPPED, {"server": ""}, False),
+        (STOPPED, {"server": "second"}, True),
+        (STOPPED, {"server": "first", "executed": WITHOUT}, True),
+        (STOPPED, {"server": "second", "nothing_errant": False}, False),
+        (replace(STOPPED, merge=Merge.WAITING), {"server": "second"}, False),  # it would never be taken in
+        (replace(STOPPED, merge=Merge.UNKNOWN, sums=""), {"server": "second"}, True),  # there is nothing to take in
+    ],
+)
+def test_one_that_stopped_ends_when_its_server_was_made_anew_and_all_is_taken_in(record, said, ends):
+    assert advance(record, facts(**{"nothing_errant": True, **said})).open == (not ends)
+
+
+def test_the_merge_of_one_that_stopped_goes_on():
+    stopped = replace(STOPPED, merge=Merge.WAITING, approved=True)
+    running = advance(stopped, facts(merging=Merging(42, "s1")))
+    assert (running.stage, running.merge) == (Stage.STOPPED, Merge.RUNNING)
+    assert advance(running, facts(merging=MERGED)).verdicts == MERGED.verdicts
+
+
+def test_rows_are_half_changed_from_the_first_that_may_be_until_all_are_or_none_is_left():
+    record, begun = replace(NEW, stage=Stage.BUNDLE), []
+    while record.open:
+        begun.append((record.stage, record.changed))
+        record = advance(record, facts(returned(record.stage), MERGED, replicates=True))
+    assert [stage for stage, changed in begun if changed] == [Stage.REWIND]
+    failed = advance(
+        replace(NEW, stage=Stage.REWIND, changed=True, sums="s1"), facts(returned(Stage.BUNDLE, refusal="x"))
+    )
+    assert failed.changed
+    assert not advance(failed, facts(returned(Stage.CLONE, rung=Rung.CLONE))).changed
 
 
 def test_what_one_rung_said_stops_no_other():
@@ -188,6 +228,15 @@ def returning_pair(record: Reconcile | None = None, **standby: Any) -> Situation
     return replace(s, reconcile=Sighting(record, 3, NOW) if record else None)
 
 
+def test_a_new_epoch_takes_over_what_is_half_done():
+    """The merge may have used the numbers up: no set would show that the rows of the standby are others."""
+    half = replace(NEW, epoch=EPOCH - 1, stage=Stage.CLONE, rung=Rung.CLONE, sums="s1")
+    s = returning_pair(half)
+    assert wanted(s) == replace(half, epoch=EPOCH)
+    void = wanted(returning_pair(replace(half, node=DB_A)))
+    assert void is not None and not void.open  # it serves: nothing is to be repaired there
+
+
 def test_it_is_opened_once_for_what_only_the_returning_node_has():
     record = wanted(returning_pair(errant=ERRANT))
     assert record is not None
@@ -207,6 +256,7 @@ def test_what_was_cut_is_used_up_before_its_node_is_certified():
     s = returning_pair(cut=f"{UUID_A}:101")
     record = wanted(s)
     assert record is not None and (record.rung, record.stage) == (Rung.TRUNCATE, Stage.BUNDLE)
+    assert record.evidence == str(EPOCH)
     standby = s.reports[DB_B].value
     assert unsettled(None, standby, f"{UUID_A}:1-100")
     assert not unsettled(None, standby, f"{UUID_A}:1-101")

@@ -97,8 +97,10 @@ def test_a_list_of_other_names_than_of_files_is_refused(kept: Folder, tmp_path: 
     assert theirs.sums() == "" and not (tmp_path / "new/outside").exists()
 
 
-def test_what_was_cut_lies_under_its_epoch(tmp_path: Path) -> None:
-    assert Folder.of(tmp_path, replace(RECORD, rung=Rung.TRUNCATE)).path.name == "8"
+def test_what_was_kept_before_a_record_was_open_stays_where_it_is(tmp_path: Path) -> None:
+    """Also when the return goes on in another epoch, or by another rung."""
+    cut = replace(RECORD, rung=Rung.TRUNCATE, evidence="8")
+    assert Folder.of(tmp_path, replace(cut, epoch=9, rung=Rung.CLONE)).path.name == "8"
     assert Folder.of(tmp_path, RECORD).path == Folder.of(tmp_path, replace(RECORD, rung=Rung.CLONE)).path
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.cli.docs import LEADS_TO
+from orchestrator.core.admission import admit
 from orchestrator.core.analysis import Finding, analyze
 from orchestrator.core.invariants import check_step
 from orchestrator.core.model import (
@@ -24,9 +25,11 @@ from orchestrator.core.model import (
     Sync,
     SyncState,
 )
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Kind, RequestState
+from orchestrator.core.returning import Rung, Stage
 from orchestrator.core.rules import RULES, Decision, decide, waiting
-from orchestrator.core.situation import Situation
+from orchestrator.core.situation import Sighting, Situation
 from orchestrator.core.transitions import Answer, LeaseAt, Revoke, SyncAt
 from tests.builders import (
     DB_A,
@@ -416,6 +419,16 @@ def test_force_needs_no_certificate_and_no_rest():
 )
 def test_only_an_admitted_request_forces(asked):
     assert fires(situation(seen(DB_A, **LOST), requests=(asked,), promotable=None)) == ""
+
+
+def test_a_node_whose_rows_are_changed_back_in_part_is_not_promoted_even_by_force():
+    half = Reconcile(42, EPOCH, DB_B, Rung.REWIND, Stage.REWIND, changed=True)
+    lost = situation(seen(DB_A, report_age_s=9.0), requests=(FORCE,), mode=Mode.ASYNC, promotable=None)
+    assert admit(FORCE, replace(lost, reconcile=Sighting(replace(half, changed=False), 1, NOW))).admitted
+    (refused,) = [
+        check for check in admit(FORCE, replace(lost, reconcile=Sighting(half, 1, NOW))).checks if not check.passed
+    ]
+    assert refused.name == "repair"
 
 
 def test_a_primary_that_serves_cannot_be_forced_away():
