@@ -50,6 +50,13 @@ class Rejoin(Section):
     password_file: SecretFile = Field(description="file with the account's password, mode 0600")
 
 
+class Clone(Section):
+    """The account by which this host's mysqld copies the peer's, as the last way back."""
+
+    user: str = Field(default="kembar_clone", min_length=1, max_length=32, description="needs BACKUP_ADMIN, no more")
+    password_file: SecretFile = Field(description="file with the account's password, mode 0600")
+
+
 class Exchange(Section):
     """How the agents of a pair talk with each other: HTTPS, each side proves who it is."""
 
@@ -76,6 +83,7 @@ class Mysql(Section):
     password_file: SecretFile = Field(description="file with the account's password, mode 0600")
     replication: Replication = Field(description="user, password_file, port, ssl")
     rejoin: Rejoin | None = Field(default=None, description="user, password_file; without it nothing is repaired")
+    clone: Clone | None = Field(default=None, description="user, password_file; without it no server is copied")
 
     @field_validator("admin_port")
     @classmethod

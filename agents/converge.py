@@ -43,6 +43,7 @@ class Action(StrEnum):
     SAY_OPEN = "say_open"
     # standby
     CAPTURE_TAIL = "capture_tail"
+    SWAP_DATA = "swap_data"  # a copy of the primary in place of the data directory
     START_MYSQLD = "start_mysqld"
     CONFIGURE_CHANNEL = "configure_channel"
     START_REPLICA = "start_replica"
@@ -93,6 +94,7 @@ class Local:
     handing_over: bool = False  # the primary has handed over: nothing more will come from it
     repairing: bool = False  # what only this node has is being taken out of it: nothing else may touch its server
     awaited: bool = False  # and something of it is still to be executed, or to be stopped here
+    copied: bool = False  # a copy of the primary is to take the place of the data directory, or half has
 
 
 def converge(goal: Goal, local: Local) -> tuple[Action, ...]:
@@ -188,7 +190,7 @@ def _primary_without_mysqld(local: Local) -> tuple[Action, ...]:
     if local.gate_open or local.lease_open:
         return (*_close(local), *_release(local))
     if local.mysqld is Mysqld.DEAD and local.restart_due:
-        return (Action.WITHDRAW, Action.START_MYSQLD)
+        return (Action.WITHDRAW, *_swap(local), Action.START_MYSQLD)
     return ()
 
 
@@ -285,6 +287,8 @@ def _follow(local: Local) -> tuple[Action, ...]:
 
 def _hold_still(local: Local) -> tuple[Action, ...]:
     """Nothing comes in and nobody reads while rows are changed back."""
+    if local.copied:
+        return (Action.KILL_MYSQLD,)  # never a clean stop; what it had is evidence
     if local.receiving:
         return (Action.STOP_RECEIVER, Action.STOP_APPLIER)
     if local.applying:
@@ -294,6 +298,11 @@ def _hold_still(local: Local) -> tuple[Action, ...]:
 
 def _start(local: Local) -> tuple[Action, ...]:
     """Recovery commits what the binary log holds, so its unacknowledged end is taken off before mysqld starts."""
-    if not local.tail_pending:
-        return (Action.START_MYSQLD,)
+    if local.copied or not local.tail_pending:
+        return (*_swap(local), Action.START_MYSQLD)
     return (Action.CAPTURE_TAIL, Action.START_MYSQLD) if local.primary_known else ()
+
+
+def _swap(local: Local) -> tuple[Action, ...]:
+    """Whoever starts mysqld does this first: between the two renames there is no data directory."""
+    return (Action.SWAP_DATA,) if local.copied else ()

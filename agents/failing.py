@@ -73,6 +73,8 @@ STATEMENTS = {
     "SET GLOBAL gtid_purged": "purged",
     "SET SESSION gtid_next = %s": "number",
     "INSERT INTO kembar.quarantine": "keep",
+    "CLONE INSTANCE": "copy",
+    "RESET REPLICA ALL": "unfollow",
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from agents.converge import Action, Local
 from orchestrator.core.errors import InvariantBroken
-from orchestrator.core.model import Goal, Mode, Role
+from orchestrator.core.model import Goal, Mode, Mysqld, Role
 
 Before = frozenset[Action]  # what the plan has done when this step's turn comes
 POWER = (Action.TAKE_LEASE, Action.SET_WRITABLE, Action.OPEN_GATE)
@@ -59,6 +59,10 @@ def _replicate(goal: Goal, local: Local, done: Before) -> Iterator[tuple[str, bo
     yield "I8: nothing errant", local.errant is False
 
 
+def _swap(goal: Goal, local: Local, done: Before) -> Iterator[tuple[str, bool]]:
+    yield "I8: no directory is exchanged under a running server", local.mysqld is Mysqld.DEAD
+
+
 def _release(goal: Goal, local: Local, done: Before) -> Iterator[tuple[str, bool]]:
     """What a release attests."""
     closed = not local.gate_open or Action.SHUT_GATE in done
@@ -84,5 +88,6 @@ CHECKS: tuple[tuple[tuple[Action, ...], Callable[[Goal, Local, Before], Iterator
     ((Action.RELAX,), _relax),
     ((Action.SOURCE_OFF,), _source_off),
     ((Action.START_REPLICA, Action.CONFIGURE_CHANNEL), _replicate),
+    ((Action.SWAP_DATA,), _swap),
     ((Action.RELEASE,), _release),
 )

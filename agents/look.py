@@ -8,6 +8,7 @@ from agents.binlog.capture import TailState
 from agents.converge import Local
 from agents.lease import Power
 from agents.preflight import shared_identity
+from agents.reconcile.swap import SwapState
 from agents.replication import ServerFacts
 from orchestrator.core.gtid import GtidSet, errant
 from orchestrator.core.model import (
@@ -75,6 +76,7 @@ class Sight:
     refusals: tuple[str, ...]  # settings of the server that cannot be worked with
     reconcile: Reconcile | None  # the return that is under way
     told_handover: str  # the executed set that our last report carried
+    swap: SwapState
 
 
 def local(s: Sight, memory: Memory) -> Local:
@@ -126,6 +128,7 @@ def local(s: Sight, memory: Memory) -> Local:
         repairing=repairing(s),
         handing_over=bool(handed_over(s)),
         awaited=_awaited(s),
+        copied=copied(s),
     )
 
 
@@ -140,12 +143,26 @@ def copied_from(peer: Peer, role: Role, facts: ServerFacts | None) -> tuple[str,
 
 
 def repairing(s: Sight) -> bool:
-    """Whether this node's own repair is under way, until it may replicate again."""
+    """Whether this node's own repair is under way, until it may replicate again.
+
+    Also in an epoch that began meanwhile: the leader carries the record over, or closes it.
+    """
     record = s.reconcile
-    mine = record is not None and record.open and record.epoch == s.goal.epoch and record.node == s.node
+    mine = record is not None and record.open and record.node == s.node
     if record is None or not mine:
         return False
     return record.stage in REPAIRS or (record.stage is Stage.BUNDLE and record.rung is not Rung.TRUNCATE)
+
+
+def copied(s: Sight) -> bool:
+    """Whether a copy is to take the place of the data directory.
+
+    Once begun it is finished whatever is wanted now; before that, what is here may be the only data.
+    """
+    record = s.reconcile
+    due = record is not None and s.swap.planned == record.id and record.stage is Stage.CLONE and repairing(s)
+    follows = s.goal.role in (Role.STANDBY, Role.RETURNING)
+    return s.swap.begun or (due and follows)
 
 
 def own_errant(s: Sight) -> GtidSet | None:

@@ -14,6 +14,7 @@ from agents.executor import Executor
 from agents.invariants import check_plan
 from agents.lease import LeaseKeeper
 from agents.look import Peer, Sight, copied_from, handover_untold, local, primary_executed
+from agents.reconcile.swap import SwapState
 from agents.reconcile.worker import Task
 from agents.reporter import Reporter
 from agents.server import Server
@@ -107,6 +108,9 @@ class Repair(Protocol):
 
     @property
     def merging(self) -> Merging: ...
+
+    @property
+    def swap(self) -> SwapState: ...
 
     trouble: str  # why its last try failed, empty if it did not
 
@@ -291,6 +295,7 @@ class Agent:
             refusals=(*self._server.refusals, *copied_from(peer, goal.role, self._server.facts)),
             reconcile=self._reconcile(seen),
             told_handover=self._reporter.told_executed,
+            swap=self._repair.swap,
         )
 
     def _blind(self, sight: Sight) -> bool:

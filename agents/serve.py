@@ -27,9 +27,11 @@ from agents.mysql import Database
 from agents.mysqld import DirectChild, Systemd
 from agents.news import News
 from agents.probes import Probes
+from agents.reconcile.copying import Donor
 from agents.reconcile.exchange import Identity
 from agents.reconcile.parts import Exchange, peer_server, repair_worker
 from agents.reconcile.returner import Place
+from agents.reconcile.swap import Swap
 from agents.server import Server
 from agents.session import Access
 from agents.steps import Source, Steps
@@ -110,6 +112,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         policy.timing,
         changed=news.set,
     )
+    swap = Swap(config.mysql.datadir, config.state_dir)
     steps = Steps(
         name,
         paths,
@@ -123,6 +126,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         clock,
         policy.address_lifetime_s,
         partial(capture, config.mysql.datadir, config.state_dir / "reconcile"),
+        swap.perform,
     )
     server = Server(database, supervisor, memory, clock, partial(_refusals, database))
     health = HostHealth(supervisor, probes, hang_s=policy.hang_s)
@@ -131,7 +135,9 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     evidence = config.state_dir / "reconcile"
     repair, answers = repair_worker(
         Place(config.mysql.datadir, evidence),
+        swap,
         _rejoin(config),
+        _donor(config),
         exchange,
         lambda: keeper.power().gate_open and keeper.may_act(),
         news.set,
@@ -195,6 +201,14 @@ def _rejoin(config: AgentConfig) -> Access | None:
     if rejoin is None:
         return None
     return Access(config.mysql.socket, rejoin.user, read_secret(rejoin.password_file))
+
+
+def _donor(config: AgentConfig) -> Donor | None:
+    clone, replication = config.mysql.clone, config.mysql.replication
+    if clone is None:
+        return None
+    password = read_secret(clone.password_file)
+    return Donor(str(config.peer.address), replication.port, clone.user, password, replication.ssl)
 
 
 def _exchange(config: AgentConfig) -> Exchange | None:

@@ -77,13 +77,17 @@ class Steps:
         clock: Clock,
         address_lifetime_s: int,
         capture: Callable[[Path, int, GtidSet, str], Outcome],
+        swap: Callable[[], None],
     ) -> None:
-        """`capture` takes the tail of a dead mysqld: index, epoch, the primary's set, the dead server's uuid."""
+        """`capture` takes the tail of a dead mysqld: index, epoch, the primary's set, the dead server's uuid.
+
+        `swap` puts a complete copy of the primary in the place of the data directory.
+        """
         self._node, self._paths, self._coordinator = node, paths, coordinator
         self._keeper, self._vip, self._supervisor = keeper, vip, supervisor
         self._database, self._memory, self._source, self._clock = database, memory, source, clock
         self._address_lifetime_s = address_lifetime_s
-        self._capture = capture
+        self._capture, self._swap = capture, swap
         self._sync, self._sync_version = Sync(), -1
         self.sync_readable = True
         self._sync_doubt = True  # a write of ours, or of an agent before us, may still be under way
@@ -123,6 +127,7 @@ class Steps:
             Action.PROBE_WRITE: lambda order: self.heartbeat(),
             Action.SAY_OPEN: lambda order: self._keeper.say_open(),
             Action.CAPTURE_TAIL: self._capture_tail,
+            Action.SWAP_DATA: self._swap_data,
             Action.START_MYSQLD: self._start_mysqld,
             Action.CONFIGURE_CHANNEL: self._configure_channel,
             Action.START_REPLICA: self._start_replica,
@@ -298,6 +303,11 @@ class Steps:
         self._started, self._start_pause_s = now, min(START_PAUSE_MAX_S, 2 * self._start_pause_s or 1.0)
         self._give_up_tail()
         self._supervisor.start()
+
+    def _swap_data(self, order: Order) -> None:
+        """What is known of the end of the old binary log says nothing of the copy."""
+        self._give_up_tail()
+        self._swap()
 
     def _start_replica(self, order: Order) -> None:
         """What this mysqld applies from now on is in its engine, and not yet in the primary's last report."""

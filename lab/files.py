@@ -112,6 +112,7 @@ class Files:
         _write(secrets / "agent", facts.passwords.agent, secret=True)
         _write(secrets / "replication", facts.passwords.repl, secret=True)
         _write(secrets / "rejoin", facts.passwords.rejoin, secret=True)
+        _write(secrets / "clone", facts.passwords.clone, secret=True)
         issue(secrets / "tls", {node.name: str(node.address) for node in self.topology.pair})
         digest = hashlib.sha256(facts.token.encode()).hexdigest()
         _write(secrets / "tokens", f"- {{name: lab, role: admin, sha256: {digest}}}\n", secret=True)
@@ -151,6 +152,7 @@ mysql:
   user: kembar_agent
   password_file: {secrets / "agent"}
   rejoin: {{password_file: {secrets / "rejoin"}}}
+  clone: {{password_file: {secrets / "clone"}}}
   replication: {{user: kembar_repl, password_file: {secrets / "replication"}, port: {instance.port}, ssl: true}}
 zookeeper: {{hosts: [{", ".join(self._zookeeper_hosts())}], session_timeout_s: 1.0}}
 profile: {facts.profile}

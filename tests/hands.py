@@ -92,6 +92,8 @@ def after(goal: Goal, local: Local, action: Action) -> Local:
             return replace(local, gate_open=True, opened=True, was_primary=True)
         case Action.SAY_OPEN:
             return replace(local, said_open=True)
+        case Action.SWAP_DATA:
+            return replace(local, copied=False, tail_pending=False)
         case Action.START_MYSQLD:
             return replace(local, **{**NO_SERVER, "mysqld": Mysqld.RUNNING, "incarnation": "another"})
         case Action.CONFIGURE_CHANNEL:
@@ -158,7 +160,10 @@ def may(goal: Goal, local: Local, action: Action) -> None:
             assert action is Action.HAND_OVER or not local.gate_open
         case Action.DROP_ADDRESS:
             assert not local.gate_open, "resets need the address"
+        case Action.SWAP_DATA:
+            assert local.mysqld is Mysqld.DEAD and local.copied, "no directory is exchanged under a running server"
         case Action.START_MYSQLD:
+            assert not local.copied, "there may be no data directory"
             assert local.mysqld is Mysqld.DEAD and not local.gate_open and not local.lease_open
             assert not serves or (local.restart_due and not local.armed), "disarmed before a tail can be recovered"
             assert serves or not local.tail_pending, "an unacknowledged tail is taken off first"

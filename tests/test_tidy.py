@@ -59,7 +59,7 @@ TABLE = (
            "transitions unreadable waiting wire",
         CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
-    Row(0, "judging", "agents.reconcile", AGENTS_L0),
+    Row(0, "judging copyable", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view advice", "monitoring"),
     Row(0, "topology history aptsources growth returns ballast", "lab"),
@@ -75,8 +75,9 @@ TABLE = (
     Row(1, "disk probes health held mysqld host memory news watch", "agents",
         f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
     Row(1, "archive truncate capture logs undo catalog rewind", "agents.binlog", f"{AGENTS_L0} agents.session"),
-    Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting", "agents.reconcile",
-        f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging", "aiohttp"),
+    Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting copying swap",
+        "agents.reconcile",
+        f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging agents.reconcile.copyable", "aiohttp"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
            "evidence tail certificates", "lab",
@@ -90,8 +91,9 @@ TABLE = (
         f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.session agents.binlog.capture "
-        "agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker"),
-    Row(2, "returner merger worker", "agents.reconcile", f"{AGENTS_L0} agents.binlog agents.reconcile"),
+        "agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker agents.reconcile.swap"),
+    Row(2, "returner merger worker cloning", "agents.reconcile",
+        f"{AGENTS_L0} agents.binlog agents.reconcile agents.session"),
     Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo watching diverging "
            "comparison rejoin", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.returns lab.namespaces "

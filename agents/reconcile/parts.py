@@ -10,9 +10,12 @@ from typing import Generic, TypeVar
 from agents.binlog.archive import SUMS
 from agents.binlog.rewind import Lasting
 from agents.failing import FailingSession
+from agents.reconcile.cloning import Cloner
+from agents.reconcile.copying import Donor, told
 from agents.reconcile.exchange import Answer, Identity, Peer, PeerServer
 from agents.reconcile.merger import Merger
 from agents.reconcile.returner import Place, Returner
+from agents.reconcile.swap import Swap
 from agents.reconcile.worker import RepairWorker
 from agents.session import Access, Session
 from orchestrator.core.errors import StepFailed
@@ -47,20 +50,22 @@ class Unequipped(Generic[Facts]):
 
 
 def repair_worker(
-    place: Place, access: Access | None, exchange: Exchange | None, serves: Callable[[], bool],
-    changed: Callable[[], None], failpoints: Failpoints | None,
+    place: Place, swap: Swap, access: Access | None, donor: Donor | None, exchange: Exchange | None,
+    serves: Callable[[], bool], changed: Callable[[], None], failpoints: Failpoints | None,
 ) -> tuple[RepairWorker, Mapping[str, Answer]]:  # fmt: skip
     """The worker, and what the peer may ask of it.
 
-    `access` is the account that may undo and merge; `serves` whether this node has the power now; `changed` is told
-    when there is something new to report.
+    `access` is the account that may undo and merge, `donor` the one that may copy; `serves` whether this node has the
+    power now; `changed` is told when there is something new to report.
     """
     if access is None or exchange is None:
-        return RepairWorker(Unequipped(Returning()), Unequipped(Merging()), changed), {}
+        return RepairWorker(Unequipped(Returning()), Unequipped(Merging()), swap, changed), {}
     peer = Peer(exchange.peer_address, exchange.port, exchange.identity)
     sessions = _sessions(access, failpoints)
     merger = Merger(place.evidence, peer.fetch, sessions, serves)
-    return RepairWorker(Returner(place, sessions, peer.ask), merger, changed), {"touched": merger.touched}
+    cloner = Cloner(swap, place.evidence, donor, sessions, peer.ask, lambda record: worker.wants(record))
+    worker = RepairWorker(Returner(place, sessions, peer.ask, cloner), merger, swap, changed)
+    return worker, {"touched": merger.touched, "donor": lambda asked: told(sessions, serves)}
 
 
 def peer_server(exchange: Exchange, evidence: Path, answers: Mapping[str, Answer]) -> PeerServer:

@@ -12,6 +12,7 @@ from agents.binlog.logs import files_after
 from agents.binlog.rewind import Lasting, Mismatch, check, rewind
 from agents.binlog.table import Table
 from agents.binlog.undo import Refusal, Undo, plan_undo, row_count
+from agents.reconcile.cloning import Cloner, Unclonable
 from agents.reconcile.comparing import texts, touched_keys
 from agents.reconcile.evidence import Folder
 from agents.reconcile.reset import reset
@@ -40,9 +41,9 @@ class Place:
 class Returner:
     """Used by the repair thread alone, but for `facts`."""
 
-    def __init__(self, place: Place, sessions: Callable[[], Lasting], ask: Ask) -> None:
+    def __init__(self, place: Place, sessions: Callable[[], Lasting], ask: Ask, cloner: Cloner) -> None:
         """`sessions` makes one that may change rows without logging it; `ask` asks the primary's agent."""
-        self._place, self._sessions, self._ask = place, sessions, ask
+        self._place, self._sessions, self._ask, self._cloner = place, sessions, ask, cloner
         self.facts = Returning()
 
     def work(self, record: Reconcile, primary_executed: GtidSet) -> None:
@@ -59,10 +60,11 @@ class Returner:
             case Stage.REWIND:
                 self._rewind(record)
             case Stage.CLONE:
-                why = "clone: this release does not copy a server: rebuild the node from the primary by hand"
-                self.facts = replace(self.facts, rung=Rung.CLONE, refusal=why)
+                self._clone(record)
             case Stage.VERIFY:
                 self._verify(record)
+            case Stage.STOPPED:
+                self.facts = replace(self.facts, refusal="")  # it is heard: a person may let it go on
 
     def _reached(self, stage: Stage, **facts: object) -> None:
         self.facts = replace(self.facts, reached=stage, doing="", percent=0.0, **facts)  # type: ignore[arg-type]
@@ -123,6 +125,17 @@ class Returner:
             reset(session, GtidSet.parse(noted["before"]), GtidSet.parse(noted["target"]))
         self._reached(Stage.REWIND)
 
+    def _clone(self, record: Reconcile) -> None:
+        self.facts = replace(self.facts, rung=Rung.CLONE, refusal="")
+        try:
+            if self._cloner.work(record, self._tell):
+                self._reached(Stage.CLONE)
+        except Unclonable as error:
+            self.facts = replace(self.facts, refusal=f"clone: {error}")
+
+    def _tell(self, doing: str, percent: float) -> None:
+        self.facts = replace(self.facts, doing=doing, percent=round(percent, 1))
+
     def _verify(self, record: Reconcile) -> None:
         """The touched rows on both: read there, then here once all of theirs is executed here; twice, as some are hot.
 
@@ -135,6 +148,7 @@ class Returner:
         for _ in range(COMPARISONS):
             left = self._different(record, keys, left)
             if not left:
+                self._cloner.end(record)
                 self._reached(Stage.VERIFY)
                 return
         named = ", ".join(f"{keys[n][0]} {keys[n][1]}" for n in left[:SHOWN_MAX])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from agents.reconcile.swap import Swap, SwapState
 from orchestrator.core.errors import KembarError
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import Reconcile
@@ -45,9 +46,11 @@ class Part(Protocol[Facts]):
 class RepairWorker:
     """`give` and the facts are for the tick thread; `run` is the thread's own."""
 
-    def __init__(self, returner: Part[Returning], merger: Part[Merging], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, returner: Part[Returning], merger: Part[Merging], swap: Swap, changed: Callable[[], None]
+    ) -> None:
         """`changed` is called when facts or trouble have changed: the report need not wait for its period."""
-        self._returner, self._merger, self._changed = returner, merger, changed
+        self._returner, self._merger, self._swap, self._changed = returner, merger, swap, changed
         self._task: Task | None = None
         self._wake = threading.Event()
         self._stopping = False
@@ -58,6 +61,16 @@ class RepairWorker:
         before, self._task = self._task, task
         if task is not None and (before is None or before.record != task.record):
             self._wake.set()
+
+    def wants(self, record: Reconcile) -> bool:
+        """Whether a long step of this record is still to be gone on with. Its server may be silent for a while."""
+        task = self._task
+        same = task is None or (task.record.id, task.record.stage) == (record.id, record.stage)
+        return same and not self._stopping
+
+    @property
+    def swap(self) -> SwapState:
+        return self._swap.state
 
     @property
     def returning(self) -> Returning:

@@ -16,10 +16,12 @@ from agents.binlog.images import row_changes
 from agents.binlog.logs import contents, mapped
 from agents.binlog.parse import head
 from agents.binlog.rewind import binlog_statement, description
+from agents.reconcile.cloning import Cloner
 from agents.reconcile.evidence import Folder
 from agents.reconcile.judging import footprint
 from agents.reconcile.replay import Replay
 from agents.reconcile.returner import Place, Returner
+from agents.reconcile.swap import Swap
 from agents.reconcile.tables import Tables
 from agents.reconcile.tombstones import bury
 from agents.session import Row, Session
@@ -388,7 +390,10 @@ class Return:
         for lives, left in enumerate(range(first, 500), 1):
             life = Life(left)
             place = Place(self.two.old.datadir, self.made.home / "returner")
-            returner = Returner(place, lambda life=life: Mortal(rejoin_session(self.two.old), life), self._asked)
+            sessions = lambda life=life: Mortal(rejoin_session(self.two.old), life)  # noqa: E731
+            swap = Swap(place.datadir, self.made.home)
+            cloner = Cloner(swap, place.evidence, None, sessions, self._asked, lambda record: True)
+            returner = Returner(place, sessions, self._asked, cloner)
             try:
                 returner.work(self.record, self.common)
             except (DatabaseUnavailable, StepFailed):

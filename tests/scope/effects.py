@@ -290,6 +290,7 @@ EFFECTS: dict[Action, Callable[[State, int, Order], State]] = {
     Action.PROBE_WRITE: _probe_write,
     Action.SAY_OPEN: _say_open,
     Action.CAPTURE_TAIL: _nothing,
+    Action.SWAP_DATA: _nothing,  # nobody returns by a copy here
     Action.START_MYSQLD: _start_mysqld,
     Action.CONFIGURE_CHANNEL: _nothing,
     Action.START_REPLICA: partial(set_on, receiving=True, applying=True),

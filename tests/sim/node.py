@@ -104,6 +104,7 @@ class Node:
             name, paths, client, keeper, vip, supervisor, database, self.memory,
             Source(self.peer.name, 3306, "kembar_repl", "", None), clock, policy.address_lifetime_s,
             lambda index, epoch, primary, own: capture(self.server, index, epoch, primary, own),
+            lambda: None,  # nobody returns by a copy here
         )  # fmt: skip
         health = SimHealth(self.server, clock, process, rng, hang_s=policy.hang_s)
         server, executor = Server(database, supervisor, self.memory, clock, database.preflight), Executor(steps, clock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+from agents.reconcile.swap import SwapState
 from agents.reconcile.worker import Task
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import Merge, Reconcile
@@ -28,6 +29,7 @@ class SimRepair:
         self._busy = False
         self.returning, self.merging = Returning(), Merging()
         self.trouble = ""
+        self.swap = SwapState()
 
     def give(self, task: Task | None) -> None:
         self._task = task

@@ -14,7 +14,7 @@ from agents.converge import Action, Local, converge, unable
 from agents.invariants import check_plan
 from orchestrator.core.model import ROLES, Certified, Goal, Mode, Mysqld, Phase, Role
 from tests.builders import DB_A, DB_B
-from tests.hands import NO_SERVER, after, run
+from tests.hands import NO_SERVER, after, may, run
 
 ME = "me"
 PRIMARIES = (
@@ -267,6 +267,7 @@ def test_every_action_has_its_effect_and_its_hand():
             following(offline=True),
             following(handing_over=True, awaited=True),
             Local(Mysqld.DEAD, tail_pending=True, primary_known=True),
+            Local(Mysqld.DEAD, copied=True),
             following(follows_peer=False),
             following(source_on=True),
             following(source_on=True, commits_waiting=True),
@@ -284,6 +285,25 @@ def test_every_action_has_its_effect_and_its_hand():
 
 
 # --- single stories
+
+
+def test_a_complete_copy_takes_the_place_of_the_data_directory_while_mysqld_is_dead():
+    local = following(receiving=False, applying=False, errant=True, offline=True, repairing=True, copied=True)
+    wanted, done = goal(Role.STANDBY), []
+    for _ in range(3):
+        for action in converge(wanted, local):
+            may(wanted, local, action)
+            local = after(wanted, local, action)
+            done.append(action)
+    assert done[:3] == [Action.KILL_MYSQLD, Action.SWAP_DATA, Action.START_MYSQLD]
+    assert not local.copied and Action.START_REPLICA not in done
+
+
+def test_nobody_starts_a_mysqld_whose_data_directory_is_on_its_way():
+    dead = Local(Mysqld.DEAD, copied=True, tail_pending=True, restart_due=True)
+    assert converge(goal(Role.RETURNING), dead) == (Action.SWAP_DATA, Action.START_MYSQLD)
+    assert converge(goal(Role.PRIMARY), dead) == (Action.WITHDRAW, Action.SWAP_DATA, Action.START_MYSQLD)
+    assert converge(goal(Role.FENCED), dead) == ()
 
 
 def test_a_serving_primary_has_nothing_to_do():

@@ -92,7 +92,7 @@ def test_a_standby_that_lacks_what_it_was_certified_to_hold_is_not_promoted():
     nobody = cast(Any, None)
     steps = Steps(
         DB_B, Paths("main"), FakeCoordinator(), nobody, nobody, nobody, cast(Any, server), cast(Any, memory),
-        nobody, FakeClock(), 4, nobody,
+        nobody, FakeClock(), 4, nobody, nobody,
     )  # fmt: skip
     order = Order(goal(Role.PREPARE), 0, "me", certified=certified)
     with pytest.raises(StepFailed, match=f"I2: certified to hold {UUID_A}:8-9"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from agents.reconcile.reset import reset
+from agents.reconcile.swap import Swap
 from agents.reconcile.tombstones import bury
 from agents.reconcile.worker import RepairWorker, Task
 from agents.session import Row, StatementRefused
@@ -137,9 +138,9 @@ NEWS = threading.Event()
 
 
 @pytest.fixture
-def worked():
+def worked(tmp_path):
     returner, merger = Part(Returning(id=1)), Part(Merging(id=2))
-    worker = RepairWorker(returner, merger, NEWS.set)  # type: ignore[arg-type]
+    worker = RepairWorker(returner, merger, Swap(tmp_path / "data", tmp_path), NEWS.set)  # type: ignore[arg-type]
     NEWS.clear()
     thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
@@ -193,9 +194,22 @@ def test_a_step_that_failed_is_told_and_done_again(worked) -> None:
     assert returner.done.acquire(timeout=4) and returner.done.acquire(timeout=20)
 
 
-def test_nothing_is_done_for_a_record_that_is_closed() -> None:
+def test_a_long_step_is_wanted_until_the_record_has_gone_on_or_the_agent_ends(worked) -> None:
+    worker, _, _ = worked
+    later = replace(RECORD, stage=Stage.BUNDLE)
+    assert worker.wants(RECORD)
+    worker.give(Task(RECORD, returning=True, primary_executed=TARGET))
+    worker.give(None)  # its server is silent for a moment
+    assert worker.wants(RECORD) and worker.wants(replace(RECORD, epoch=9))
+    worker.give(Task(later, returning=True, primary_executed=TARGET))
+    assert worker.wants(later) and not worker.wants(RECORD)
+    worker.stop()
+    assert not worker.wants(later)
+
+
+def test_nothing_is_done_for_a_record_that_is_closed(tmp_path) -> None:
     returner, merger = Part(Returning()), Part(Merging())
-    worker = RepairWorker(returner, merger, NEWS.set)  # type: ignore[arg-type]
+    worker = RepairWorker(returner, merger, Swap(tmp_path / "data", tmp_path), NEWS.set)  # type: ignore[arg-type]
     worker.give(Task(replace(RECORD, stage=Stage.CLOSED), returning=True, primary_executed=TARGET))
     worker.stop()
     worker.run()

@@ -64,7 +64,7 @@ class Hands:
         nobody = cast(Any, None)
         self.steps = Steps(
             DB_A, PATHS, self.coordinator, nobody, nobody, nobody, cast(Any, self.server), cast(Any, FakeMemory()),
-            nobody, FakeClock(), 4, nobody,
+            nobody, FakeClock(), 4, nobody, nobody,
         )  # fmt: skip
 
     def see(self) -> None:

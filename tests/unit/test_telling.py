@@ -11,7 +11,8 @@ import pytest
 from agents.converge import Action, Local
 from agents.executor import Executor
 from agents.lease import Power
-from agents.look import Peer, Sight, copied_from
+from agents.look import Peer, Sight, copied, copied_from, repairing
+from agents.reconcile.swap import SwapState
 from agents.telling import Telling
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
@@ -28,6 +29,8 @@ from orchestrator.core.model import (
     Sync,
     goal_for,
 )
+from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.returning import Rung, Stage
 from tests.builders import DB_A, DB_B
 from tests.fakes import FakeClock
 
@@ -85,6 +88,7 @@ def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> 
         refusals=(),
         reconcile=None,
         told_handover="",
+        swap=SwapState(),
     )
     return replace(base, **changes)
 
@@ -103,6 +107,34 @@ class Node:
     def unable(self, role: Role, forgetful: str = "", **found: Any) -> str:
         local = Local(Mysqld.RUNNING, incarnation="me", **found)
         return self.telling.report(sight(role), local, Sync(), forgetful).unable
+
+
+CLONING = Reconcile(9, 7, DB_A, Rung.CLONE, Stage.CLONE)
+
+
+def following(**changes: Any) -> Sight:
+    standby = replace(sight().goal, role=Role.STANDBY)
+    return replace(sight(), **{"goal": standby, "reconcile": CLONING, "swap": SwapState(9), **changes})
+
+
+def test_a_copy_takes_the_place_of_the_data_only_for_the_return_that_it_was_made_for():
+    assert copied(following())
+    assert not copied(following(swap=SwapState()))
+    assert not copied(following(swap=SwapState(8)))
+    assert not copied(following(reconcile=None))
+    assert not copied(following(reconcile=replace(CLONING, stage=Stage.STOPPED)))
+    assert not copied(following(reconcile=replace(CLONING, node=DB_B)))
+    assert not copied(following(goal=sight(Role.PRIMARY).goal))  # what is here may be the only data
+
+
+def test_a_swap_that_has_begun_is_finished_whatever_is_wanted_now():
+    assert copied(following(swap=SwapState(8, begun=True), reconcile=None))
+
+
+def test_a_node_that_is_repaired_holds_still_also_before_the_record_follows_a_new_epoch():
+    """Else it would replicate in between, with rows that are half changed back."""
+    assert repairing(following(reconcile=replace(CLONING, epoch=6)))
+    assert not repairing(following(reconcile=replace(CLONING, stage=Stage.CLOSED)))
 
 
 @pytest.mark.parametrize("action", [Action.STOP_RECEIVER, Action.STOP_APPLIER, Action.WRITE_PROMOTION])
