@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Broken, Writer
 from orchestrator.core.answers import answers
 from orchestrator.core.errors import KembarError, StaleWrite
-from orchestrator.core.history import ENDS, TIMELINE, Event, Incident, Recent, event_of, opened, steps
+from orchestrator.core.history import ENDS, EVENTS_MAX, TIMELINE, Event, Incident, Recent, event_of, opened, steps
 from orchestrator.core.model import Instant
 from orchestrator.core.ports import Check, Clock, Coordinator, Delete
 from orchestrator.core.requests import Kind, RequestState
@@ -55,14 +56,23 @@ class Recorder:
         self._term_version, self._utc = term_version, utc
         self._writer = Writer(coordinator, paths)
         self._looks: queue.SimpleQueue[Look | None] = queue.SimpleQueue()
+        self._owed: deque[Event] = deque(
+            maxlen=EVENTS_MAX
+        )  # from the other threads of this orchestrator, until they are stored
         self._open: _Open | None = None
         self._recent, self._version = Recent(), -1
         self._broken: Broken | None = None
 
     def take(self, look: Look) -> None:
         """From the loop: never blocks. Only what leads to a record is kept."""
-        if look.leading and look.situation is not None and (look.written or self._open or answers(look.situation)):
+        if not look.leading or look.situation is None:
+            return
+        if look.written or self._open or self._owed or answers(look.situation):
             self._looks.put(look)
+
+    def tell(self, event: Event) -> None:
+        """From another thread: an event of what it has written, to be stored with the next look."""
+        self._owed.append(replace(event, at=self._utc(self._clock.wall_s())))
 
     def stop(self) -> None:
         self._looks.put(None)
@@ -83,6 +93,9 @@ class Recorder:
             if look.written and look.decided is not None:
                 self._note(look, look.decided, situation, term_version)
             self._complete(look, situation, term_version)
+            while self._owed:
+                self._store(self._owed[0], None, term_version)
+                self._owed.popleft()
         self._answer(look, situation, term_version)
 
     def _catch_up(self, look: Look) -> None:

@@ -137,6 +137,8 @@ class Fleet:
                 paths.pause,
                 paths.recent,
                 paths.returning,
+                paths.kept,
+                paths.decisions,
                 *(path(node) for node in section.pair for path in (paths.lease, paths.sync, paths.report)),
             ],
             folders=[paths.requests, paths.election],
@@ -150,7 +152,7 @@ class Fleet:
         coordinator: Coordinator = self._zookeeper
         if self._failpoints is not None:
             coordinator = FailingCoordinator(coordinator, paths, self._failpoints)
-        reconciler = Reconciler(paths, coordinator, lambda: election.term_version)
+        reconciler = Reconciler(paths, coordinator, lambda: election.term_version, recorder.tell)
 
         def show(look: Look) -> None:
             pair.look = look

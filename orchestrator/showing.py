@@ -54,7 +54,7 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
         finding_text=sentence(decided.finding, s),
         waiting=waiting(s) if decided.rule is None else "",
         incidents=tuple(reversed(recent.value.incidents)) if isinstance(recent, Sighting) else (),
-        events={event.seq: event for event in recent.value.events} if isinstance(recent, Sighting) else {},
+        events={event.place: event for event in recent.value.events} if isinstance(recent, Sighting) else {},
     )
 
 

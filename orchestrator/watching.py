@@ -9,6 +9,7 @@ from typing import TypeVar
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Broken, Reader, desired_after, names_node, names_pair
 from orchestrator.core.history import Recent
+from orchestrator.core.kept import Open, Settlements
 from orchestrator.core.model import Cluster, Instant, LeaderRecord, Lease, NodeName, Phase, Policy, Report, Sync
 from orchestrator.core.ports import Seen
 from orchestrator.core.reconcile import Reconcile
@@ -91,6 +92,8 @@ class Watching:
         recent = found.value(Record.HISTORY, Recent, self._paths.recent)
         found.value(Record.PAUSE, Pause, self._paths.pause)
         returning = self._returning(found, seen)
+        kept = self._optional(found, seen, Record.OPEN, Open, self._paths.kept)
+        settlements = self._optional(found, seen, Record.DECISIONS, Settlements, self._paths.decisions)
         found.note(Record.LEADER, self._paths.leader, self.leader(seen))
         unreadable = tuple(found.unreadable)
         if desired is None:
@@ -110,6 +113,8 @@ class Watching:
             reports=reports,
             requests=requests,
             reconcile=returning,
+            kept=kept.value if kept else Open(),
+            settlements=settlements,
             fence_seen=self._fence_seen(desired.value, leases),
             paused=self.pause(seen)[0].active,
             hold_down=self._hold_down(recent, seen),
@@ -124,6 +129,13 @@ class Watching:
         if stored is not None and not stored.stored.data:
             return None
         return found.one(Record.RETURN, Reconcile, self._paths.returning)
+
+    def _optional(
+        self, found: _Found, seen: Mapping[str, Seen], record: Record, kind: type[Kept], path: str
+    ) -> Sighting[Kept] | None:
+        """None: there is nothing yet, or it cannot be read. Its only writer makes the node when it needs it."""
+        stored = seen.get(path)
+        return found.one(record, kind, path) if stored is not None and stored.stored.data else None
 
     def _hold_down(self, recent: Recent | None, seen: Mapping[str, Seen]) -> bool:
         """Also while nobody knows how many failovers there were."""

@@ -54,9 +54,9 @@ AGENTS_L0 = " ".join(
 RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 # A new module fails until it stands in exactly one row.
 TABLE = (
-    Row(0, "access admission adoption analysis answers conditions conflicts errors gtid history invariants lease "
-           "mergepolicy model ports reconcile reconciling requests returning rules situation snapshot tablerules "
-           "transitions unreadable waiting wire",
+    Row(0, "access admission adoption analysis answers conditions conflicts errors gtid history invariants kept lease "
+           "mergepolicy model ports reconcile reconciling requests return_checks return_events returning rules "
+           "settling situation snapshot tablerules transitions unreadable waiting wire",
         CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
     Row(0, "judging copyable", "agents.reconcile", AGENTS_L0),

@@ -48,8 +48,8 @@ class Returner:
 
     def work(self, record: Reconcile, primary_executed: GtidSet) -> None:
         """Do what the record's stage asks, if it is not done. Raises KembarError: call again."""
-        if self.facts.id != record.id:
-            self.facts = Returning(id=record.id, rung=record.rung)
+        if (self.facts.id, self.facts.attempt) != (record.id, record.attempt):
+            self.facts = Returning(id=record.id, attempt=record.attempt, rung=record.rung)
         if self.facts.reached is record.stage:
             return
         match record.stage:

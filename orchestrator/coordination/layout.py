@@ -23,7 +23,7 @@ def provision(
     nodes[paths.pause] = encode(Pause())
     nodes[paths.policy] = encode(policy)
     nodes[paths.recent] = encode(Recent())
-    nodes[paths.returning] = b""
+    nodes[paths.returning] = nodes[paths.kept] = nodes[paths.decisions] = b""
     for node in pair:
         nodes[paths.lease(node)] = encode(Lease(timing=policy.timing))
         nodes[paths.sync(node)] = encode(Sync())

@@ -97,6 +97,16 @@ class Paths:
         return f"{self.reconciles}/present"
 
     @property
+    def kept(self) -> str:
+        """What waits for a person, of all returns; written by the agent of the primary."""
+        return f"{self.reconciles}/open"
+
+    @property
+    def decisions(self) -> str:
+        """What persons chose and nobody has answered; written by the leader."""
+        return f"{self.reconciles}/decisions"
+
+    @property
     def pause(self) -> str:
         return f"{self.root}/pause"
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from orchestrator.core.adoption import forgotten, last_primary
 from orchestrator.core.model import NodeName, Phase
 from orchestrator.core.requests import Admission, Kind, PreCheck, Request
+from orchestrator.core.return_checks import RETURN_CHECKS
 from orchestrator.core.situation import Situation
 from orchestrator.core.unreadable import HARMLESS, Record, Unreadable
 
@@ -43,6 +44,10 @@ NEEDS: Mapping[Kind, Callable[[Unreadable, Request, Situation], bool]] = {
     Kind.FAILOVER: _taken_away,
     Kind.ADOPT: _taken_away,
     Kind.ACKNOWLEDGE: lambda one, request, s: one.record is Record.DESIRED,
+    Kind.RECONCILE_APPLY: lambda one, request, s: one.record in (Record.DESIRED, Record.OPEN),
+    Kind.RECONCILE_DISCARD: lambda one, request, s: one.record in (Record.DESIRED, Record.OPEN),
+    Kind.RECONCILE_APPROVE: lambda one, request, s: one.record in (Record.DESIRED, Record.RETURN),
+    Kind.REJOIN: lambda one, request, s: one.record in (Record.DESIRED, Record.RETURN),
 }
 
 
@@ -131,4 +136,5 @@ OWN_CHECKS: Mapping[Kind, Callable[[Request, Situation], tuple[PreCheck, ...]]] 
     Kind.FAILOVER: _forced,
     Kind.ADOPT: _adopt,
     Kind.ACKNOWLEDGE: _acknowledge,
+    **RETURN_CHECKS,
 }

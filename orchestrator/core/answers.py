@@ -6,15 +6,17 @@ from dataclasses import replace
 
 from orchestrator.core.admission import admit
 from orchestrator.core.model import Phase
-from orchestrator.core.requests import Kind, Request, RequestState
+from orchestrator.core.requests import OF_RETURNS, Kind, Request, RequestState
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Answer
 
 
 def answers(s: Situation) -> tuple[Answer, ...]:
-    """One answer for each request that the situation settles."""
+    """One answer for each request that the situation settles; those about a return are answered beside (`settling`)."""
     found = []
     for sighting in s.requests.values():
+        if sighting.value.kind in OF_RETURNS:
+            continue
         request = _answered(sighting.value, s)
         if request != sighting.value:
             found.append(Answer(request, sighting.version))

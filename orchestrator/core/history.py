@@ -63,6 +63,11 @@ class Event:
     reason: str = ""
     origin: str = ""
     target: str = ""
+    number: int = 0  # only grows from event to event; that of the record, where an older version left it out
+
+    @property
+    def place(self) -> int:
+        return self.number or self.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,9 @@ class Recent:
     acknowledged_ms: int = 0  # ZooKeeper's time: failovers until then count towards no hold-down
 
     def with_event(self, event: Event) -> Recent:
-        return replace(self, events=(*self.events, event)[-EVENTS_MAX:])
+        """Added, with a number above every other: of one desired record there may be several."""
+        last = max((one.place for one in self.events), default=-1)
+        return replace(self, events=(*self.events, replace(event, number=max(event.seq, last + 1)))[-EVENTS_MAX:])
 
     def with_incident(self, incident: Incident) -> Recent:
         """Added, or put in the place of the one with its id."""

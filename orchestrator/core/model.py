@@ -10,7 +10,7 @@ from typing import Annotated, NewType
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.lease import Margins, Timing
 from orchestrator.core.mergepolicy import MergePolicy
-from orchestrator.core.returning import Merging, Returning
+from orchestrator.core.returning import Merging, Outcome, Returning
 
 Gtids = Annotated[str, GtidSet.parse]  # a set as MySQL writes it; a record with any other text is refused
 Instant = float  # seconds on one host's clock; never leaves that host
@@ -217,6 +217,7 @@ class Report:
     cut: str = ""  # transactions that were cut off this node's log in this epoch, and are nowhere yet
     returning: Returning = field(default_factory=Returning)
     merging: Merging = field(default_factory=Merging)
+    settled: tuple[Outcome, ...] = ()  # primary: of the choices that are in the record of decisions
     host: HostFacts = field(default_factory=HostFacts)
 
 

@@ -32,6 +32,19 @@ STAGES: Mapping[Rung, tuple[Stage, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What a person chose for one kept transaction of a return, and what became of it; `at_ms` by ZooKeeper's clock."""
+
+    gtid: str
+    choice: str
+    actor: str
+    reason: str
+    ended: str
+    answer: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Reconcile:
     """One return. `id` is no lower than the desired record's seq when it was opened; one of another epoch is void."""
 
@@ -55,6 +68,9 @@ class Reconcile:
     server: str = ""  # uuid of the node's server when it was opened: another one was made from the primary since
     evidence: str = ""  # the folder of what was kept before a record was open; empty: one of this record's own
     changed: bool = False  # some of the node's rows may be changed back and others not
+    attempt: int = 0  # a person lets one that stopped go on: the next
+    began_ms: Mapping[str, int] = field(default_factory=dict, hash=False)  # Stage -> ZooKeeper's time of its record
+    settled: tuple[Settled, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -81,7 +97,7 @@ def advance(record: Reconcile, facts: Facts) -> Reconcile:
         return replace(record, stage=Stage.CLOSED, stopped="another epoch began: a new record is opened")
     if record.stage is Stage.CLOSED:
         return record
-    returning = facts.returning if facts.returning and facts.returning.id == record.id else None
+    returning = _said_of(record, facts.returning)
     merging = facts.merging if facts.merging and facts.merging.id == record.id else None
     record = _merge(_learned(record, returning, merging), merging, facts.policy)
     if record.stage is Stage.STOPPED:
@@ -107,6 +123,19 @@ def held(record: Reconcile, policy: MergePolicy) -> str:
     if policy.mode is Automation.OFF or (policy.mode is Automation.PLAN_ONLY and not record.approved):
         return f"reconcile.mode is {policy.mode}"
     return "reconcile.clone.allowed is false" if record.rung is Rung.CLONE and not policy.clone.allowed else ""
+
+
+def waits_for_approval(record: Reconcile, policy: MergePolicy) -> bool:
+    """Whether a person's consent would let it go on."""
+    if not record.open or record.approved:
+        return False
+    stands = bool(held(record, policy)) and not held(replace(record, approved=True), policy)
+    return stands or record.merge is Merge.WAITING
+
+
+def _said_of(record: Reconcile, returning: Returning | None) -> Returning | None:
+    own = returning is not None and (returning.id, returning.attempt) == (record.id, record.attempt)
+    return returning if own else None
 
 
 def _learned(record: Reconcile, returning: Returning | None, merging: Merging | None) -> Reconcile:

@@ -34,6 +34,13 @@ def _carried_over(s: Situation, record: Reconcile) -> Reconcile:
     return replace(record, epoch=s.cluster.epoch) if record.node == s.standby else record
 
 
+def rebuilt(s: Situation, why: str) -> Reconcile:
+    """The record of a standby that a person has made anew from the primary, whatever it has."""
+    report, primary = s.report(s.standby), s.report(s.primary)
+    errant = (report.errant if report else "") or (primary.peer_errant if primary else "")
+    return replace(_new(s, Rung.CLONE, Stage.BUNDLE, errant), reasons=(f"rewind: {why}",))
+
+
 def unsettled(record: Reconcile | None, standby: Report, executed: str) -> bool:
     """Whether the standby may not be certified yet; `executed` by the primary.
 

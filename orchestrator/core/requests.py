@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.core.kept import Edits
 from orchestrator.core.model import NodeName
 
 
@@ -13,6 +14,22 @@ class Kind(StrEnum):
     FAILOVER = "failover"  # forced, with possible loss
     ADOPT = "adopt"  # the running roles, after ZooKeeper lost its data
     ACKNOWLEDGE = "acknowledge"  # of the failovers so far: ends a hold-down
+    RECONCILE_APPLY = "reconcile_apply"  # a kept transaction, as it was or with other values
+    RECONCILE_DISCARD = "reconcile_discard"  # the primary's rows stay
+    RECONCILE_APPROVE = "reconcile_approve"  # a merge beyond the limits goes on
+    REJOIN = "rejoin"  # a return that stopped goes on, or a standby is made anew from the primary
+
+
+CHOICES = frozenset({Kind.RECONCILE_APPLY, Kind.RECONCILE_DISCARD})
+# No rule takes these up, and nothing waits for them.
+OF_RETURNS = CHOICES | {Kind.RECONCILE_APPROVE, Kind.REJOIN}
+
+
+class RejoinPath(StrEnum):
+    """From which rung on a node is brought back."""
+
+    AUTO = "auto"  # where it stopped
+    CLONE = "clone"
 
 
 class RequestState(StrEnum):
@@ -36,6 +53,11 @@ class Request:
     state: RequestState = RequestState.REQUESTED
     answer: str = ""  # why refused or failed, or what was done
     failed_checks: tuple[str, ...] = ()
+    returning: int = 0  # id of the return that it is about
+    gtid: str = ""  # of the kept transaction
+    seen: str = ""  # the version of the primary's rows that the operator saw
+    edits: Edits = field(default_factory=dict, hash=False)
+    path: RejoinPath = RejoinPath.AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class Returning:
     reached: Stage | None = None  # the last stage that is complete
     rung: Rung = Rung.REWIND  # the least that its log and its server allow
     reasons: tuple[str, ...] = ()  # why not the rungs above
+    attempt: int = 0  # of the record; what was said of an earlier one counts no more
     errant: str = ""
     rewound: str = ""  # all from the first errant one on, fetched again if the primary has them
     transactions: int = 0
@@ -65,3 +66,20 @@ class Merging:
     done: bool = False
     verdicts: Mapping[str, int] = field(default_factory=dict, hash=False)  # Verdict -> transactions
     refusal: str = ""
+
+
+class Ended(StrEnum):
+    """How a person's choice ended; the words of a request's states."""
+
+    DONE = "done"
+    REFUSED = "refused"  # nothing was changed: the answer says what to do
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one choice about a kept transaction; facts from the agent of the primary."""
+
+    request: str
+    ended: Ended
+    answer: str

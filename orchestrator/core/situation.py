@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from orchestrator.core.kept import Open, Settlements
 from orchestrator.core.model import (
     Certified,
     Cluster,
@@ -54,6 +55,8 @@ class Situation:
     paused: bool = False
     hold_down: bool = False
     reconcile: Sighting[Reconcile] | None = None  # the return that is under way, or the last one
+    kept: Open = field(default_factory=Open)  # what waits for a person
+    settlements: Sighting[Settlements] | None = None  # what a person chose and nobody has answered
     term: int = 0
     unreadable: tuple[Unreadable, ...] = ()  # a record that cannot be read is in none of the mappings above
 

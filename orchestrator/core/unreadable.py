@@ -25,6 +25,8 @@ class Record(StrEnum):
     REPORT = "report"
     REQUEST = "request"
     RETURN = "return"
+    OPEN = "open transactions"
+    DECISIONS = "decisions"
 
 
 AGENT = "its agent writes it anew within seconds: see that kembar-agent runs on {node}"
@@ -38,13 +40,15 @@ REMEDIES: Mapping[Record, str] = {
     Record.SYNC: AGENT,
     Record.REPORT: AGENT,
     Record.RETURN: "the standby is not certified meanwhile; begin it anew: zkCli.sh set {path} ''",
+    Record.OPEN: "the primary's agent writes it anew within seconds: see that kembar-agent runs there",
+    Record.DECISIONS: "the leader writes it anew from the requests within seconds: see that an orchestrator runs",
     Record.REQUEST: "it is not carried out: remove it with zkCli.sh delete {path}, then ask again",
 }
 MISSING = "kembar init makes it again"
 ADOPT = ", then kembar adopt --reason TEXT"
 OLDEST = '{"format":1,"epoch":1,"seq":1,"primary":"NODE","mode":"ASYNC","phase":"REJOINING"}'
 # Nobody is promoted by what these say.
-HARMLESS = frozenset({Record.LEADER, Record.REQUEST, Record.RETURN})
+HARMLESS = frozenset({Record.LEADER, Record.REQUEST, Record.RETURN, Record.OPEN, Record.DECISIONS})
 
 
 @dataclass(frozen=True, slots=True)

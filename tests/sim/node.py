@@ -83,7 +83,8 @@ class Node:
         news = Event()
         self._mirror = SimMirror(
             world.time, client, clock, rng,
-            [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer), paths.returning],
+            [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer), paths.returning,
+             paths.decisions],
             wake=news.set,
             late_s=world.swarm.mirror_late_s, lost=world.swarm.watch_lost,
         )  # fmt: skip

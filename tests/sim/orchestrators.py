@@ -46,6 +46,7 @@ class Deciding:
         mirror = self._mirror = SimMirror(
             world.time, client, self.clock, rng,
             [paths.desired, paths.leader, paths.policy, paths.pause, paths.recent, paths.returning,
+             paths.kept, paths.decisions,
              *(path(node) for node in pair for path in (paths.lease, paths.sync, paths.report))],
             folders=(paths.requests, paths.election), wake=lambda: loop.wake(),
             late_s=world.swarm.mirror_late_s, lost=world.swarm.watch_lost,
@@ -58,7 +59,7 @@ class Deciding:
             recorder.take(look)
             reconciler.take(look)
 
-        reconciler = Reconciler(paths, client, lambda: election.term_version)
+        reconciler = Reconciler(paths, client, lambda: election.term_version, recorder.tell)
         loop = Orchestrator(self.name, paths, pair, self.clock, client, mirror, election, Watching(paths, pair), show)
         election.start(lambda name, run: world.pausing(process.spawn(name, run), rng))
         process.spawn("history", recorder.run)

@@ -11,8 +11,9 @@ from random import Random
 from agents.reconcile.swap import SwapState
 from agents.reconcile.worker import Task
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.kept import Settlements
 from orchestrator.core.reconcile import Merge, Reconcile
-from orchestrator.core.returning import Merging, Returning, Rung, Stage, Verdict
+from orchestrator.core.returning import Merging, Outcome, Returning, Rung, Stage, Verdict
 from tests.sim.mysqld import Numbers, Server, Txn
 from tests.sim.strands import Process
 
@@ -28,8 +29,12 @@ class SimRepair:
         self._task: Task | None = None
         self._busy = False
         self.returning, self.merging = Returning(), Merging()
+        self.settled: tuple[Outcome, ...] = ()
         self.trouble = ""
         self.swap = SwapState()
+
+    def decide(self, settlements: Settlements | None) -> None:
+        """Nothing is kept here, so that nothing is chosen."""
 
     def give(self, task: Task | None) -> None:
         self._task = task

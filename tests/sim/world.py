@@ -170,7 +170,8 @@ class World:
         put(paths.policy, encode(self.swarm.policy))
         put(paths.pause, encode(Pause()))
         put(paths.recent, encode(Recent()))
-        put(paths.returning, b"")
+        for path in (paths.returning, paths.kept, paths.decisions):
+            put(path, b"")
         for node in self.pair:
             put(paths.lease(node), encode(Lease(timing=timing)))
             put(paths.sync(node), encode(Sync()))

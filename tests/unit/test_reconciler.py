@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.coordination.paths import Paths
+from orchestrator.core.history import Event
+from orchestrator.core.kept import KeptTransaction, Open, Settlements
 from orchestrator.core.ports import Check, Create, Seen, SetData, Stored
 from orchestrator.core.reconcile import Merge, Reconcile
-from orchestrator.core.returning import Merging, Returning, Rung, Stage
+from orchestrator.core.requests import Kind, Request, RequestState
+from orchestrator.core.returning import Ended, Merging, Outcome, Returning, Rung, Stage
 from orchestrator.core.situation import Sighting
 from orchestrator.core.wire import decode, encode
 from orchestrator.loop import Look
@@ -34,7 +37,8 @@ class Told:
         stored[PATHS.returning] = (encode(record) if record else b"", version)
         self.coordinator.nodes = {path: Stored(*one) for path, one in stored.items()}
         self.term_version: int | None = 4
-        self.reconciler = Reconciler(PATHS, self.coordinator, lambda: self.term_version)
+        self.events: list[Event] = []
+        self.reconciler = Reconciler(PATHS, self.coordinator, lambda: self.term_version, self.events.append)
 
     def after(self, *looks: Look) -> Reconcile | None:
         """The record once it has taken these, one after the other."""
@@ -116,3 +120,105 @@ def test_a_second_return_within_one_desired_record_has_another_number() -> None:
     closed = replace(CLOSING, id=41, stage=Stage.CLOSED)
     record = Told(closed).after(look(closed))
     assert record is not None and record.open and record.id == 42
+
+
+GTID = f"{UUID_A}:101"
+KEPT = Open(1, (KeptTransaction(42, GTID, "update_differs", seen="v1"),))
+CHOSEN = Request("r1", Kind.RECONCILE_DISCARD, DB_B, "known", "olga", EPOCH, returning=42, gtid=GTID, seen="v1")
+CLOSED = replace(CLOSING, stage=Stage.CLOSED)
+
+
+class Chosen(Told):
+    """A return that is over, and a person who chooses; its report is at 0, the decisions at 5."""
+
+    def __init__(self, request: Request = CHOSEN, outcome: Outcome | None = None) -> None:
+        super().__init__(CLOSED)
+        self.request, self.outcome = request, outcome
+        self.coordinator.put(PATHS.reconcile("42"), CLOSED)
+        self.coordinator.put(PATHS.request("r1"), request)
+        self.coordinator.nodes[PATHS.decisions] = Stored(b"", 5)
+
+    def look(self, outcome: Outcome | None = None) -> Look:
+        """At what is stored now, with what the primary's agent says."""
+        nodes = self.coordinator.nodes
+        report = seen(DB_A, settled=(outcome,) if outcome else ()).report
+        situation = rejoining(seen(DB_B))
+        decisions = nodes[PATHS.decisions]
+        request = decode(Request, nodes[PATHS.request("r1")].data)
+        situation = replace(
+            situation,
+            requests={"r1": Sighting(request, nodes[PATHS.request("r1")].version, NOW)},
+            reports={**situation.reports, DB_A: Sighting(report, 1, NOW)},
+            reconcile=Sighting(CLOSED, 3, NOW),
+            kept=KEPT,
+            settlements=Sighting(decode(Settlements, decisions.data), decisions.version, NOW)
+            if decisions.data
+            else None,
+        )
+        shown = {path: Seen(nodes[path], NOW) for path in (PATHS.returning, PATHS.decisions)}
+        return Look(shown, NOW, True, situation, desired_version=9)
+
+    def state(self) -> RequestState:
+        return self.coordinator.get(Request, PATHS.request("r1")).state
+
+    def pending(self) -> list[str]:
+        return [one.request for one in self.coordinator.get(Settlements, PATHS.decisions).pending]
+
+    def report(self) -> Reconcile:
+        return self.coordinator.get(Reconcile, PATHS.reconcile("42"))
+
+
+def test_a_choice_and_the_decisions_are_one_write() -> None:
+    chosen = Chosen()
+    chosen.after(chosen.look())
+    (write,) = chosen.coordinator.writes
+    assert [type(op) for op in write] == [Check, Check, SetData, SetData]
+    assert (chosen.state(), chosen.pending()) == (RequestState.RUNNING, ["r1"])
+    assert [(event.type, event.actor, event.reason) for event in chosen.events] == [
+        ("reconcile.decided", "olga", "known")
+    ]
+
+
+def test_decisions_are_made_where_an_older_version_made_no_node_for_them() -> None:
+    chosen = Chosen()
+    looked = chosen.look()
+    del chosen.coordinator.nodes[PATHS.decisions]
+    chosen.after(replace(looked, seen={PATHS.returning: looked.seen[PATHS.returning]}))
+    assert chosen.pending() == ["r1"]
+
+
+def test_what_became_of_it_is_answered_kept_in_the_report_and_told() -> None:
+    chosen = Chosen(replace(CHOSEN, state=RequestState.RUNNING))
+    chosen.after(chosen.look(Outcome("r1", Ended.DONE, "it is discarded")))
+    assert chosen.state() is RequestState.DONE
+    (made,) = chosen.report().settled
+    assert (made.gtid, made.choice, made.actor, made.reason, made.ended) == (GTID, "discard", "olga", "known", "done")
+    assert [event.type for event in chosen.events] == ["reconcile.applied"]
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_a_write_whose_answer_is_lost_gives_one_choice(happened: bool) -> None:
+    chosen = Chosen()
+    chosen.coordinator.slow = True
+    chosen.coordinator.when_waiting = lambda: chosen.coordinator.lose(happened=happened)
+    chosen.after(chosen.look())
+    assert chosen.state() is (RequestState.RUNNING if happened else RequestState.REQUESTED)
+    chosen.coordinator.slow, chosen.coordinator.when_waiting = False, lambda: None
+    chosen.after(chosen.look())  # the next leader, or the same one
+    chosen.after(chosen.look())
+    assert (chosen.state(), chosen.pending()) == (RequestState.RUNNING, ["r1"])
+
+
+def test_the_time_of_each_stage_is_kept_by_zookeepers_clock() -> None:
+    told = Told(CLOSING)
+    looked = look(CLOSING, **DONE)
+    stored = replace(looked.seen[PATHS.returning].stored, modified_ms=5000)
+    record = told.after(replace(looked, seen={PATHS.returning: Seen(stored, NOW)}))
+    assert record is not None and record.began_ms == {"closed": 5000}
+
+
+def test_what_a_return_came_to_is_told() -> None:
+    opened, closed = Told(), Told(CLOSING)
+    opened.after(look())
+    closed.after(look(CLOSING, **DONE))
+    assert [event.type for event in opened.events + closed.events] == ["reconcile.opened", "reconcile.closed"]
