@@ -25,6 +25,7 @@ from orchestrator.coordination.records import Broken, Reader, desired_after, nam
 from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import older
+from orchestrator.core.kept import Settlements
 from orchestrator.core.model import (
     Cluster,
     Instant,
@@ -42,7 +43,7 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, VirtualIp
 from orchestrator.core.reconcile import Reconcile
-from orchestrator.core.returning import Merging, Returning
+from orchestrator.core.returning import Merging, Outcome, Returning
 from orchestrator.core.situation import Sighting
 
 log = logging.getLogger("kembar.agent")
@@ -112,9 +113,14 @@ class Repair(Protocol):
     @property
     def swap(self) -> SwapState: ...
 
+    @property
+    def settled(self) -> tuple[Outcome, ...]: ...
+
     trouble: str  # why its last try failed, empty if it did not
 
     def give(self, task: Task | None) -> None: ...
+
+    def decide(self, settlements: Settlements | None) -> None: ...
 
 
 class Agent:
@@ -195,6 +201,7 @@ class Agent:
             found = local(sight, self._memory)
             self._note_certification(sight, found)
             self._repair.give(_task(sight))
+            self._repair.decide(self._settlements(seen, sight))
             actions = () if self._blind(sight) else self._allowed(converge(sight.goal, found))
             check_plan(sight.goal, found, actions)
             if not actions or not self._executor.run(actions, self._order(seen, desired, sight)):
@@ -339,6 +346,17 @@ class Agent:
             self._last_reconcile = sighting.value
         return self._last_reconcile
 
+    def _settlements(self, seen: Mapping[str, Seen], sight: Sight) -> Settlements | None:
+        """What persons chose about kept transactions, if this node has the power to carry it out."""
+        serves = sight.goal.role is Role.PRIMARY and sight.power.gate_open and sight.may_act
+        if not serves or sight.mysqld is not Mysqld.RUNNING:
+            return None
+        found = seen.get(self._paths.decisions)
+        if found is None or not found.stored.data:
+            return Settlements()
+        sighting = self._reader.sighting(Settlements, seen, self._paths.decisions)
+        return sighting.value if sighting is not None else None
+
     def _note_certification(self, sight: Sight, found: Local) -> None:
         """One that was armed and led to nothing is tried again later each time."""
         if sight.goal.promotable is not None:
@@ -393,7 +411,9 @@ class Agent:
         report = self._telling.report(
             sight, found, peer_sync.value if peer_sync else Sync(), self._forgetful, self._unreadable
         )
-        report = replace(report, returning=self._repair.returning, merging=self._repair.merging)
+        report = replace(
+            report, returning=self._repair.returning, merging=self._repair.merging, settled=self._repair.settled
+        )
         if self._repair.trouble:
             report = replace(report, troubles=(*report.troubles, f"RETURN: {self._repair.trouble}"))
         self._reporter.tell(report, every_s=sight.policy.report_every_s, at_once=at_once)

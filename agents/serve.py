@@ -30,6 +30,7 @@ from agents.probes import Probes
 from agents.reconcile.copying import Donor
 from agents.reconcile.exchange import Identity
 from agents.reconcile.parts import Exchange, peer_server, repair_worker
+from agents.reconcile.publishing import OpenRecord
 from agents.reconcile.returner import Place
 from agents.reconcile.swap import Swap
 from agents.server import Server
@@ -92,11 +93,12 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         session_s=config.zookeeper.session_timeout_s,
         stall_s=min(0.5, policy.timing.authorised_s / 2),
     )
-    news = News([paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.returning])
+    asked = [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.returning, paths.decisions]
+    news = News(asked)
     mirror = WatchedMirror(
         zookeeper,
         clock,
-        [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.report(peer), paths.returning],
+        [*asked, paths.report(peer)],
         wake=lambda: news.look(mirror.snapshot),
     )
     database = Database(access, clock)
@@ -140,6 +142,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         _donor(config),
         exchange,
         lambda: keeper.power().gate_open and keeper.may_act(),
+        OpenRecord(name, paths, zookeeper).publish,
         news.set,
         failpoints,
     )

@@ -75,7 +75,8 @@ TABLE = (
     Row(1, "disk probes health held mysqld host memory news watch", "agents",
         f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
     Row(1, "archive truncate capture logs undo catalog rewind", "agents.binlog", f"{AGENTS_L0} agents.session"),
-    Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting copying swap",
+    Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting copying swap kept "
+           "restoring ledger",
         "agents.reconcile",
         f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging agents.reconcile.copyable", "aiohttp"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
@@ -92,8 +93,8 @@ TABLE = (
     Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.session agents.binlog.capture "
         "agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker agents.reconcile.swap"),
-    Row(2, "returner merger worker cloning", "agents.reconcile",
-        f"{AGENTS_L0} agents.binlog agents.reconcile agents.session"),
+    Row(2, "returner merger worker cloning deciding publishing", "agents.reconcile",
+        f"{AGENTS_L0} {RECORDS} agents.binlog agents.reconcile agents.session"),
     Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo watching diverging "
            "comparison rejoin", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.returns lab.namespaces "

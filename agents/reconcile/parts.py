@@ -12,6 +12,7 @@ from agents.binlog.rewind import Lasting
 from agents.failing import FailingSession
 from agents.reconcile.cloning import Cloner
 from agents.reconcile.copying import Donor, told
+from agents.reconcile.deciding import Quarantine
 from agents.reconcile.exchange import Answer, Identity, Peer, PeerServer
 from agents.reconcile.merger import Merger
 from agents.reconcile.returner import Place, Returner
@@ -20,8 +21,9 @@ from agents.reconcile.worker import RepairWorker
 from agents.session import Access, Session
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.kept import Open, Settlements
 from orchestrator.core.reconcile import Reconcile
-from orchestrator.core.returning import Merging, Returning
+from orchestrator.core.returning import Ended, Merging, Outcome, Returning
 from orchestrator.process.failpoints import Failpoints
 
 Facts = TypeVar("Facts")
@@ -39,6 +41,9 @@ class Exchange:
     identity: Identity
 
 
+UNEQUIPPED = "agent.yaml has no mysql.rejoin or no exchange section: nothing can be repaired here"
+
+
 class Unequipped(Generic[Facts]):
     """The part of an agent whose configuration lacks what a repair needs."""
 
@@ -46,25 +51,36 @@ class Unequipped(Generic[Facts]):
         self.facts = facts
 
     def work(self, record: Reconcile, primary_executed: GtidSet) -> None:
-        raise StepFailed("agent.yaml has no mysql.rejoin or no exchange section: nothing can be repaired here")
+        raise StepFailed(UNEQUIPPED)
+
+
+class Undecided:
+    """What such an agent says to a person's choices."""
+
+    settled: tuple[Outcome, ...] = ()
+
+    def work(self, settlements: Settlements) -> None:
+        self.settled = tuple(Outcome(one.request, Ended.FAILED, UNEQUIPPED) for one in settlements.pending)
 
 
 def repair_worker(
     place: Place, swap: Swap, access: Access | None, donor: Donor | None, exchange: Exchange | None,
-    serves: Callable[[], bool], changed: Callable[[], None], failpoints: Failpoints | None,
+    serves: Callable[[], bool], publish: Callable[[Open], None], changed: Callable[[], None],
+    failpoints: Failpoints | None,
 ) -> tuple[RepairWorker, Mapping[str, Answer]]:  # fmt: skip
     """The worker, and what the peer may ask of it.
 
     `access` is the account that may undo and merge, `donor` the one that may copy; `serves` whether this node has the
-    power now; `changed` is told when there is something new to report.
+    power now; `publish` takes what waits for a person, `changed` is told when there is something new to report.
     """
     if access is None or exchange is None:
-        return RepairWorker(Unequipped(Returning()), Unequipped(Merging()), swap, changed), {}
+        return RepairWorker(Unequipped(Returning()), Unequipped(Merging()), swap, changed, Undecided()), {}
     peer = Peer(exchange.peer_address, exchange.port, exchange.identity)
     sessions = _sessions(access, failpoints)
     merger = Merger(place.evidence, peer.fetch, sessions, serves)
     cloner = Cloner(swap, place.evidence, donor, sessions, peer.ask, lambda record: worker.wants(record))
-    worker = RepairWorker(Returner(place, sessions, peer.ask, cloner), merger, swap, changed)
+    quarantine = Quarantine(place.evidence, sessions, serves, publish)
+    worker = RepairWorker(Returner(place, sessions, peer.ask, cloner), merger, swap, changed, quarantine)
     return worker, {"touched": merger.touched, "donor": lambda asked: told(sessions, serves)}
 
 

@@ -68,7 +68,8 @@ def keep(session: Lasting, folder: Path, reconcile_id: int, entry: Entry) -> Non
         write_synced(folder / f"{entry.gtid.replace(':', '_')}.json", json.dumps(whole, indent=1).encode())
     except OSError as error:
         raise StepFailed(f"{folder}: the quarantined transaction {entry.gtid} cannot be kept: {error}") from error
-    summary = json.dumps({**_cut({**whole, "rows": whole["rows"][:SUMMARY_ROWS]}), "row_count": len(whole["rows"])})
+    told = {**cut({**whole, "rows": whole["rows"][:SUMMARY_ROWS]}), "row_count": len(whole["rows"])}
+    summary = json.dumps({**told, "evidence": folder.parent.name})  # where its binary log is, on both hosts
     session.ask(_OPEN, (reconcile_id, entry.gtid, summary), within_s=STATEMENT_S)
 
 
@@ -82,11 +83,12 @@ def _text(value: Value) -> str | None:
     return f"0x{value.hex()}" if isinstance(value, bytes) else value
 
 
-def _cut(value: Any) -> Any:
+def cut(value: Any) -> Any:
+    """As it fits into the summary: long texts in it end early."""
     if isinstance(value, dict):
-        return {key: _cut(one) for key, one in value.items()}
+        return {key: cut(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_cut(one) for one in value]
+        return [cut(one) for one in value]
     if isinstance(value, str) and len(value) > SUMMARY_CHARACTERS:
         return value[:SUMMARY_CHARACTERS] + "..."
     return value

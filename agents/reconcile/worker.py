@@ -11,8 +11,9 @@ from typing import Protocol, TypeVar
 from agents.reconcile.swap import Swap, SwapState
 from orchestrator.core.errors import KembarError
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.kept import Settlements
 from orchestrator.core.reconcile import Reconcile
-from orchestrator.core.returning import Merging, Returning
+from orchestrator.core.returning import Merging, Outcome, Returning
 
 log = logging.getLogger("kembar.reconcile")
 
@@ -43,15 +44,33 @@ class Part(Protocol[Facts]):
         """Raises KembarError."""
 
 
+class Decider(Protocol):
+    """What persons chose about kept transactions, carried out here while this node is primary."""
+
+    @property
+    def settled(self) -> tuple[Outcome, ...]:
+        """What became of the pending choices; a value, for any thread."""
+
+    def work(self, settlements: Settlements) -> None:
+        """Carry out what is pending, and publish what is open. Raises KembarError: call again."""
+
+
 class RepairWorker:
-    """`give` and the facts are for the tick thread; `run` is the thread's own."""
+    """`give`, `decide` and the facts are for the tick thread; `run` is the thread's own."""
 
     def __init__(
-        self, returner: Part[Returning], merger: Part[Merging], swap: Swap, changed: Callable[[], None]
+        self,
+        returner: Part[Returning],
+        merger: Part[Merging],
+        swap: Swap,
+        changed: Callable[[], None],
+        decider: Decider | None = None,
     ) -> None:
         """`changed` is called when facts or trouble have changed: the report need not wait for its period."""
         self._returner, self._merger, self._swap, self._changed = returner, merger, swap, changed
+        self._decider = decider
         self._task: Task | None = None
+        self._settlements: Settlements | None = None
         self._wake = threading.Event()
         self._stopping = False
         self.trouble = ""
@@ -72,6 +91,16 @@ class RepairWorker:
     def swap(self) -> SwapState:
         return self._swap.state
 
+    def decide(self, settlements: Settlements | None) -> None:
+        """What is pending now; None if this node has not the power to carry it out."""
+        before, self._settlements = self._settlements, settlements
+        if settlements is not None and settlements != before:
+            self._wake.set()
+
+    @property
+    def settled(self) -> tuple[Outcome, ...]:
+        return self._decider.settled if self._decider is not None else ()
+
     @property
     def returning(self) -> Returning:
         return self._returner.facts
@@ -91,14 +120,25 @@ class RepairWorker:
             self._wake.wait(wait_s)
             self._wake.clear()
             before = self._told()
-            wait_s = self._do()
+            wait_s = min(self._repair(), self._settle())
             if self._told() != before:
                 self._changed()
 
-    def _told(self) -> tuple[Returning, Merging, str]:
-        return self.returning, self.merging, self.trouble
+    def _told(self) -> tuple[Returning, Merging, tuple[Outcome, ...], str]:
+        return self.returning, self.merging, self.settled, self.trouble
 
-    def _do(self) -> float:
+    def _settle(self) -> float:
+        settlements = self._settlements
+        if settlements is None or self._decider is None:
+            return LOOK_S
+        try:
+            self._decider.work(settlements)
+        except (KembarError, OSError) as error:
+            log.warning("decisions: %s", error)
+            return AGAIN_S
+        return LOOK_S
+
+    def _repair(self) -> float:
         task = self._task
         if task is None or not task.record.open:
             self.trouble = ""
