@@ -191,7 +191,7 @@ def _wrong(name: str, found: dict[str, Any]) -> bool:
 
 @command.command(name="faults")
 @click.option("--priority", type=click.Choice(["P0", "P1", "P2"]), help="Default: all.")
-@click.option("--only", metavar="N,...", default="", help="Rows of these numbers.")
+@click.option("--only", metavar="N,...", default="", help="Rows of these numbers; `rejoin`: those of a return.")
 @profile_option
 @output_option
 @reports_trouble
@@ -221,11 +221,13 @@ def soak_(minutes: float, profile: str, output: str) -> None:
 
 
 def _numbers(text: str) -> set[int]:
-    """`1,2,46` as numbers. Raises click.BadParameter."""
+    """`1,2,46` as numbers, and the names of groups as theirs. Raises click.BadParameter."""
+    parts = [part for part in text.split(",") if part]
     try:
-        return {int(part) for part in text.split(",") if part}
+        return {number for part in parts for number in table.GROUPS.get(part) or {int(part)}}
     except ValueError:
-        raise click.BadParameter(f"{text!r}: numbers of rows, separated by commas, as 1,2,46") from None
+        names = ", ".join(table.GROUPS)
+        raise click.BadParameter(f"{text!r}: numbers of rows or {names}, separated by commas, as 1,2,46") from None
 
 
 @command.command()

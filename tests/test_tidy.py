@@ -63,7 +63,8 @@ TABLE = (
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view advice", "monitoring"),
     Row(0, "topology history aptsources growth returns ballast", "lab"),
-    Row(0, "answerer appends bank calls cycles register servers sessions sightings unique watched", "lab.checkers"),
+    Row(0, "answerer appends bank calls cycles kept register servers sessions sightings unique watched",
+        "lab.checkers"),
 
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
         libraries="kazoo"),
@@ -101,8 +102,9 @@ TABLE = (
         "lab.mysqld lab.zookeeper lab.files lab.tail lab.recordlog lab.sessions "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml pymysql"),
 
-    Row(2, "row trial leading statements runner table agent crashes disks hosts impaired kernel mysqld network notrun "
-           "operators preflight procedures zookeeper", "lab.matrix", "lab agents.converge", "pymysql"),
+    Row(2, "row trial leading statements runner table agent crashes disks hosts impaired keeping kernel mysqld network "
+           "notrun operators parting preflight procedures rejoincrashes rejoins zookeeper",
+        "lab.matrix", "lab agents.converge", "pymysql"),
 
     # They strike at real servers with the agent's own hands, and never import what decides.
     Row(2, "servers relay network disks ensemble capture crowd release_paths clock_step unstall stop_receiver "

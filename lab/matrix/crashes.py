@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -95,6 +96,21 @@ class Crashes:
 
     def _file(self, node: Node, place: str) -> Path:
         return self._trial.stand.files.failpoints(node) / place
+
+
+class MysqldCrashes(Crashes):
+    """The agent stops itself at a place, its mysqld is killed at that moment, and the agent goes on."""
+
+    def __init__(self, trial: Trial, places: Mapping[Node, Collection[str]]) -> None:
+        super().__init__(trial, places, "stop")
+
+    def _let_go_on(self) -> None:
+        for node in self._places:
+            agent = self._trial.agent(node)
+            if agent is not None and _is_stopped(agent):
+                if mysqld := self._trial.mysqld(node):
+                    processes.send(mysqld, signal.SIGKILL)
+                self._trial.thaw(agent)
 
 
 def _is_stopped(process: Process) -> bool:

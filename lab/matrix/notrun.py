@@ -41,13 +41,6 @@ ROWS = (
         "the lab puts no process into a time namespace; the simulator gives every node its own clock",
     ),
     NotRun(
-        39,
-        "clone interrupted",
-        Priority.P1,
-        "never promotable; bounded retries",
-        "this version has no clone",
-    ),
-    NotRun(
         45,
         "neighbouring versions",
         Priority.P1,

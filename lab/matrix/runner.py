@@ -5,31 +5,34 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pymysql
 
 from lab import faults, processes
 from lab.loading import Workload
+from lab.matrix import keeping
 from lab.matrix.row import NotRun, Outcome, Row, Scenario
 from lab.matrix.trial import Trial
 from lab.recordlog import RecordLog, broken_lines_of_history
 from lab.stand import Say, Stand
-from lab.watching import watch, watched
+from lab.watching import DESIRED, RETURNING, watch, watched
 from orchestrator.core.errors import KembarError, StepFailed
+
+Logs: TypeAlias = tuple[RecordLog, RecordLog]  # of the desired record, and of the returns
 
 
 def run(stand: Stand, rows: Sequence[Row], not_run: Sequence[NotRun], profile: str, say: Say) -> dict[str, Any]:
     """Bring a lab up, run the rows, take it down: one JSON object. Raises as `Stand.up` does."""
     scenarios: list[Scenario] = []
     with stand.lent(profile, say):
-        log = watch(stand)
+        logs = _logs(stand)
         for number, row in enumerate(rows):
-            scenario = run_row(stand, row, number, log)
+            scenario = run_row(stand, row, number, logs)
             scenarios.append(scenario)
             say(_told(scenario))
             if number + 1 < len(rows) and not _whole(stand):
-                log = _anew(stand, profile, say)
+                logs = _anew(stand, profile, say)
     scenarios += [
         Scenario(one.number, one.name, one.priority, Outcome.NOT_RUN, expected=one.expected, seen=one.reason)
         for one in not_run
@@ -53,7 +56,7 @@ def result(profile: str, scenarios: Sequence[Scenario]) -> dict[str, Any]:
     }
 
 
-def run_row(stand: Stand, row: Row, number: int, log: RecordLog) -> Scenario:
+def run_row(stand: Stand, row: Row, number: int, logs: Logs) -> Scenario:
     """One row from a healthy pair to a healthy pair; whatever goes wrong on the way is a violation."""
     began = time.monotonic()
     scenario = Scenario(row.number, row.name, row.priority, Outcome.FAILED, row.injected, row.expected)
@@ -61,7 +64,7 @@ def run_row(stand: Stand, row: Row, number: int, log: RecordLog) -> Scenario:
     try:
         _forget_crash_loops(stand)
         load.start()
-        _struck(row, Trial(stand, load, log), scenario)
+        _struck(row, Trial(stand, load, *logs), scenario)
     except KembarError as error:
         scenario.violations.append(f"before the fault: {error}")
         faults.heal(stand)
@@ -98,8 +101,10 @@ def _judge(row: Row, trial: Trial, scenario: Scenario) -> None:
     scenario.seen = _seen(trial)
     scenario.violations += trial.violations
     scenario.violations += broken_lines_of_history(trial.records())
-    if not watched(trial.stand):  # without it no rule is known to have fired, nor not to have
+    # Without them no rule is known to have fired, nor not to have.
+    if not (watched(trial.stand, DESIRED) and watched(trial.stand, RETURNING)):
         scenario.violations.append("the log of the record has ended: see the lab's folder log")
+    _judge_told(trial, scenario)
     try:
         trial.load.stop()  # perhaps for the second time
         verdict = trial.load.verdict()
@@ -108,9 +113,21 @@ def _judge(row: Row, trial: Trial, scenario: Scenario) -> None:
     except (KembarError, ValueError) as error:
         scenario.violations.append(f"the clients: {error}")
         return
-    scenario.acknowledged, scenario.lost = verdict.acknowledged, verdict.lost
+    scenario.acknowledged += verdict.acknowledged
+    scenario.lost += verdict.lost
     scenario.duplicates, scenario.two_answerers = verdict.duplicates, verdict.two_answerers
     scenario.violations += [one for one in verdict.violations if not (row.injects and one.startswith(row.injects))]
+
+
+def _judge_told(trial: Trial, scenario: Scenario) -> None:
+    """What a forced failover left behind counts as lost, unless it was merged or is kept by its value."""
+    try:
+        found = keeping.violations(trial.stand, trial.told, refused=trial.refused) if trial.told else []
+    except (KembarError, OSError, pymysql.err.MySQLError) as error:
+        found = [f"what was left behind cannot be looked up: {error}"]
+    scenario.acknowledged += len(trial.told)
+    scenario.lost += sum(one.startswith("lost") for one in found)
+    scenario.violations += [f"kept: {one}" for one in found]
 
 
 def _seen(trial: Trial) -> str:
@@ -131,12 +148,16 @@ def _whole(stand: Stand) -> bool:
     return True
 
 
-def _anew(stand: Stand, profile: str, say: Say) -> RecordLog:
+def _logs(stand: Stand) -> Logs:
+    return watch(stand, DESIRED), watch(stand, RETURNING)
+
+
+def _anew(stand: Stand, profile: str, say: Say) -> Logs:
     """A new lab in the place of one that did not become whole again."""
     say("a new lab")
     stand.down()
     stand.up(profile, say, port=0)
-    return watch(stand)
+    return _logs(stand)
 
 
 def text(found: dict[str, Any]) -> list[str]:

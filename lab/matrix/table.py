@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from lab.matrix import (
     agent,
@@ -16,6 +16,8 @@ from lab.matrix import (
     operators,
     preflight,
     procedures,
+    rejoincrashes,
+    rejoins,
     zookeeper,
 )
 from lab.matrix.row import NotRun, Row
@@ -33,8 +35,15 @@ ROWS: tuple[Row, ...] = (
     *preflight.ROWS,
     *disks.ROWS,
     *procedures.ROWS,
+    *rejoins.ROWS,
+    *rejoincrashes.ROWS,
 )
-NOT_RUN: tuple[NotRun, ...] = notrun.ROWS
+NOT_RUN: tuple[NotRun, ...] = (*notrun.ROWS, *rejoins.NOT_RUN)
+# Names that stand for the numbers of several rows.
+GROUPS: Mapping[str, frozenset[int]] = {
+    "rejoin": frozenset(row.number for row in (*rejoins.ROWS, *rejoincrashes.ROWS))
+    | frozenset(row.number for row in rejoins.NOT_RUN)
+}
 
 
 def chosen(priority: str | None, only: Collection[int]) -> tuple[list[Row], list[NotRun]]:

@@ -32,9 +32,11 @@ MOVED_S = 20.0
 class Trial:
     """What a row asks of the lab. `struck` is CLOCK_MONOTONIC just before the fault."""
 
-    def __init__(self, stand: Stand, load: Workload, log: RecordLog) -> None:
+    def __init__(self, stand: Stand, load: Workload, log: RecordLog, returns: RecordLog) -> None:
         self.stand, self.load = stand, load
-        self._log = log
+        self._log, self._returns = log, returns
+        self.told: set[str] = set()  # values that a primary alone acknowledged before it was lost
+        self.refused = False  # a return ended with a node that stays shut, as it should
         self.undo = ExitStack()
         self.violations: list[str] = []
         self.notes: list[str] = []
@@ -64,6 +66,10 @@ class Trial:
     def records(self) -> list[dict[str, Any]]:
         """Every desired record since this row began."""
         return [record for record in self._log.records() if record["at"] >= self.began]
+
+    def returns(self) -> list[dict[str, Any]]:
+        """Every version of the records of returns since this row began."""
+        return [record for record in self._returns.records() if record["at"] >= self.began]
 
     def rules(self) -> list[str]:
         """The rules that fired since this row began."""
@@ -149,7 +155,8 @@ class Trial:
             self.writes_go_on(within_s)
             self.load.stop()
             self._settled = True
-        self.stand.wait_healthy(within_s)
+        if not self.refused:
+            self.stand.wait_healthy(within_s)
 
     def first_answer(self, within_s: float = MOVED_S) -> float:
         """Try to read through the VIP again and again; CLOCK_MONOTONIC of the first success. Raises StepFailed."""

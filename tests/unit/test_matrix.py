@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.checkers import kept
 from lab.matrix import table
 from lab.matrix.row import Outcome, Priority, Row, Scenario
 from lab.matrix.runner import result, text
@@ -62,7 +63,7 @@ def test_every_row_has_a_name_of_its_own_and_says_what_it_does():
     names = [row.name for row in rows]
     assert len(names) == len(set(names))
     for row in rows:
-        assert 1 <= row.number <= 50 and row.expected and re.match(r"\S", row.name)
+        assert 1 <= row.number <= 65 and row.expected and re.match(r"\S", row.name)
         assert row.injected if isinstance(row, Row) else row.reason
 
 
@@ -72,6 +73,29 @@ def test_rows_are_chosen_by_priority_and_number():
     assert all(row.number == 1 for row in not_run)
     everything, nothing = table.chosen(None, ())
     assert (len(everything), len(nothing)) == (len(table.ROWS), len(table.NOT_RUN))
+
+
+def test_the_rows_of_a_return_have_a_name_together():
+    rows, _ = table.chosen(None, table.GROUPS["rejoin"])
+    assert {"left behind", "return", "unacknowledged DDL and CREATE USER"} <= {
+        re.split("[:,]", row.name)[0] for row in rows
+    }
+    assert not [row for row in rows if row.number <= 50]
+
+
+@pytest.mark.parametrize(
+    ("stored", "entries", "evidence", "lost"),
+    [
+        ({"one", "two"}, "", (), []),
+        ({"one"}, '{"note": "two"}', (), []),
+        ({"one"}, '{"note": "two-and-more"}', (), ["two"]),
+        ({"one"}, '{"rows": []}', ("two",), []),
+        ({"one"}, "", ("two",), ["two"]),  # on disk, but nobody is told of it
+    ],
+)
+def test_what_was_left_behind_is_lost_unless_merged_or_kept_by_its_value(stored, entries, evidence, lost):
+    found = list(kept.check({"one", "two"}, stored, entries, evidence))
+    assert [one.split("'")[1] for one in found] == lost
 
 
 def test_numbers_that_no_row_has_are_refused_with_those_that_there_are():

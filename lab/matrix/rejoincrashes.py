@@ -1,0 +1,146 @@
+"""Rows about what crashes at the statements of a return: agents, servers, orchestrators, and the new primary itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+
+from lab import faults
+from lab.matrix.crashes import Crashes, MysqldCrashes
+from lab.matrix.parting import Parting
+from lab.matrix.rejoins import ACCOUNTS, some_updates, update
+from lab.matrix.row import Priority, Row
+from lab.matrix.trial import Trial
+from lab.topology import Node
+
+BACK_S = 180.0  # each crash costs a session and a new interpreter, of mysqld a recovery
+REWIND = ("begin", "journal", "rows", "commit")
+RESET = ("forget", "reset", "purged")
+MERGE = ("number", "begin", "rows", "commit", "rollback", "keep")
+STAGES = ("detect", "bundle", "rewind", "rejoin", "verify", "closed")
+Crashing = Callable[[Trial, dict[Node, list[str]]], AbstractContextManager[Crashes]]
+
+
+def places(names: Sequence[str]) -> list[str]:
+    return [f"repair.{side}.{name}" for name in names for side in ("before", "after")]
+
+
+def returning_node_crashes(t: Trial, names: Sequence[str], crashing: Crashing) -> None:
+    parting = _left_behind(t)
+    with crashing(t, {parting.old: places(names)}):
+        parting.back()
+        parting.ended(BACK_S)
+    parting.returned()
+
+
+def merging_node_crashes(t: Trial, names: Sequence[str], crashing: Crashing) -> None:
+    parting = _left_behind(t)
+    with crashing(t, {parting.new: places(names)}):
+        parting.back()
+        parting.ended(BACK_S)
+    parting.returned()
+
+
+def orchestrators_crash(t: Trial, where: str) -> None:
+    parting = _left_behind(t)
+    armed = [f"orchestrator.{where}.return_{stage}" for stage in STAGES]
+    with Crashes(t, dict.fromkeys(t.stand.topology.members("orchestrator"), armed)):
+        parting.back()
+        parting.ended(BACK_S)
+    parting.returned()
+
+
+def failover_during_the_merge(t: Trial) -> None:
+    """The new primary is lost between two merged transactions; the old one, rewound, is promoted by force.
+
+    What was merged already was acknowledged to nobody anew: it comes back with the node that has it.
+    """
+    parting = _left_behind(t)
+    t.arm(parting.new, ["repair.after.commit"], "stop")
+    merging = t.agent(parting.new)
+    parting.back()
+    t.await_state(merging, "T", BACK_S)
+    faults.end_database(t.stand, parting.new)
+    parting.seen("rejoin")
+    t.begin()
+    back = Parting(t, old=parting.new, new=parting.old)
+    back.forced()
+    back.back()
+    back.returned(BACK_S)
+
+
+def half_rewound_is_not_promoted(t: Trial) -> None:
+    """Not even by force: its rows are neither what it had nor what the new primary had."""
+    parting = _left_behind(t)
+    t.arm(parting.old, ["repair.after.journal"], "stop")
+    rewinding = t.agent(parting.old)
+    parting.back()
+    t.await_state(rewinding, "T", BACK_S)
+    parting.seen("rewind")
+    faults.end_database(t.stand, parting.new)
+    t.thaw(rewinding)
+    faults.end_database(t.stand, parting.old)
+    faults.boot(t.stand, parting.old)
+    status, said = t.kembar(
+        "failover", "--to", parting.old.name, "--accept-data-loss", "--confirm", parting.old.name, "--reason", "half"
+    )
+    t.check(status == 5 and "return" in str(said), f"a half-rewound node was not refused: {status}, {said}")
+    t.note(str(said)[:300])
+    faults.boot(t.stand, parting.new)
+    parting.returned(BACK_S)
+
+
+def _left_behind(t: Trial) -> Parting:
+    """Enough for several commits on either side; one in fifty conflicts."""
+    parting = Parting(t)
+    parting.alone(*ACCOUNTS)
+    some_updates(parting, "behind", range(1, 51))
+    parting.lost()
+    parting.client(update(7, "ahead-7"))
+    return parting
+
+
+def _row(number: int, name: str, injected: str, run: Callable[[Trial], None]) -> Row:
+    expected = "it goes on from what is on disk; both equal, nothing twice"
+    return Row(number, name, Priority.P1, injected, expected, run, back_s=BACK_S)
+
+
+def _of(who: str, run: Callable[..., None], names: Sequence[str], what: str) -> list[Row]:
+    ways: list[tuple[str, Crashing]] = [("agent", Crashes), ("mysqld", MysqldCrashes)]
+    return [
+        _row(
+            62,
+            f"return, {what}: {victim} of {who} killed at each statement",
+            f"failpoints before and after {', '.join(names)}: kill -9 of {victim}",
+            partial(run, names=names, crashing=crashing),
+        )
+        for victim, crashing in ways
+    ]
+
+
+ROWS = (
+    *_of("the returning node", returning_node_crashes, (*REWIND, *RESET), "rewind and reset"),
+    *_of("the new primary", merging_node_crashes, MERGE, "merge"),
+    *(
+        _row(
+            63,
+            f"return: orchestrator killed {word} each stage",
+            f"failpoints at {', '.join(STAGES)}: the leader kills itself",
+            partial(orchestrators_crash, where=where),
+        )
+        for where, word in (("before", "before"), ("sent", "while it writes"), ("after", "after"))
+    ),
+    _row(
+        64,
+        "return: failover during the merge",
+        "kill -9 of agent and mysqld of the new primary between two merged transactions; forced failover back",
+        failover_during_the_merge,
+    ),
+    _row(
+        65,
+        "return: a half-rewound node is not promoted",
+        "the new primary is lost while the other one is rewound; a forced failover is asked for",
+        half_rewound_is_not_promoted,
+    ),
+)
