@@ -85,7 +85,7 @@ def half_rewound_is_not_promoted(t: Trial) -> None:
     status, said = t.kembar(
         "failover", "--to", parting.old.name, "--accept-data-loss", "--confirm", parting.old.name, "--reason", "half"
     )
-    t.check(status == 5 and "return" in str(said), f"a half-rewound node was not refused: {status}, {said}")
+    t.check(status == 5 and "repair" in str(said), f"a half-rewound node was not refused: {status}, {said}")
     t.note(str(said)[:300])
     faults.boot(t.stand, parting.new)
     parting.returned(BACK_S)

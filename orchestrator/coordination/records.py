@@ -14,7 +14,7 @@ from orchestrator.core.model import Cluster, NodeName, Report
 from orchestrator.core.ports import Check, Coordinator, Create, Op, Seen, SetData, Stored
 from orchestrator.core.rules import Decision
 from orchestrator.core.situation import Sighting
-from orchestrator.core.transitions import Answer, Guard, LeaseAt, Revoke, SyncAt
+from orchestrator.core.transitions import Answer, Guard, LeaseAt, ReturnAt, Revoke, SyncAt
 from orchestrator.core.wire import WireWrong, decode, encode
 
 log = logging.getLogger("kembar.records")
@@ -151,6 +151,8 @@ class Writer:
                 return Check(self.paths.lease(node), version)
             case SyncAt(node, version):
                 return Check(self.paths.sync(node), version)
+            case ReturnAt(version):
+                return Check(self.paths.returning, version)
             case Revoke(node, version, lease):
                 return SetData(self.paths.lease(node), encode(lease), version)
             case Answer(request, version):

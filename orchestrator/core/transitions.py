@@ -37,6 +37,13 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnAt:
+    """The record of the return is still at `version`."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The request node, still at `version`, takes the answer in the same write."""
 
@@ -44,7 +51,7 @@ class Answer:
     version: int
 
 
-Guard = LeaseAt | SyncAt | Revoke | Answer
+Guard = LeaseAt | SyncAt | ReturnAt | Revoke | Answer
 Outcome = tuple[Cluster, tuple[Guard, ...]]
 
 
@@ -112,7 +119,9 @@ def force(s: Situation) -> Outcome:
         heir=None,
         cause=request.value.id,
     )
-    return wanted, (_revoke(s, other, f"epoch {wanted.epoch}, forced"), _running(request))
+    # Its rows may begin to be changed back at any moment, and then it is too late.
+    still = (ReturnAt(s.reconcile.version),) if s.reconcile and s.reconcile.value.open else ()
+    return wanted, (_revoke(s, other, f"epoch {wanted.epoch}, forced"), _running(request), *still)
 
 
 def switch(s: Situation) -> Outcome:

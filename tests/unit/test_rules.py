@@ -30,7 +30,7 @@ from orchestrator.core.requests import Kind, RequestState
 from orchestrator.core.returning import Rung, Stage
 from orchestrator.core.rules import RULES, Decision, decide, waiting
 from orchestrator.core.situation import Sighting, Situation
-from orchestrator.core.transitions import Answer, LeaseAt, Revoke, SyncAt
+from orchestrator.core.transitions import Answer, LeaseAt, ReturnAt, Revoke, SyncAt
 from tests.builders import (
     DB_A,
     DB_B,
@@ -437,6 +437,12 @@ def test_a_primary_that_serves_cannot_be_forced_away():
 
 def test_force_waits_until_the_lease_to_be_revoked_is_known():
     assert fires(situation(seen(DB_A, **LOST, absent=("lease",)), requests=(FORCE,), promotable=None)) == ""
+
+
+def test_a_forced_failover_fails_when_a_rewind_begins_meanwhile():
+    s = situation(seen(DB_A, **LOST), requests=(FORCE,), promotable=None)
+    not_yet = Reconcile(42, EPOCH, DB_B, Rung.REWIND, Stage.BUNDLE)
+    assert decide(replace(s, reconcile=Sighting(not_yet, 17, NOW))).guards[-1] == ReturnAt(17)
 
 
 # --- S1, S2, S3
