@@ -269,7 +269,7 @@ def _standby_ready(s: Sight) -> bool:
         and peer.applier_running
         and peer.durable
         and not unsettled(s.reconcile, peer, s.facts.executed if s.facts else "")
-        and not (peer.applier_error or peer.errant or peer.refusals)
+        and not (peer.applier_error or peer.errant or peer.refusals or peer.differing)
         and s.peer_errant is not None
         and not s.peer_errant
         and peer.node not in s.policy.maintenance

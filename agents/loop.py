@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Protocol
@@ -15,11 +15,13 @@ from agents.invariants import check_plan
 from agents.lease import LeaseKeeper
 from agents.look import Peer, Sight, copied_from, handover_untold, local, primary_executed
 from agents.reconcile.swap import SwapState
+from agents.reconcile.verifier import Due
 from agents.reconcile.worker import Task
 from agents.reporter import Reporter
 from agents.server import Server
 from agents.steps import Order, Steps
-from agents.telling import Telling
+from agents.telling import FOLLOWERS, Telling
+from agents.verify import due
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Broken, Reader, desired_after, names_node, names_pair, readable
 from orchestrator.core.errors import KembarError, StepFailed
@@ -43,8 +45,10 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, VirtualIp
 from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.requests import Request
 from orchestrator.core.returning import Merging, Outcome, Returning
 from orchestrator.core.situation import Sighting
+from orchestrator.core.verifying import Difference, Verifying
 
 log = logging.getLogger("kembar.agent")
 
@@ -123,6 +127,21 @@ class Repair(Protocol):
     def decide(self, settlements: Settlements | None) -> None: ...
 
 
+class Verify(Protocol):
+    """The thread that compares this node with its primary, which the tick only tells and asks."""
+
+    @property
+    def verifying(self) -> Verifying: ...
+
+    @property
+    def verified(self) -> Verifying: ...
+
+    def differing(self, servers: Sequence[str]) -> tuple[Difference, ...]:
+        """What is known to differ between the servers with these uuids."""
+
+    def give(self, due: tuple[Due, ...]) -> None: ...
+
+
 class Agent:
     """The tick of one node. Everything outside comes in as a port; the tick thread alone calls it."""
 
@@ -144,6 +163,7 @@ class Agent:
         executor: Executor,
         telling: Telling,
         repair: Repair,
+        verify: Verify,
         news: threading.Event,
     ) -> None:
         """`news` is set by whoever learns something: the next tick then comes at once."""
@@ -152,7 +172,7 @@ class Agent:
         self._coordinator, self._mirror, self._keeper, self._vip = coordinator, mirror, keeper, vip
         self._server, self._health = server, health
         self._memory, self._steps, self._executor = memory, steps, executor
-        self._telling, self._repair = telling, repair
+        self._telling, self._repair, self._verify = telling, repair, verify
         self._last_reconcile: Reconcile | None = None
         self._reader = Reader()
         self._reporter = Reporter(node, paths.report(node), coordinator, clock)
@@ -202,6 +222,7 @@ class Agent:
             self._note_certification(sight, found)
             self._repair.give(_task(sight))
             self._repair.decide(self._settlements(seen, sight))
+            self._verify.give(due(sight, self._requests(seen)))
             actions = () if self._blind(sight) else self._allowed(converge(sight.goal, found))
             check_plan(sight.goal, found, actions)
             if not actions or not self._executor.run(actions, self._order(seen, desired, sight)):
@@ -357,6 +378,14 @@ class Agent:
         sighting = self._reader.sighting(Settlements, seen, self._paths.decisions)
         return sighting.value if sighting is not None else None
 
+    def _requests(self, seen: Mapping[str, Seen]) -> Iterator[Request]:
+        """What operators ask for; what cannot be read is not carried out."""
+        for path in seen:
+            if path.startswith(f"{self._paths.requests}/"):
+                sighting = self._reader.sighting(Request, seen, path)
+                if sighting is not None:
+                    yield sighting.value
+
     def _note_certification(self, sight: Sight, found: Local) -> None:
         """One that was armed and led to nothing is tried again later each time."""
         if sight.goal.promotable is not None:
@@ -412,11 +441,24 @@ class Agent:
             sight, found, peer_sync.value if peer_sync else Sync(), self._forgetful, self._unreadable
         )
         report = replace(
-            report, returning=self._repair.returning, merging=self._repair.merging, settled=self._repair.settled
+            report,
+            returning=self._repair.returning,
+            merging=self._repair.merging,
+            settled=self._repair.settled,
+            verifying=self._verify.verifying,
+            verified=self._verify.verified,
+            differing=self._differing(sight),
         )
         if self._repair.trouble:
             report = replace(report, troubles=(*report.troubles, f"RETURN: {self._repair.trouble}"))
         self._reporter.tell(report, every_s=sight.policy.report_every_s, at_once=at_once)
+
+    def _differing(self, sight: Sight) -> tuple[Difference, ...]:
+        """Only of a node that is to be a copy of the other."""
+        if sight.goal.role not in FOLLOWERS:
+            return ()
+        both = (sight.facts, sight.peer.report)
+        return self._verify.differing([one.identity.get("server_uuid", "") if one else "" for one in both])
 
 
 def _task(s: Sight) -> Task | None:

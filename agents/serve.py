@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import threading
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from agents.news import News
 from agents.probes import Probes
 from agents.reconcile.copying import Donor
 from agents.reconcile.exchange import Identity
+from agents.reconcile.observing import verify_worker
 from agents.reconcile.parts import Exchange, peer_server, repair_worker
 from agents.reconcile.publishing import OpenRecord
 from agents.reconcile.returner import Place
@@ -99,6 +101,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         zookeeper,
         clock,
         [*asked, paths.report(peer)],
+        folders=[paths.requests],
         wake=lambda: news.look(mirror.snapshot),
     )
     database = Database(access, clock)
@@ -135,16 +138,24 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     executor = Executor(steps if failpoints is None else FailingHands(steps, failpoints), clock)
     exchange = _exchange(config)
     evidence = config.state_dir / "reconcile"
+    may_change = _rejoin(config)
+
+    def serves() -> bool:
+        return keeper.power().gate_open and keeper.may_act()
+
     repair, answers = repair_worker(
         Place(config.mysql.datadir, evidence),
         swap,
-        _rejoin(config),
+        may_change,
         _donor(config),
         exchange,
-        lambda: keeper.power().gate_open and keeper.may_act(),
+        serves,
         OpenRecord(name, paths, zookeeper).publish,
         news.set,
         failpoints,
+    )
+    verifier, compared = verify_worker(
+        config.state_dir / "verify", may_change, exchange, serves, lambda: _utc(clock.wall_s())
     )
     agent = Agent(
         name,
@@ -163,6 +174,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         executor,
         Telling(executor, health, server, memory, clock, partial(host_facts, config.mysql.datadir)),
         repair,
+        verifier,
         news,
     )
     watch = ProcessWatch(supervisor, clock, keeper.exited)
@@ -173,8 +185,9 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         threads.start("process-watch", watch.run),
         threads.start("tick", agent.run),
         threads.start("repair", repair.run),
+        threads.start("verify", verifier.run),
     ]
-    listening = peer_server(exchange, evidence, answers) if exchange is not None else None
+    listening = peer_server(exchange, evidence, {**answers, **compared}) if exchange is not None else None
     if listening is not None:
         running.append(threads.start("exchange", listening.run))
     notify("READY=1")
@@ -183,6 +196,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     watch.stop()
     agent.stop()
     repair.stop()
+    verifier.stop()
     if listening is not None:
         listening.stop()
     keeper.stop()
@@ -191,6 +205,10 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     probes.stop()
     zookeeper.close()
     database.close()
+
+
+def _utc(wall_s: float) -> str:
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _supervisor(config: AgentConfig, clock: HostClock) -> Supervisor:

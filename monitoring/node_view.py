@@ -88,6 +88,7 @@ def _why_not(s: Snapshot, node: NodeName, report: Report | None) -> str | None:
         "mysqld " + report.mysqld: report.mysqld is not Mysqld.RUNNING,
         f"{_count(report.errant)} errant": report.errant,
         "applier error": report.applier_error,
+        "differs from the primary": report.differing,
         "receiver " + _receiver(report): not report.receiver_connected,
         "mode ASYNC": s.cluster.mode == "ASYNC",
         "not certified": s.cluster.promotable is None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import uuid4
 
 from aiohttp import web
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from monitoring.auth import BACKEND, Caller, seen
 from monitoring.backend import Backend
 from monitoring.problems import Problem, invalid
+from monitoring.verified import progress, progress_tag
 from monitoring.view import OPEN_STATES
 from orchestrator.core.access import AccessRole
 from orchestrator.core.adoption import last_primary
@@ -30,16 +31,18 @@ LOOK_EVERY_S = 0.02  # at the snapshot in memory, which costs nobody anything
 READ_EVERY_S = 0.5  # in ZooKeeper, for an operation that the snapshot does not hold
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
 Body = TypeVar("Body", bound=BaseModel)
+TableName = Annotated[str, Field(max_length=130, pattern=r"^[^.]+\..+$")]  # schema.table
 
 
 class OperationBody(BaseModel):
     """What `POST operations` takes."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["switchover", "failover", "adopt", "acknowledge"]
+    kind: Literal["switchover", "failover", "adopt", "acknowledge", "verify"]
     to: str = Field(default="", max_length=64)  # empty: the node that is not primary; for adopt, that served last
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
     dry_run: bool = False
+    tables: list[TableName] = Field(default=[], max_length=100)  # of verify; empty: everything
 
 
 class PauseBody(BaseModel):
@@ -65,7 +68,7 @@ async def begin(request: web.Request) -> web.Response:
     if earlier is not None:
         return _replay(snapshot, wanted, earlier)
     _same_epoch(backend, snapshot, seen_epoch)
-    _nothing_running(snapshot)
+    _nothing_running(snapshot, wanted)
     admission = backend.dry_run(snapshot.name, wanted)
     if not admission.admitted:
         raise Problem(
@@ -93,7 +96,7 @@ async def follow(request: web.Request) -> web.Response:
         if found is None:
             raise Problem("not-found", f"{name} has no operation {wanted}")
         resource = operation(snapshot, found)
-        tag = f"{found.state}.{len(resource['phases'])}"
+        tag = f"{found.state}.{len(resource['phases'])}{progress_tag(resource)}"
         ended = found.state not in OPEN_STATES
         if ended or (known and tag not in known) or backend.now() >= deadline:
             response = web.json_response(resource)
@@ -123,7 +126,8 @@ def operation(snapshot: Snapshot, request: Request) -> dict[str, Any]:
     incident = _incident_of(snapshot, request)
     phases = plain(incident)["steps"] if incident else []
     total = {"total_ms": incident.total_ms, "outcome": incident.outcome} if incident else {}
-    return {**plain(request), "ended": request.state not in OPEN_STATES, "phases": phases, **total}
+    whole = {**plain(request), "ended": request.state not in OPEN_STATES, "phases": phases, **total}
+    return whole | {"progress": progress(snapshot, request)}
 
 
 def _incident_of(snapshot: Snapshot, request: Request) -> Incident | None:
@@ -142,7 +146,7 @@ async def _submit(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.
         if isinstance(error, UnknownOutcome):
             raise
         present = backend.snapshots().get(snapshot.name, snapshot)
-        _nothing_running(present)
+        _nothing_running(present, wanted)
         raise _stale(backend, present, "the pair changed while this was asked") from None
     return _accepted(snapshot, wanted)
 
@@ -153,7 +157,8 @@ def _accepted(snapshot: Snapshot, request: Request) -> web.Response:
 
 
 def _replay(snapshot: Snapshot, wanted: Request, earlier: Request) -> web.Response:
-    if (wanted.kind, wanted.to, wanted.reason) != (earlier.kind, earlier.to, earlier.reason):
+    asked, before = ((one.kind, one.to, one.reason, one.tables) for one in (wanted, earlier))
+    if asked != before:
         raise Problem(
             "idempotency-mismatch",
             "this Idempotency-Key was used for another request",
@@ -184,6 +189,7 @@ def _request(snapshot: Snapshot, body: OperationBody, who: Caller, key: str) -> 
         reason=body.reason.strip(),
         actor=who.name,
         epoch=snapshot.cluster.epoch,
+        tables=tuple(body.tables),
     )
 
 
@@ -223,9 +229,11 @@ def _stale(backend: Backend, snapshot: Snapshot, detail: str) -> Problem:
     return Problem("stale-epoch", detail, hint, epoch=epoch, present=backend.view(snapshot))
 
 
-def _nothing_running(snapshot: Snapshot) -> None:
+def _nothing_running(snapshot: Snapshot, wanted: Request) -> None:
+    """A verification may last for hours and holds up nothing but another one."""
     for other in snapshot.requests.values():
-        if other.state in OPEN_STATES:
+        beside = (other.kind is Kind.VERIFY) != (wanted.kind is Kind.VERIFY)
+        if other.state in OPEN_STATES and not beside:
             detail = f"{other.kind} to {other.to} by {other.actor} is {other.state}"
             raise Problem("operation-running", detail, "wait until it has ended", operation=other.id)
 

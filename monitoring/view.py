@@ -7,6 +7,7 @@ from typing import Any
 
 from monitoring.advice import next_step, risk
 from monitoring.node_view import fresh_lease, fresh_report, node_view
+from monitoring.verified import verification
 from orchestrator.core.analysis import Finding
 from orchestrator.core.history import Incident
 from orchestrator.core.model import LeaseState, NodeName, Phase, Report
@@ -66,6 +67,7 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "zookeeper": {"connected": s.connected},
         "orchestrator": {"instance": s.instance, "leader": s.leader or None},
         "data": {"age_s": round(s.age_s + elapsed_s, 3), "stale": blind(s, elapsed_s)},
+        "verification": verification(s, elapsed_s),
         "operations": [plain(request) for request in s.requests.values() if request.state in OPEN_STATES],
         "last_incident": plain(s.incident) | {"text": incident_text(s.incident)} if s.incident else None,
         "incidents": [plain(one) | {"text": incident_text(one)} for one in s.incidents[:INCIDENTS_SHOWN]],

@@ -56,12 +56,12 @@ RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 TABLE = (
     Row(0, "access admission adoption analysis answers conditions conflicts errors gtid history invariants kept lease "
            "mergepolicy model ports reconcile reconciling requests return_checks return_events returning rules "
-           "settling situation snapshot tablerules transitions unreadable waiting wire",
+           "settling situation snapshot tablerules transitions unreadable verification verifying waiting wire",
         CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
-    Row(0, "judging copyable", "agents.reconcile", AGENTS_L0),
+    Row(0, "judging copyable chunks sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
-    Row(0, "view node_view advice", "monitoring"),
+    Row(0, "view node_view advice verified", "monitoring"),
     Row(0, "topology history aptsources growth returns ballast", "lab"),
     Row(0, "answerer appends bank calls cycles kept register servers sessions sightings unique watched",
         "lab.checkers"),
@@ -77,9 +77,10 @@ TABLE = (
         f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
     Row(1, "archive truncate capture logs undo catalog rewind", "agents.binlog", f"{AGENTS_L0} agents.session"),
     Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting copying swap kept "
-           "restoring ledger",
+           "restoring ledger layouts objects answering swept",
         "agents.reconcile",
-        f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging agents.reconcile.copyable", "aiohttp"),
+        f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging agents.reconcile.copyable "
+        "agents.reconcile.chunks agents.reconcile.sweeping", "aiohttp"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
            "evidence tail certificates", "lab",
@@ -91,10 +92,11 @@ TABLE = (
 
     Row(2, "failing loop watching showing recorder reconciler", "orchestrator",
         f"{RECORDS} orchestrator.process.failpoints"),
-    Row(2, "failing lease guard look steps executor loop reporter server telling", "agents",
+    Row(2, "failing lease guard look steps executor loop reporter server telling verify", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.session agents.binlog.capture "
-        "agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker agents.reconcile.swap"),
-    Row(2, "returner merger worker cloning deciding publishing", "agents.reconcile",
+        "agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker agents.reconcile.swap "
+        "agents.reconcile.verifier"),
+    Row(2, "returner merger worker cloning deciding publishing comparison verifier", "agents.reconcile",
         f"{AGENTS_L0} {RECORDS} agents.binlog agents.reconcile agents.session"),
     Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo watching diverging "
            "comparison rejoin", "lab",
@@ -116,9 +118,10 @@ TABLE = (
     Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
-    Row(4, "main adopt client config direct docs exits failover history init operation options pause status switchover",
+    Row(4, "main adopt client config direct docs exits failover history init operation options pause status switchover "
+        "verify",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
-    Row(4, "parts", "agents.reconcile", "agents orchestrator.process.failpoints"),
+    Row(4, "parts observing", "agents.reconcile", "agents orchestrator.process.failpoints"),
     Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),
     Row(4, "cli", "lab", "lab", "click"),
 )  # fmt: skip

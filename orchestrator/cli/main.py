@@ -13,6 +13,7 @@ VERBS = {
     "history": ("orchestrator.cli.history:history", "Failovers and switchovers; with an ID, its timeline."),
     "switchover": ("orchestrator.cli.switchover:switchover", "Move the primary, planned and without loss."),
     "failover": ("orchestrator.cli.failover:failover", "Promote a node by force; acknowledged writes may be lost."),
+    "verify": ("orchestrator.cli.verify:verify", "Compare the data of both nodes, while both work."),
     "adopt": ("orchestrator.cli.adopt:adopt", "Record the running roles anew, after ZooKeeper lost its data."),
     "ack": ("orchestrator.cli.failover:ack", "End a hold-down: automatic failover may begin again."),
     "pause": ("orchestrator.cli.pause:pause", "Let no automatic failover begin, for a while."),

@@ -27,10 +27,12 @@ class Wish:
     kind: str
     to: str
     reason: str
+    tables: tuple[str, ...] = ()  # of a verification
 
     def body(self, *, dry_run: bool) -> dict[str, object]:
         """As the API takes it."""
-        return {"kind": self.kind, "to": self.to, "reason": self.reason, "dry_run": dry_run}
+        body: dict[str, object] = {"kind": self.kind, "to": self.to, "reason": self.reason, "dry_run": dry_run}
+        return body | ({"tables": list(self.tables)} if self.tables else {})
 
 
 def checked(session: Session, wish: Wish, *, dry_run: bool) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def screen(shown: dict[str, Any]) -> list[str]:
         ["zk", f"{zookeeper}   orchestrator {who['leader'] or 'nobody'} leads, {who['instance']} answers"],
         ["risk", shown["risk"]["text"]],
         ["last", shown["last_incident"]["text"] if shown["last_incident"] else "nothing yet"],
+        *verified_rows(shown["verification"]),
         *([one["kind"], f"to {one['to']} is {one['state']}, asked by {one['actor']}"] for one in shown["operations"]),
         *(["pause", f"by {p['actor']}: {p['reason']}, left {age(p['left_s'])}"] for p in [shown["pause"]] if p),
         *(["record", f"{one['path']} cannot be read: {one['why']}"] for one in shown["unreadable"]),
@@ -91,6 +92,17 @@ def screen(shown: dict[str, Any]) -> list[str]:
         command = f"  ->  {shown['next']['command']}" if shown["next"]["command"] else ""
         last.append(["next", shown["next"]["text"] + command])
     return [*first, *columns(rows), *columns(last)]
+
+
+def verified_rows(shown: dict[str, Any]) -> list[list[str]]:
+    """What was compared last, how far one is that goes on, and what differs."""
+    last, running = shown["last"], shown["running"]
+    rows = []
+    if last:
+        rows.append(["verified", f"{last['ended']} by {last['actor']}: {last['text']}"])
+    if running:
+        rows.append(["verify", f"{running['percent']:.1f} % {running['doing']}, asked by {running['actor']}"])
+    return [*rows, *(["differs", one["text"]] for one in shown["differing"])]
 
 
 def vip_text(vip: dict[str, Any]) -> str:

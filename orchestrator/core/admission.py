@@ -11,6 +11,7 @@ from orchestrator.core.requests import Admission, Kind, PreCheck, Request
 from orchestrator.core.return_checks import RETURN_CHECKS
 from orchestrator.core.situation import Situation
 from orchestrator.core.unreadable import HARMLESS, Record, Unreadable
+from orchestrator.core.verification import checks as verify_checks
 
 TRANSACTION_AGE_MAX_S = 10.0
 
@@ -48,6 +49,7 @@ NEEDS: Mapping[Kind, Callable[[Unreadable, Request, Situation], bool]] = {
     Kind.RECONCILE_DISCARD: lambda one, request, s: one.record in (Record.DESIRED, Record.OPEN),
     Kind.RECONCILE_APPROVE: lambda one, request, s: one.record in (Record.DESIRED, Record.RETURN),
     Kind.REJOIN: lambda one, request, s: one.record in (Record.DESIRED, Record.RETURN),
+    Kind.VERIFY: lambda one, request, s: one.record in (Record.DESIRED, Record.RETURN),
 }
 
 
@@ -137,4 +139,5 @@ OWN_CHECKS: Mapping[Kind, Callable[[Request, Situation], tuple[PreCheck, ...]]] 
     Kind.ADOPT: _adopt,
     Kind.ACKNOWLEDGE: _acknowledge,
     **RETURN_CHECKS,
+    Kind.VERIFY: verify_checks,
 }

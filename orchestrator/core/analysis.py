@@ -23,6 +23,7 @@ class Finding(StrEnum):
     SYNC_STALLED = "sync_stalled"
     STANDBY_LOST = "standby_lost"
     STANDBY_ERRANT = "standby_errant"
+    STANDBY_DIFFERS = "standby_differs"
     NO_STANDBY = "no_standby"
     HEALTHY = "healthy"
 
@@ -39,6 +40,7 @@ WORDS: Mapping[Finding, str] = {
     Finding.SYNC_STALLED: "commits on {primary} wait for the acknowledgement of {standby}",
     Finding.STANDBY_LOST: "{standby} is lost",
     Finding.STANDBY_ERRANT: "{standby} holds transactions that {primary} never saw",
+    Finding.STANDBY_DIFFERS: "{standby} holds data that is not as on {primary}",
     Finding.NO_STANDBY: "{standby} is not certified yet",
     Finding.HEALTHY: "{primary} serves, {standby} is ready to take over",
 }
@@ -132,4 +134,6 @@ def _about_standby(s: Situation) -> Finding | None:
     primary, standby = s.report(s.primary), s.report(s.standby)
     if (primary and primary.peer_errant) or (standby and standby.errant):
         return Finding.STANDBY_ERRANT
+    if standby and standby.differing:
+        return Finding.STANDBY_DIFFERS
     return None if s.standby_certified() else Finding.NO_STANDBY

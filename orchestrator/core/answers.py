@@ -9,6 +9,7 @@ from orchestrator.core.model import Phase
 from orchestrator.core.requests import OF_RETURNS, Kind, Request, RequestState
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Answer
+from orchestrator.core.verification import followed, taken_up
 
 
 def answers(s: Situation) -> tuple[Answer, ...]:
@@ -28,13 +29,15 @@ def _answered(request: Request, s: Situation) -> Request:
         admission = admit(request, s)
         if admission.admitted and request.kind is Kind.ACKNOWLEDGE:
             return replace(request, state=RequestState.DONE, answer="the failovers so far count no more")
+        if admission.admitted and request.kind is Kind.VERIFY:
+            return taken_up(request)
         if admission.admitted:
             return request  # a rule takes it up
         return replace(
             request, state=RequestState.REFUSED, answer="refused by a pre-check", failed_checks=admission.failed
         )
     if request.state is RequestState.RUNNING:
-        return _running(request, s)
+        return followed(request, s) if request.kind is Kind.VERIFY else _running(request, s)
     return request
 
 

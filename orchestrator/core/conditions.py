@@ -122,6 +122,7 @@ def certificate_complete(s: Situation) -> bool:
         and standby.applier_running
         and standby.backlog_transactions <= s.policy.backlog_transactions_max
         and not unsettled(s.reconcile.value if s.reconcile else None, standby, primary.executed)
+        and not standby.differing
         and not _speaks_against_standby(s)
     )
 
@@ -134,7 +135,7 @@ def certificate_broken(s: Situation) -> bool:
     standby = s.report(s.standby)
     restarted = standby is not None and bool(standby.incarnation) and standby.incarnation != promotable.incarnation
     disarmed = s.sync(s.primary).state is not SyncState.ARMED and not s.cannot_read(Record.SYNC, s.primary)
-    return restarted or disarmed or (standby is not None and _speaks_against_standby(s))
+    return restarted or disarmed or (standby is not None and (bool(standby.differing) or _speaks_against_standby(s)))
 
 
 def standby_returned(s: Situation) -> bool:

@@ -11,6 +11,7 @@ from orchestrator.core.gtid import GtidSet
 from orchestrator.core.lease import Margins, Timing
 from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.returning import Merging, Outcome, Returning
+from orchestrator.core.verifying import Difference, Verifying
 
 Gtids = Annotated[str, GtidSet.parse]  # a set as MySQL writes it; a record with any other text is refused
 Instant = float  # seconds on one host's clock; never leaves that host
@@ -218,6 +219,9 @@ class Report:
     returning: Returning = field(default_factory=Returning)
     merging: Merging = field(default_factory=Merging)
     settled: tuple[Outcome, ...] = ()  # primary: of the choices that are in the record of decisions
+    verifying: Verifying = field(default_factory=Verifying)  # under way
+    verified: Verifying = field(default_factory=Verifying)  # the last that has ended
+    differing: tuple[Difference, ...] = ()  # standby: what is known not to be as on the primary, cut
     host: HostFacts = field(default_factory=HostFacts)
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from orchestrator.core.kept import Edits
 from orchestrator.core.model import NodeName
+from orchestrator.core.verifying import Verifying
 
 
 class Kind(StrEnum):
@@ -14,6 +15,7 @@ class Kind(StrEnum):
     FAILOVER = "failover"  # forced, with possible loss
     ADOPT = "adopt"  # the running roles, after ZooKeeper lost its data
     ACKNOWLEDGE = "acknowledge"  # of the failovers so far: ends a hold-down
+    VERIFY = "verify"  # the standby's data is compared with the primary's
     RECONCILE_APPLY = "reconcile_apply"  # a kept transaction, as it was or with other values
     RECONCILE_DISCARD = "reconcile_discard"  # the primary's rows stay
     RECONCILE_APPROVE = "reconcile_approve"  # a merge beyond the limits goes on
@@ -58,6 +60,8 @@ class Request:
     seen: str = ""  # the version of the primary's rows that the operator saw
     edits: Edits = field(default_factory=dict, hash=False)
     path: RejoinPath = RejoinPath.AUTO
+    tables: tuple[str, ...] = ()  # to be verified, as schema.table; empty: everything
+    verified: Verifying | None = None  # how a verification ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,13 @@ def _diverged(s: Situation) -> str:
             f"{s.standby} has stopped applying, and nothing is skipped: {standby.applier_error}; "
             f"repair it and START REPLICA there, or else give up what it has alone, {rebuild}"
         )
+    if standby is not None and standby.differing:
+        more = f" and {len(standby.differing) - 1} more" if len(standby.differing) > 1 else ""
+        return (
+            f"for a person, as {s.standby} is no copy of {s.primary} and cannot take over: "
+            f"{standby.differing[0]}{more}; "
+            f"kembar rejoin {s.standby} --path clone --reason TEXT makes it one"
+        )
     return ""
 
 

@@ -9,6 +9,7 @@ from agents.executor import Executor
 from agents.guard import Guard
 from agents.lease import LeaseKeeper
 from agents.loop import Agent
+from agents.reconcile.observing import Unverified
 from agents.server import Server
 from agents.steps import Source, Steps
 from agents.telling import Telling
@@ -112,7 +113,8 @@ class Node:
         telling = Telling(executor, health, server, self.memory, clock, lambda facts: HostFacts())
         agent = Agent(
             name, self.peer.name, self.peer.name, paths, clock, client, self._mirror, keeper, vip,
-            server, health, self.memory, steps, executor, telling, SimRepair(self.server, process, rng), news,
+            server, health, self.memory, steps, executor, telling,
+            SimRepair(self.server, process, rng), Unverified(), news,
         )  # fmt: skip
         for title, run in (("keeper", keeper.run), ("tick", agent.run)):
             world.pausing(process.spawn(title, run), rng, (self._crash, self.server.kill))

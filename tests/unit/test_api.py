@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from carrier import Carrier
-from pairs import DB_A, DB_B, STEADY, healthy
+from pairs import DB_A, DB_B, STEADY, healthy, with_reports
 
 from monitoring.app import application
 from orchestrator.core.errors import UnknownOutcome
 from orchestrator.core.requests import Kind, PreCheck, Request, RequestState
+from orchestrator.core.verifying import Outcome, Verifying
 
 API = "/api/v1/clusters"
 SHOP = f"{API}/shop"
@@ -307,3 +308,40 @@ def test_the_old_primary_is_named_in_its_history():
     assert "FAILOVER #7" in text
     assert "mysqld on db-b exited" in text
     assert DB_A in text
+
+
+VERIFY = {"kind": "verify", "reason": "before the move", "tables": ["shop.acct"]}
+
+
+def test_a_verification_holds_up_nothing_but_another_one():
+    running = Request("first", Kind.VERIFY, DB_B, "all of it", "adam", 7, RequestState.RUNNING)
+    carrier = Carrier(healthy(requests={"first": running}))
+    assert one(carrier, "POST", f"{SHOP}/operations", "olga", MOVE, If_Match='"7"')[0] == 202
+    carrier = Carrier(healthy(requests={"first": running}))
+    status, _, body = one(carrier, "POST", f"{SHOP}/operations", "olga", VERIFY, If_Match='"7"')
+    assert (status, body["operation"]) == (409, "first")
+    moving = Request("move", Kind.SWITCHOVER, DB_B, "kernel patch", "adam", 7, RequestState.RUNNING)
+    carrier = Carrier(healthy(requests={"move": moving}))
+    assert one(carrier, "POST", f"{SHOP}/operations", "olga", VERIFY, If_Match='"7"')[0] == 202
+    assert carrier.submitted[0].tables == ("shop.acct",)
+
+
+def test_how_far_a_verification_is_can_be_waited_for():
+    running = Request("v", Kind.VERIFY, DB_B, "all of it", "adam", 7, RequestState.RUNNING)
+    told = Verifying("v", 7, "adam", outcome=Outcome.RUNNING, doing="waiting: the standby lags", percent=3.0)
+    carrier = Carrier(with_reports(standby={"verifying": told}, requests={"v": running}), tick_s=1.0)
+
+    async def talk(call):
+        first = await call("GET", f"{SHOP}/operations/v", "vera")
+        same = await call("GET", f"{SHOP}/operations/v?wait=5s", "vera", If_None_Match=first[1]["ETag"])
+        standby = replace(carrier.snapshot.reports[DB_B].value, verifying=replace(told, percent=4.0))
+        reports = {**carrier.snapshot.reports, DB_B: replace(carrier.snapshot.reports[DB_B], value=standby)}
+        carrier.snapshot = replace(carrier.snapshot, reports=reports)
+        other = await call("GET", f"{SHOP}/operations/v?wait=60s", "vera", If_None_Match=first[1]["ETag"])
+        return first, same, other
+
+    before = carrier.now_s
+    first, same, other = served(carrier, talk)
+    assert (first[2]["progress"]["percent"], same[1]["ETag"]) == (3.0, first[1]["ETag"])
+    assert (other[2]["progress"]["percent"], other[1]["ETag"] != first[1]["ETag"]) == (4.0, True)
+    assert carrier.now_s - before < 30, "what is new is answered at once"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from carrier import Carrier
 from click.testing import CliRunner, Result
-from pairs import DB_A, HELD, STEADY, aged, healthy, with_reports
+from pairs import DB_A, DB_B, HELD, STEADY, aged, healthy, with_reports
 from test_config import AGENT, ORCHESTRATOR
 
 from monitoring.app import Web, bound_socket
@@ -22,6 +22,7 @@ from orchestrator.cli.client import find_file
 from orchestrator.cli.main import VERBS, main
 from orchestrator.core.model import Mode
 from orchestrator.core.requests import Kind, PreCheck, Request, RequestState
+from orchestrator.core.verifying import Difference, Outcome, Verifying, summary
 
 
 @contextmanager
@@ -284,3 +285,94 @@ def test_status_carries_little():
     )
     with served(Carrier(anonymous=True)) as url:
         subprocess.run([sys.executable, "-c", code, "status", "--endpoint", url], check=True, capture_output=True)
+
+
+# --- verify
+
+FOUND = Difference("row", "shop.acct", "id=2", "bal=150", "bal=207")
+RUNS = Verifying(
+    "r", 7, "olga", outcome=Outcome.RUNNING, doing="shop.acct", percent=42.0, tables=9, tables_done=3,
+    equal=40, hot=2, rows=4000, rows_per_s=1500.0, eta_s=30.0,
+)  # fmt: skip
+DIFFERS = replace(RUNS, outcome=Outcome.DIFFERS, percent=100.0, differing=1, differences=(FOUND,), diverged=1)
+
+
+def verified(outcome: Verifying | None, tmp_path: Path, *args: str) -> tuple[Result, list[Request]]:
+    """`kembar verify` with a leader that answers at once, by this."""
+    carrier = Carrier()
+    put = carrier.put
+
+    def answer(request: Request) -> None:
+        if outcome is None:
+            put(replace(request, state=RequestState.FAILED, answer="db-b became primary in epoch 8"))
+        else:
+            put(replace(request, state=RequestState.DONE, answer=summary(outcome), verified=outcome))
+
+    carrier.put = answer  # type: ignore[method-assign]
+    return run(carrier, tmp_path, "verify", *args), carrier.submitted
+
+
+def test_equal_nodes_are_told_with_how_much_was_compared(tmp_path):
+    equal = replace(DIFFERS, outcome=Outcome.EQUAL, differing=0, differences=())
+    result, submitted = verified(equal, tmp_path, "--table", "shop.acct", "--table", "shop.x")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "Done. 9 of 9 tables, 4000 rows: equal")
+    assert [(one.kind, one.to, one.tables) for one in submitted] == [(Kind.VERIFY, DB_B, ("shop.acct", "shop.x"))]
+
+
+def test_a_difference_is_named_with_both_versions_and_the_next_command(tmp_path):
+    result, _ = verified(DIFFERS, tmp_path)
+    assert result.exit_code == 10
+    assert result.stdout.splitlines()[-2:] == [
+        "  row shop.acct (id=2): primary bal=150; standby bal=207",
+        "next  kembar rejoin db-b --path clone --reason TEXT",
+    ]
+    as_json, _ = verified(DIFFERS, tmp_path, "-o", "json")
+    shown = json.loads(as_json.stdout)
+    assert (as_json.exit_code, shown["progress"]["differences"][0]["key"]) == (10, "id=2")
+
+
+def test_one_that_a_failover_ended_has_failed(tmp_path):
+    result, _ = verified(None, tmp_path)
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "Failed. db-b became primary in epoch 8")
+
+
+def test_how_far_it_is_is_followed_and_it_goes_on_without_us(tmp_path):
+    snapshot = with_reports(standby={"verifying": RUNS})
+    carrier = Carrier(snapshot, tick_s=0.1)
+    submit = carrier.submit
+
+    def begun(cluster: str, request: Request) -> None:
+        submit(cluster, request)
+        standby = replace(snapshot.reports[DB_B].value, verifying=replace(RUNS, id=request.id))
+        carrier.snapshot = replace(carrier.snapshot, reports={**snapshot.reports, DB_B: aged(standby)})
+
+    carrier.submit = begun  # type: ignore[method-assign]
+    result = run(carrier, tmp_path, "verify", "--timeout", "0s")
+    line = "42.0 %  shop.acct  table 4 of 9  chunks 40 equal, 2 hot, 0 diverged  1500 rows/s  ETA 30s"
+    assert result.exit_code == 7 and line in result.stdout and line in result.stderr
+
+
+def test_not_waiting_ends_at_once(tmp_path):
+    result = run(Carrier(), tmp_path, "verify", "--no-wait", "-o", "json")
+    assert (result.exit_code, json.loads(result.stdout)["state"]) == (0, "requested")
+
+
+def test_a_table_without_its_schema_is_refused_by_name(tmp_path):
+    result = run(Carrier(), tmp_path, "verify", "--table", "acct")
+    assert result.exit_code == 1
+    assert "/tables/0" in result.stderr
+
+
+def test_status_shows_what_was_compared_and_what_differs(tmp_path):
+    ended = replace(DIFFERS, ended="2026-11-24T18:59:00.000Z")
+    snapshot = with_reports(standby={"verified": ended, "verifying": RUNS, "differing": (FOUND,)})
+    result = run(Carrier(snapshot), tmp_path, "status")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert (
+        "verified 2026-11-24T18:59:00.000Z by olga: 9 of 9 tables, 4000 rows: 1 differences: row shop.acct (id=2):"
+        " bal=150 on the primary, bal=207 on the standby"
+    ) in lines
+    assert "verify 42.0 % shop.acct, asked by olga" in lines
+    assert f"differs {FOUND}" in lines
+    shown = json.loads(run(Carrier(snapshot), tmp_path, "status", "-o", "json").stdout)["verification"]
+    assert (shown["last"]["share_percent"], shown["running"]["percent"], len(shown["differing"])) == (100.0, 42.0, 1)
