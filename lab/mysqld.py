@@ -240,6 +240,12 @@ def command(binary: MysqldBinary, defaults_file: Path) -> list[str]:
     return [*binary.command, f"--defaults-file={defaults_file}"]
 
 
+# What the accounts of two servers are compared by.
+ACCOUNT_TABLES = (
+    "user", "global_grants", "db", "tables_priv", "columns_priv", "procs_priv", "role_edges", "default_roles",
+)  # fmt: skip
+
+
 def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[str, ...]:
     """The accounts, each with the least it needs, and the two databases. Run with the binary log off, on each node."""
     agent = "GRANT {} TO 'kembar_agent'@'localhost', 'kembar_agent'@'127.0.0.1'"
@@ -265,13 +271,15 @@ def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[
         agent.format("SELECT ON performance_schema.*"),
         agent.format("SELECT, INSERT, UPDATE ON kembar.*"),
         "GRANT REPLICATION_APPLIER, SESSION_VARIABLES_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN,"
-        " REPLICATION_SLAVE_ADMIN, REPLICATION CLIENT, RELOAD, PROCESS, CLONE_ADMIN ON *.*"
+        " REPLICATION_SLAVE_ADMIN, REPLICATION CLIENT, RELOAD, PROCESS, CLONE_ADMIN, SHOW_ROUTINE ON *.*"
         " TO 'kembar_rejoin'@'localhost'",
         "GRANT SELECT ON performance_schema.* TO 'kembar_rejoin'@'localhost'",
         *(
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.* TO 'kembar_rejoin'@'localhost'"
+            f"GRANT SELECT, INSERT, UPDATE, DELETE, SHOW VIEW, TRIGGER, EVENT ON {schema}.*"
+            " TO 'kembar_rejoin'@'localhost'"
             for schema in ("kembar", database)
         ),
+        *(f"GRANT SELECT ON mysql.{table} TO 'kembar_rejoin'@'localhost'" for table in ACCOUNT_TABLES),
         "GRANT REPLICATION SLAVE ON *.* TO 'kembar_repl'@'%'",
         "GRANT BACKUP_ADMIN ON *.* TO 'kembar_clone'@'%'",
         "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER, CREATE VIEW, SHOW VIEW,"

@@ -74,7 +74,9 @@ def layout(session: Asks, schema: str, name: str, collations: dict[str, int]) ->
     unknown = [row for row in read if row["type"] not in _TYPES]
     columns = {row["name"]: _column(row, collations) for row in read if row["type"] in _TYPES}
     key = session.ask(_KEY, (schema, name), within_s=ASK_S)
-    unfit = f"column {unknown[0]['name']} is of the type {unknown[0]['type']}, which is not known here"
+    unfit = "" if columns else "it has no column that is stored"
+    for row in unknown:
+        unfit = f"column {row['name']} is of the type {row['type']}, which is not known here"
     return Layout(
         schema,
         name,
@@ -83,7 +85,7 @@ def layout(session: Asks, schema: str, name: str, collations: dict[str, int]) ->
         primary=bool(key),
         shape=shape,
         rows=int(found[0]["n"]),
-        unfit=unfit if unknown else "" if columns else "it has no column that is stored",
+        unfit=unfit,
     )
 
 
