@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from monitoring.return_view import persons_turn
 from orchestrator.core.model import Mode
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.unreadable import HARMLESS
@@ -54,6 +55,8 @@ def next_step(s: Snapshot, state: str, nodes: list[dict[str, Any]]) -> dict[str,
         return _step(f"Automatic failover is paused by {s.pause.actor}: {s.pause.reason}", "kembar resume")
     if s.waiting.startswith(("for ", "until ")):
         return _step(f"Waiting {s.waiting}")
+    if not s.waiting and (turns := persons_turn(s)):
+        return _step(turns[0]["text"], turns[0]["command"])
     return _step(s.waiting)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from monitoring import operations
+from monitoring import operations, returns
 from monitoring.auth import BACKEND, caller, seen
 from monitoring.problems import Handler, Problem
 from monitoring.view import STATES, incident_text
@@ -32,6 +32,8 @@ def routes() -> list[web.RouteDef]:
         web.get(f"{cluster}/incidents", incidents),
         web.get(f"{cluster}/incidents/{{id}}", one_incident),
         web.get(f"{cluster}/events", events),
+        web.get(f"{cluster}/reconcile", returns.returns),
+        web.get(f"{cluster}/reconcile/{{id}}", returns.one_return),
         web.post(f"{cluster}/operations", operations.begin),
         web.get(f"{cluster}/operations/{{id}}", operations.follow),
         web.put(f"{cluster}/pause", operations.pause),

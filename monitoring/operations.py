@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import uuid4
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from monitoring.auth import BACKEND, Caller, seen
 from monitoring.backend import Backend
@@ -21,7 +21,7 @@ from orchestrator.core.adoption import last_primary
 from orchestrator.core.errors import StaleWrite, UnknownOutcome
 from orchestrator.core.history import Incident
 from orchestrator.core.model import Cluster, NodeName
-from orchestrator.core.requests import Kind, Pause, Request
+from orchestrator.core.requests import CHOICES, OF_RETURNS, Kind, Pause, RejoinPath, Request
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
 
@@ -38,11 +38,32 @@ class OperationBody(BaseModel):
     """What `POST operations` takes."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["switchover", "failover", "adopt", "acknowledge", "verify"]
+    kind: Literal[
+        "switchover", "failover", "adopt", "acknowledge", "verify",
+        "reconcile_apply", "reconcile_discard", "reconcile_approve", "rejoin",
+    ]  # fmt: skip
     to: str = Field(default="", max_length=64)  # empty: the node that is not primary; for adopt, that served last
+    returning: int = Field(default=0, ge=0, lt=2**53)  # id of the return
+    gtid: str = Field(default="", max_length=128)  # of the kept transaction
+    seen: str = Field(default="", max_length=64)  # what its `seen` was when it was looked at
+    edits: dict[str, dict[str, str | None]] = Field(default_factory=dict)  # row number -> column -> value
+    path: Literal["auto", "clone"] = "auto"
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
     dry_run: bool = False
     tables: list[TableName] = Field(default=[], max_length=100)  # of verify; empty: everything
+
+    @model_validator(mode="after")
+    def _has_what_it_is_about(self) -> Self:
+        kind = Kind(self.kind)
+        if (self.returning > 0) != (kind in OF_RETURNS and kind is not Kind.REJOIN):
+            raise ValueError(f"returning={self.returning}: {kind} needs the id of a return, others have none")
+        if bool(self.gtid) != (kind in CHOICES):
+            raise ValueError(f"gtid={self.gtid!r}: {kind} needs the number of a transaction, others have none")
+        if self.edits and kind is not Kind.RECONCILE_APPLY:
+            raise ValueError(f"edits: only reconcile_apply has values of its own, this is {kind}")
+        if self.path != "auto" and kind is not Kind.REJOIN:
+            raise ValueError(f"path={self.path}: only rejoin has one, this is {kind}")
+        return self
 
 
 class PauseBody(BaseModel):
@@ -157,8 +178,7 @@ def _accepted(snapshot: Snapshot, request: Request) -> web.Response:
 
 
 def _replay(snapshot: Snapshot, wanted: Request, earlier: Request) -> web.Response:
-    asked, before = ((one.kind, one.to, one.reason, one.tables) for one in (wanted, earlier))
-    if asked != before:
+    if _asked(wanted) != _asked(earlier):
         raise Problem(
             "idempotency-mismatch",
             "this Idempotency-Key was used for another request",
@@ -167,6 +187,12 @@ def _replay(snapshot: Snapshot, wanted: Request, earlier: Request) -> web.Respon
     response = _accepted(snapshot, earlier)
     response.headers["Idempotency-Replayed"] = "true"
     return response
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """What the same key must ask for again."""
+    own = {"id", "actor", "epoch", "state", "answer", "failed_checks"}
+    return {name: value for name, value in plain(request).items() if name not in own}
 
 
 def _dry_run(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Response:
@@ -182,14 +208,20 @@ def _request(snapshot: Snapshot, body: OperationBody, who: Caller, key: str) -> 
     """The record to put; its id is the same for the same actor and key."""
     if snapshot.cluster is None:
         raise Problem("coordinator-unavailable", f"{snapshot.name} has no desired record yet")
+    kind = Kind(body.kind)
     return Request(
         id=hashlib.sha256(f"{who.name}\0{key}".encode()).hexdigest()[:32],
-        kind=Kind(body.kind),
-        to=NodeName(body.to or _default_target(snapshot, snapshot.cluster, Kind(body.kind))),
+        kind=kind,
+        to=NodeName(body.to or _default_target(snapshot, snapshot.cluster, kind)),
         reason=body.reason.strip(),
         actor=who.name,
         epoch=snapshot.cluster.epoch,
         tables=tuple(body.tables),
+        returning=body.returning,
+        gtid=body.gtid,
+        seen=body.seen,
+        edits=body.edits,
+        path=RejoinPath(body.path),
     )
 
 
@@ -230,9 +262,10 @@ def _stale(backend: Backend, snapshot: Snapshot, detail: str) -> Problem:
 
 
 def _nothing_running(snapshot: Snapshot, wanted: Request) -> None:
-    """A verification may last for hours and holds up nothing but another one."""
+    """One move of the primary at a time, and one verification beside it; what is decided about returns holds up neither
+    of them, nor is it held up."""
     for other in snapshot.requests.values():
-        beside = (other.kind is Kind.VERIFY) != (wanted.kind is Kind.VERIFY)
+        beside = (other.kind is Kind.VERIFY) != (wanted.kind is Kind.VERIFY) or {wanted.kind, other.kind} & OF_RETURNS
         if other.state in OPEN_STATES and not beside:
             detail = f"{other.kind} to {other.to} by {other.actor} is {other.state}"
             raise Problem("operation-running", detail, "wait until it has ended", operation=other.id)

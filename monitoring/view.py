@@ -7,11 +7,12 @@ from typing import Any
 
 from monitoring.advice import next_step, risk
 from monitoring.node_view import fresh_lease, fresh_report, node_view
+from monitoring.return_view import returns_view
 from monitoring.verified import verification
 from orchestrator.core.analysis import Finding
 from orchestrator.core.history import Incident
 from orchestrator.core.model import LeaseState, NodeName, Phase, Report
-from orchestrator.core.requests import RequestState
+from orchestrator.core.requests import Request, RequestState
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.unreadable import HARMLESS
 from orchestrator.core.wire import plain
@@ -68,7 +69,12 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "orchestrator": {"instance": s.instance, "leader": s.leader or None},
         "data": {"age_s": round(s.age_s + elapsed_s, 3), "stale": blind(s, elapsed_s)},
         "verification": verification(s, elapsed_s),
-        "operations": [plain(request) for request in s.requests.values() if request.state in OPEN_STATES],
+        "operations": [
+            plain(request) | {"text": request_text(request)}
+            for request in s.requests.values()
+            if request.state in OPEN_STATES
+        ],
+        "returns": returns_view(s),
         "last_incident": plain(s.incident) | {"text": incident_text(s.incident)} if s.incident else None,
         "incidents": [plain(one) | {"text": incident_text(one)} for one in s.incidents[:INCIDENTS_SHOWN]],
         "events": [{"id": n, **plain(s.events[n])} for n in sorted(s.events, reverse=True)[:EVENTS_SHOWN]],
@@ -167,6 +173,12 @@ def _vip(s: Snapshot, elapsed_s: float) -> dict[str, Any]:
         "agents": holders,
         "zookeeper": by_lease[0] if by_lease else None,
     }
+
+
+def request_text(request: Request) -> str:
+    """What was asked for, in words."""
+    about = request.gtid or (f"return {request.returning}" if request.returning else "")
+    return f"of {about}" if about else f"to {request.to}"
 
 
 def incident_text(incident: Incident | None) -> str:

@@ -22,9 +22,11 @@ from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.election import Election
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
+from orchestrator.coordination.records import readable
 from orchestrator.core.admission import admit
 from orchestrator.core.errors import CoordinatorUnavailable, Refused
 from orchestrator.core.ports import Check, Coordinator, Create, SetData
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Admission, Pause, PreCheck, Request
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import decode, encode
@@ -117,6 +119,13 @@ class Fleet:
         stored = self._zookeeper.read(self._pairs[cluster].paths.request(request_id))
         return decode(Request, stored.data) if stored else None
 
+    def return_ids(self, cluster: str) -> tuple[int, ...]:
+        names = self._zookeeper.children(self._pairs[cluster].paths.reconciles)
+        return tuple(int(name) for name in names if name.isdecimal())
+
+    def read_return(self, cluster: str, id: int) -> Reconcile | None:
+        return readable(Reconcile, self._zookeeper.read(self._pairs[cluster].paths.reconcile(str(id))))
+
     def put_pause(self, cluster: str, pause: Pause) -> None:
         path = self._pairs[cluster].paths.pause
         stored = self._zookeeper.read(path)
@@ -206,6 +215,8 @@ def _backend(config: OrchestratorConfig, clock: HostClock, fleet: Fleet) -> Back
         submit=fleet.submit,
         read_request=fleet.read_request,
         put_pause=fleet.put_pause,
+        return_ids=fleet.return_ids,
+        read_return=fleet.read_return,
         tokens=load_tokens(config.tokens_file) if config.tokens_file else (),
         anonymous_viewers=config.anonymous_viewers,
     )

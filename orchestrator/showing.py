@@ -46,6 +46,8 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
         syncs=_aged(s.syncs, s.now),
         reports=_aged(s.reports, s.now),
         requests={name: request.value for name, request in s.requests.items()},
+        returning=s.reconcile.value if s.reconcile else None,
+        kept=s.kept,
         pause=pause,
         pause_left_s=left_s,
         paused=s.paused,

@@ -61,7 +61,7 @@ TABLE = (
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
     Row(0, "judging copyable chunks sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
-    Row(0, "view node_view advice verified", "monitoring"),
+    Row(0, "view node_view return_view advice verified", "monitoring"),
     Row(0, "topology history aptsources growth returns ballast", "lab"),
     Row(0, "answerer appends bank calls cycles kept register servers sessions sightings unique watched",
         "lab.checkers"),
@@ -115,11 +115,12 @@ TABLE = (
         "lab.history lab.namespaces lab.mysqld lab.zookeeper lab.fetch lab.programs agents orchestrator.connected "
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
-    Row(3, "api app auth backend operations page problems", "monitoring", "monitoring", "aiohttp jinja2 pydantic"),
+    Row(3, "api app auth backend operations page problems returns", "monitoring", "monitoring",
+        "aiohttp jinja2 pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
-    Row(4, "main adopt client config direct docs exits failover history init operation options pause status switchover "
-        "verify",
+    Row(4, "main adopt client config direct docs exits failover history init operation options pause reconcile "
+           "returns edits status switchover verify",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
     Row(4, "parts observing", "agents.reconcile", "agents orchestrator.process.failpoints"),
     Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),

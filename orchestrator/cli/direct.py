@@ -60,6 +60,7 @@ def _read(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName], w
     that are too large, and one whose clock is behind none that are negative.
     """
     wanted = [paths.desired, paths.leader, paths.pause, paths.policy, paths.recent]
+    wanted += [paths.returning, paths.kept, paths.decisions]
     wanted += [path(node) for path in (paths.lease, paths.sync, paths.report) for node in pair]
     wanted += [f"{folder}/{name}" for folder in (paths.requests, paths.election) for name in zookeeper.children(folder)]
     found = {path: stored for path in wanted if (stored := zookeeper.read(path)) is not None}

@@ -16,6 +16,8 @@ VERBS = {
     "verify": ("orchestrator.cli.verify:verify", "Compare the data of both nodes, while both work."),
     "adopt": ("orchestrator.cli.adopt:adopt", "Record the running roles anew, after ZooKeeper lost its data."),
     "ack": ("orchestrator.cli.failover:ack", "End a hold-down: automatic failover may begin again."),
+    "reconcile": ("orchestrator.cli.reconcile:reconcile", "What only a returned node has: seen and decided."),
+    "rejoin": ("orchestrator.cli.reconcile:rejoin", "Let a return that stopped go on, or make a standby anew."),
     "pause": ("orchestrator.cli.pause:pause", "Let no automatic failover begin, for a while."),
     "resume": ("orchestrator.cli.pause:resume", "End a pause."),
     "config": ("orchestrator.cli.config:config", "Check configuration files."),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from orchestrator.cli.options import Session
 
 POLL_S = 10.0  # one long poll
 TIMELINE_WAIT_S = 6.0  # the timeline is written after the fact, when the new primary has reported its own part
+MOVES = ("switchover", "failover", "adopt")  # those that have a timeline
 CODES = {"done": Exit.DONE, "refused": Exit.REFUSED, "failed": Exit.FAILED}
 
 
@@ -27,12 +29,11 @@ class Wish:
     kind: str
     to: str
     reason: str
-    tables: tuple[str, ...] = ()  # of a verification
+    about: Mapping[str, object] = field(default_factory=dict)  # what else this kind has
 
     def body(self, *, dry_run: bool) -> dict[str, object]:
         """As the API takes it."""
-        body: dict[str, object] = {"kind": self.kind, "to": self.to, "reason": self.reason, "dry_run": dry_run}
-        return body | ({"tables": list(self.tables)} if self.tables else {})
+        return {"kind": self.kind, "to": self.to, "reason": self.reason, "dry_run": dry_run, **self.about}
 
 
 def checked(session: Session, wish: Wish, *, dry_run: bool) -> dict[str, Any]:
@@ -71,16 +72,29 @@ def consent_by_name(question: str, name: str, given: str) -> None:
         raise Failed(Exit.ABORTED, f"{answer!r} is not {name!r}: nothing was changed")
 
 
+def perform(session: Session, wish: Wish, epoch: int, timeout_s: float) -> dict[str, Any]:
+    """Put the request for the epoch that was seen, follow it to its end, tell of it; the operation."""
+    operation = _follow(session, _put(session, wish, epoch).headers["location"], timeout_s)
+    _end(session, operation)
+    return operation
+
+
 def carry_out(session: Session, wish: Wish, epoch: int, *, wait: bool, timeout_s: float) -> None:
     """Put the request for the epoch that was seen, follow it if asked to, and end the command by its outcome."""
-    headers = {"If-Match": f'"{epoch}"', "Idempotency-Key": uuid4().hex}
-    accepted = session.api.call("POST", _path(session), wish.body(dry_run=False), headers)
+    accepted = _put(session, wish, epoch)
     operation = accepted.body
-    session.say(f"{'+0 ms':>8}  operation {operation['id']} accepted, epoch {operation['epoch']}")
     if wait:
         operation = _follow(session, accepted.headers["location"], timeout_s)
     session.give(operation)
     leave(_end(session, operation) if wait else Exit.DONE)
+
+
+def _put(session: Session, wish: Wish, epoch: int) -> Answer:
+    headers = {"If-Match": f'"{epoch}"', "Idempotency-Key": uuid4().hex}
+    accepted = session.api.call("POST", _path(session), wish.body(dry_run=False), headers)
+    operation = accepted.body
+    session.say(f"{'+0 ms':>8}  operation {operation['id']} accepted, epoch {operation['epoch']}")
+    return accepted
 
 
 def seconds(text: str) -> float:
@@ -117,7 +131,7 @@ def _follow(session: Session, location: str, timeout_s: float) -> dict[str, Any]
         now = time.monotonic()
         if operation["ended"]:
             ended_at = ended_at or now
-            moved = operation["state"] == "done" and operation["kind"] != "acknowledge"
+            moved = operation["state"] == "done" and operation["kind"] in MOVES
             if operation["phases"] or not moved or now - ended_at > TIMELINE_WAIT_S:
                 return operation
             time.sleep(0.05)

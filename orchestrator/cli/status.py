@@ -83,14 +83,14 @@ def screen(shown: dict[str, Any]) -> list[str]:
         ["risk", shown["risk"]["text"]],
         ["last", shown["last_incident"]["text"] if shown["last_incident"] else "nothing yet"],
         *verified_rows(shown["verification"]),
-        *([one["kind"], f"to {one['to']} is {one['state']}, asked by {one['actor']}"] for one in shown["operations"]),
+        *([one["kind"], f"{one['text']} is {one['state']}, asked by {one['actor']}"] for one in shown["operations"]),
         *(["pause", f"by {p['actor']}: {p['reason']}, left {age(p['left_s'])}"] for p in [shown["pause"]] if p),
         *(["record", f"{one['path']} cannot be read: {one['why']}"] for one in shown["unreadable"]),
+        *(["open", _with_command(one)] for one in shown["returns"]["waits"]),
         *(["open", f"{n['name']}: {text}"] for n in shown["nodes"] for text in (*n["refusals"], *n["troubles"])),
     ]
     if shown["next"]["text"]:
-        command = f"  ->  {shown['next']['command']}" if shown["next"]["command"] else ""
-        last.append(["next", shown["next"]["text"] + command])
+        last.append(["next", _with_command(shown["next"])])
     return [*first, *columns(rows), *columns(last)]
 
 
@@ -103,6 +103,10 @@ def verified_rows(shown: dict[str, Any]) -> list[list[str]]:
     if running:
         rows.append(["verify", f"{running['percent']:.1f} % {running['doing']}, asked by {running['actor']}"])
     return [*rows, *(["differs", one["text"]] for one in shown["differing"])]
+
+
+def _with_command(step: dict[str, str]) -> str:
+    return step["text"] + (f"  ->  {step['command']}" if step["command"] else "")
 
 
 def vip_text(vip: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ def verify(
 ) -> None:  # fmt: skip
     """Compare all rows, definitions and accounts of both nodes, without locks. 10: they differ."""
     timeout_s = seconds(timeout)
-    wish = Wish("verify", "", reason, tables)
+    wish = Wish("verify", "", reason, {"tables": list(tables)} if tables else {})
     checks = checked(session, wish, dry_run=dry_run)
     path = path_of(session.cluster, "operations")
     headers = {"If-Match": f'"{checks["epoch"]}"', "Idempotency-Key": uuid4().hex}

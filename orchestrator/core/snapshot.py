@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from orchestrator.core.history import Event, Incident
+from orchestrator.core.kept import Open
 from orchestrator.core.model import Cluster, Instant, Lease, NodeName, Policy, Report, Sync
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Pause, Request
 from orchestrator.core.unreadable import Unreadable
 
@@ -39,6 +41,8 @@ class Snapshot:
     syncs: Mapping[NodeName, Aged[Sync]] = field(default_factory=dict)
     reports: Mapping[NodeName, Aged[Report]] = field(default_factory=dict)
     requests: Mapping[str, Request] = field(default_factory=dict)
+    returning: Reconcile | None = None  # the return that is under way, or the last one
+    kept: Open = field(default_factory=Open)  # what waits for a person
     pause: Pause = field(default_factory=Pause)
     pause_left_s: float | None = None  # None: not paused, or without an end
     paused: bool = False

@@ -12,7 +12,9 @@ from monitoring.backend import Backend
 from orchestrator.core.access import AccessRole, Token
 from orchestrator.core.errors import CoordinatorUnavailable, StaleWrite
 from orchestrator.core.history import Incident, Step
-from orchestrator.core.requests import Admission, Pause, PreCheck, Request, RequestState
+from orchestrator.core.kept import Open
+from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.requests import OF_RETURNS, Admission, Pause, PreCheck, Request, RequestState
 from orchestrator.core.snapshot import Snapshot
 
 WALL_S = 1795546744.120  # 2026-11-24T18:59:04.120Z
@@ -47,6 +49,7 @@ class Carrier:
     before_submit: Callable[[], None] = lambda: None
     submitted: list[Request] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
+    reports: dict[int, Reconcile] = field(default_factory=dict)  # of returns that are over
 
     def backend(self) -> Backend:
         return Backend(
@@ -58,6 +61,8 @@ class Carrier:
             submit=self.submit,
             read_request=lambda _, key: self.snapshot.requests.get(key),
             put_pause=self.put_pause,
+            return_ids=lambda _: tuple(self.reports),
+            read_return=lambda _, id: self.reports.get(id),
             tokens=TOKENS,
             anonymous_viewers=self.anonymous,
         )
@@ -67,7 +72,8 @@ class Carrier:
         return self.now_s
 
     def dry_run(self, cluster: str, request: Request) -> Admission:
-        target = PreCheck("target", request.to == DB_B, f"{request.to!r} is not the standby, which is db-b")
+        named = request.to == DB_B or request.kind in OF_RETURNS
+        target = PreCheck("target", named, f"{request.to!r} is not the standby, which is db-b")
         return Admission((target, *self.refusals))
 
     def submit(self, cluster: str, request: Request) -> None:
@@ -89,6 +95,9 @@ class Carrier:
     def carry_out(self, request: Request, state: RequestState = RequestState.DONE) -> None:
         """What the leader leaves behind: the answered request, the incident, the next epoch."""
         steps = (Step("fence", 0.0, 9.0), Step("drain", 9.0, 22.0), Step("promote", 31.0, 21.0), Step("vip", 52.0, 8.0))
+        if request.kind in OF_RETURNS:
+            self.settle(request, state)
+            return
         incident = Incident(
             id=8,
             kind="switchover",
@@ -111,6 +120,13 @@ class Carrier:
             cluster=replace(STEADY, epoch=8, seq=43, primary=DB_B, promotable=None),
             incidents=(incident, *self.snapshot.incidents),
         )
+
+    def settle(self, request: Request, state: RequestState) -> None:
+        """What the primary's agent and the leader leave behind of a choice."""
+        self.put(replace(request, state=state, answer=f"{request.gtid or request.to} is settled"))
+        left = tuple(one for one in self.snapshot.kept.transactions if one.gtid != request.gtid)
+        left = tuple(replace(one, after=tuple(gtid for gtid in one.after if gtid != request.gtid)) for one in left)
+        self.snapshot = replace(self.snapshot, kept=Open(len(left), left))
 
     def put_pause(self, cluster: str, pause: Pause) -> None:
         self._reach()
