@@ -28,6 +28,7 @@ from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import older
 from orchestrator.core.kept import Settlements
+from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.model import (
     Cluster,
     Instant,
@@ -186,6 +187,7 @@ class Agent:
         self._unreadable = ""  # why the present one cannot
         self._fits_pair = names_pair((node, peer))
         self._policy_followed = Policy()
+        self.merge_policy: MergePolicy | None = None  # for the repair thread; None while the record cannot be read
         self._older = ""  # why the record is not obeyed
         self._forgetful = ""  # why the record could not be remembered
         self._stopping = False
@@ -282,6 +284,7 @@ class Agent:
     def _policy(self, seen: Mapping[str, Seen]) -> Policy:
         """What cannot be read changes nothing: least of all the timings of a lease that is held."""
         sighting = self._reader.sighting(Policy, seen, self._paths.policy)
+        self.merge_policy = sighting.value.reconcile if sighting is not None else None
         if sighting is not None:
             self._policy_followed = sighting.value
             self._keeper.follow(sighting.value.timing)

@@ -150,6 +150,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         _donor(config),
         exchange,
         serves,
+        lambda: agent.merge_policy,
         OpenRecord(name, paths, zookeeper).publish,
         news.set,
         failpoints,

@@ -45,7 +45,8 @@ class Row:
 
 
 BINLOG_L0 = (
-    "charsets contents definition fields ids images invert jsontext layout numbers parse payload rows table values"
+    "charsets contents definition fields ids images invert jsontext layout literals numbers parse payload rows table"
+    " values"
 )
 AGENTS_L0 = " ".join(
     [f"agents.{name}" for name in ("converge", "invariants", "replication", "evidence", "dialect", "preflight")]
@@ -59,7 +60,7 @@ TABLE = (
            "settling situation snapshot tablerules transitions unreadable verification verifying waiting wire",
         CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
-    Row(0, "judging copyable chunks sweeping", "agents.reconcile", AGENTS_L0),
+    Row(0, "judging planning copyable chunks sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view return_view advice verified", "monitoring"),
     Row(0, "topology history aptsources growth returns ballast", "lab"),
@@ -76,11 +77,11 @@ TABLE = (
     Row(1, "disk probes health held mysqld host memory news watch", "agents",
         f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
     Row(1, "archive truncate capture logs undo catalog rewind", "agents.binlog", f"{AGENTS_L0} agents.session"),
-    Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting copying swap kept "
-           "restoring ledger layouts objects answering swept",
+    Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting weighing children changing "
+           "copying swap kept restoring ledger layouts objects answering swept",
         "agents.reconcile",
-        f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging agents.reconcile.copyable "
-        "agents.reconcile.chunks agents.reconcile.sweeping", "aiohttp"),
+        f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging agents.reconcile.planning "
+        "agents.reconcile.copyable agents.reconcile.chunks agents.reconcile.sweeping", "aiohttp"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
            "evidence tail certificates", "lab",

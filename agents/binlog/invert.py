@@ -44,21 +44,21 @@ def _head(event: Rows, lookup: bytes) -> bytes:
     extra = event.extra
     if extra[:1] == bytes([_PARTITIONS]) and len(extra) == _PARTITIONS_OF_UPDATE:
         extra = extra[:1] + extra[3:5] + extra[1:3]
-    count = event.content[event.begin - len(event.before) - len(event.after) - _packed_bytes(event.columns) :]
+    count = event.content[event.begin - len(event.before) - len(event.after) - packed_bytes(event.columns) :]
     return b"".join(
         (
             event.table.to_bytes(6, "little"),
             flags.to_bytes(2, "little"),
             (len(extra) + 2).to_bytes(2, "little"),
             extra,
-            count[: _packed_bytes(event.columns)],
+            count[: packed_bytes(event.columns)],
             lookup,
             event.before,
         )
     )
 
 
-def _packed_bytes(count: int) -> int:
+def packed_bytes(count: int) -> int:
     return 1 if count < 0xFB else 3
 
 

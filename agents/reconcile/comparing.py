@@ -15,14 +15,13 @@ from agents.binlog.rewind import Lasting
 from agents.binlog.table import Table
 from agents.binlog.values import quoted
 from agents.reconcile.evidence import Folder
-from agents.reconcile.judging import Key, footprint
+from agents.reconcile.judging import SKIPPED, Key, footprint
 from agents.reconcile.tables import Tables
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 
 STATEMENT_S = 30.0
 SETTINGS = "SET SESSION time_zone = '+00:00', sql_mode = ''"
-SKIPPED = frozenset({"kembar.heartbeat", "kembar.reconcile_journal"})  # these are each node's own
 
 
 @dataclass(frozen=True, slots=True)

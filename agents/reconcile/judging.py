@@ -13,6 +13,7 @@ from agents.binlog.rows import NO_FOREIGN_KEYS, NO_UNIQUE_KEYS
 from agents.binlog.table import Table
 from orchestrator.core.conflicts import HARMLESS, Conflict
 
+SKIPPED = frozenset({"kembar.heartbeat", "kembar.reconcile_journal"})  # these are each node's own
 Key = tuple[str, str]  # table, and what is the same for all spellings of one primary key
 Naming = Callable[[Image], str | None]  # that name; None where equality does not find a row for certain
 
@@ -27,38 +28,52 @@ class Touched:
     base: Image | None
     left: Image | None
     operation: Operation  # of the first change of it
+    changes: int = 1
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.table.schema, self.table.name
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What is to be done about one key, and why if it is not simply changed."""
+    """What is to be done about one key, and why if it is not simply changed; by which policy, and what came of it."""
 
     touched: Touched
     conflict: Conflict | None = None
+    policy: str = ""
+    outcome: str = ""
 
 
 @dataclass(slots=True)
 class Footprint:
     """All keys that one transaction touches, and what speaks against it as a whole.
 
-    `moves`: keys between which a row went; `unnamed`: tables of which it touches rows that no key tells.
+    `moves`: keys between which a row went; `unnamed`: tables of which it touches rows that no key tells, and
+    `strangers` these rows; `keyless`: it inserts into tables without a key; `doubts`: with the tables they are about.
     """
 
     touched: dict[Key, Touched] = field(default_factory=dict)
     moves: list[tuple[Key, Key]] = field(default_factory=list)
     unnamed: set[str] = field(default_factory=set)
-    against: Conflict | None = None
+    strangers: list[Touched] = field(default_factory=list)
+    keyless: bool = False
+    doubts: dict[Conflict, dict[str, Table]] = field(default_factory=dict)
+
+    @property
+    def against(self) -> Conflict | None:
+        return next(iter(self.doubts), None)
 
     def ordered(self) -> list[Touched]:
         """In one order for everybody who locks."""
         return [self.touched[key] for key in sorted(self.touched)]
 
-    def _doubt(self, why: Conflict) -> None:
-        self.against = self.against or why
+    def _doubt(self, why: Conflict, table: Table) -> None:
+        self.doubts.setdefault(why, {}).setdefault(str(table), table)
 
     def _take(self, change: RowChange, naming: Naming) -> None:
         if change.flags & (NO_FOREIGN_KEYS | NO_UNIQUE_KEYS):
-            self._doubt(Conflict.CHECKS_WERE_OFF)
+            self._doubt(Conflict.CHECKS_WERE_OFF, change.table)
         keys = []
         for image, becomes, key in ends(change, naming):
             condition = image.condition()
@@ -72,14 +87,18 @@ class Footprint:
                 self.touched[key] = Touched(key, change.table, condition, base, becomes, change.operation)
             else:
                 known.left = becomes
+                known.changes += 1
         if len(keys) == 2:
             self.moves.append((keys[0], keys[1]))
 
     def _unnamed(self, change: RowChange) -> None:
-        keyless = not change.table.key
-        if not (keyless and change.operation is Operation.INSERT):
-            self.unnamed.add(str(change.table))
-            self._doubt(Conflict.NO_PRIMARY_KEY if keyless else Conflict.KEY_NOT_COMPARABLE)
+        table, keyless = change.table, not change.table.key
+        if keyless and change.operation is Operation.INSERT:
+            self.keyless = True
+            return
+        self.unnamed.add(str(table))
+        self._doubt(Conflict.NO_PRIMARY_KEY if keyless else Conflict.KEY_NOT_COMPARABLE, table)
+        self.strangers.append(Touched((str(table), ""), table, "", change.before, change.after, change.operation))
 
 
 def footprint(changes: Iterable[RowChange], naming: Naming = Image.condition) -> Footprint:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,25 @@ from agents.binlog.logs import contents, mapped
 from agents.binlog.parse import Buffer, head
 from agents.binlog.rewind import Lasting, binlog_statement, description
 from agents.binlog.table import Table
-from agents.reconcile.comparing import SKIPPED, texts, touched_keys
+from agents.reconcile.comparing import texts, touched_keys
 from agents.reconcile.evidence import Folder
-from agents.reconcile.judging import Kept, footprint
-from agents.reconcile.quarantine import Entry, keep
+from agents.reconcile.judging import SKIPPED, Kept, footprint
+from agents.reconcile.planning import Stop
+from agents.reconcile.quarantine import Entry, State, forget, keep, record, recorded
 from agents.reconcile.replay import Replay
 from agents.reconcile.tables import Tables
 from agents.reconcile.tombstones import bury, executed
-from orchestrator.core.conflicts import Conflict
+from orchestrator.core.conflicts import Conflict, How
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.mergepolicy import MergePolicy, Unacknowledged
 from orchestrator.core.reconcile import Merge, Reconcile
 from orchestrator.core.returning import Merging, Verdict
 from orchestrator.core.wire import FORMAT, decode
 
 log = logging.getLogger("kembar.reconcile")
 
+CHOICE = "unacknowledged.json"
 IDENTICAL = "identical.txt"  # what was found so: its empty transaction looks like that of any other
 STATEMENT_S = 10.0
 SETTINGS = (
@@ -48,18 +52,11 @@ SETTINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the policy says of errant transactions as a whole."""
-
-    unacknowledged: bool = False  # merge those that no client was told of
-    everything: bool = True  # merge what does not conflict; else all is kept for a person
-
-
 class Merger:
     """Used by the repair thread alone, but for `facts`.
 
-    `serves` says whether this node still has the power; it is asked before each transaction.
+    `serves` says whether this node still has the power, `policy` what the newest policy is, None if it cannot be read;
+    both are asked before each transaction.
     """
 
     def __init__(
@@ -68,11 +65,11 @@ class Merger:
         fetch: Callable[[str, str, Path], None],
         sessions: Callable[[], Lasting],
         serves: Callable[[], bool],
-        choice: Choice = Choice(),
+        policy: Callable[[], MergePolicy | None] = MergePolicy,
     ) -> None:
         """`fetch` gets a file of the returning node: folder, name, where to."""
         self._evidence, self._fetch, self._sessions = evidence, fetch, sessions
-        self._serves, self._choice = serves, choice
+        self._serves, self._policy = serves, policy
         self._last_keys: tuple[tuple[int, str, str], list[tuple[Table, str]]] | None = None
         self.facts = Merging()
 
@@ -83,8 +80,8 @@ class Merger:
         if record.sums and self.facts.sums != record.sums:
             self.facts = replace(self.facts, sums=self._fetched(record))
         if record.merge is Merge.RUNNING and not self.facts.done:
-            verdicts = self._merge(record)
-            self.facts = replace(self.facts, done=True, verdicts=verdicts)
+            self.facts = replace(self.facts, refusal=self._merge(record))
+            self.facts = replace(self.facts, done=not self.facts.refusal)
 
     # evidence
 
@@ -122,19 +119,37 @@ class Merger:
 
     # one after the other
 
-    def _merge(self, record: Reconcile) -> dict[str, int]:
-        """Every errant transaction, in the order of the log. Raises KembarError; called again it goes on."""
+    def _merge(self, record: Reconcile) -> str:
+        """Every errant transaction, in the order of the log; or why it stopped for a person.
+
+        Raises KembarError; called again it goes on.
+        """
         found: Counter[str] = Counter()
-        kept, errant = Kept(), GtidSet.parse(record.errant)
+        kept, errant, wanted = Kept(), GtidSet.parse(record.errant), self._wanted(record)
+        folder = self._folder(record).path / "quarantine"
         for path in self._folder(record).files():
             with mapped(path) as data, closing(self._prepared(data)) as session:
-                place = _Place(session, Tables(session), record, data, kept)
+                place = _Place(session, Tables(session), record, data, kept, wanted, folder)
                 for one in transactions(data, head(data).end):
-                    if one.complete and holds(errant, one.gtid):
-                        found[self._one(place, one)] += 1
-                        self.facts = replace(self.facts, verdicts=dict(found))
+                    if not one.complete or not holds(errant, one.gtid):
+                        continue
+                    if why := self._tripped(record, found):
+                        return why
+                    found[self._one(place, one)] += 1
+                    self.facts = replace(self.facts, verdicts=dict(found))
         self._all_used(errant)
-        return dict(found)
+        return ""
+
+    def _tripped(self, record: Reconcile, found: Mapping[str, int]) -> str:
+        """What was never wanted, heartbeats above all, is no part of the share."""
+        judged = sum(found.values()) - found.get(Verdict.DISCARDED, 0)
+        return "" if record.approved else self._present().tripped(found.get(Verdict.QUARANTINED, 0), judged)
+
+    def _present(self) -> MergePolicy:
+        policy = self._policy()
+        if policy is None:
+            raise StepFailed("the record of the policy cannot be read: nothing is merged by one that may have changed")
+        return policy
 
     def _all_used(self, errant: GtidSet) -> None:
         """One whose number stays free would be given to another transaction. Raises StepFailed."""
@@ -159,29 +174,36 @@ class Merger:
         gtid = str(one.gtid)
         if executed(at.session, gtid):
             return self._earlier(at, one)
-        if not self._wanted(at.record) or _own(one):
+        if not at.wanted or _own(one):
             bury(at.session, gtid)  # its evidence is on both hosts
             return Verdict.DISCARDED
         if not one.tables and one.doubt is None:
             return self._identical(at, gtid)
         if one.doubt is not None:
             return self._keep(at, one, Entry(gtid, Conflict.NOT_BY_ROWS, one.doubt.why, (), ()))
+        forget(at.quarantine, gtid)
         try:
             return self._judged(at, one)
         except Unreadable as error:
             return self._keep(at, one, Entry(gtid, Conflict.UNDECODABLE, str(error), (), ()))
 
     def _judged(self, at: _Place, one: Transaction) -> Verdict:
+        policy = self._present()
         with contents(at.data, one) as events:
             found = footprint(row_changes(events, one), at.tables.key_name)
-            earlier = at.kept.before(found, one.tables.values())
-            against = Conflict.DEPENDS_ON_QUARANTINED if earlier else found.against
-            outcome = Replay(at.session, at.tables, one, events, found).run(against, earlier)
-        if outcome is None:
-            return Verdict.MERGED
-        if outcome.why is Conflict.IDENTICAL:
-            return self._identical(at, outcome.gtid)
-        return self._keep(at, one, outcome)
+            against = _against(one, policy, at.kept.before(found, one.tables.values()))
+            replay = Replay(at.session, at.tables, one, events, found, policy, partial(record, at.quarantine))
+            outcome = replay.run(against)
+        entry = outcome.entry
+        if outcome.verdict is Verdict.IDENTICAL:
+            return self._identical(at, str(one.gtid))
+        if outcome.verdict is Verdict.QUARANTINED and entry is not None:
+            return self._keep(at, one, entry)
+        if outcome.verdict is Verdict.DISCARDED and entry is not None:
+            record(at.quarantine, entry)
+            bury(at.session, entry.gtid)
+            _remember(at, one)
+        return outcome.verdict
 
     def _identical(self, at: _Place, gtid: str) -> Verdict:
         self._folder(at.record).add(IDENTICAL, gtid)
@@ -189,10 +211,18 @@ class Merger:
         return Verdict.IDENTICAL
 
     def _wanted(self, record: Reconcile) -> bool:
-        return record.acknowledged or self._choice.unacknowledged
+        """Whether any of it is to be merged. One return keeps to the answer that it began with."""
+        if record.acknowledged:
+            return True
+        folder = self._folder(record)
+        noted = folder.noted(CHOICE)
+        if noted is None:
+            noted = {"unacknowledged": str(self._present().unacknowledged)}
+            folder.note(CHOICE, noted)
+        return noted["unacknowledged"] == Unacknowledged.MERGE
 
     def _keep(self, at: _Place, one: Transaction, entry: Entry) -> Verdict:
-        keep(at.session, self._folder(at.record).path / "quarantine", at.record.id, entry)
+        keep(at.session, at.quarantine, at.record.id, entry)
         bury(at.session, entry.gtid)
         _remember(at, one)
         return Verdict.QUARANTINED
@@ -208,7 +238,13 @@ class Merger:
         if rows:
             _remember(at, one)
             return Verdict.QUARANTINED
-        if not self._wanted(record) or _own(one):
+        match recorded(at.quarantine, gtid):
+            case State.BY_POLICY:
+                return Verdict.BY_POLICY
+            case State.DISCARDED:
+                _remember(at, one)
+                return Verdict.DISCARDED
+        if not at.wanted or _own(one):
             return Verdict.DISCARDED
         return Verdict.IDENTICAL if gtid in self._folder(record).lines(IDENTICAL) else Verdict.MERGED
 
@@ -222,6 +258,17 @@ class _Place:
     record: Reconcile
     data: Buffer
     kept: Kept
+    wanted: bool  # else nothing is merged: no client was told of it
+    quarantine: Path
+
+
+def _against(one: Transaction, policy: MergePolicy, earlier: str) -> Stop | None:
+    """What speaks against the whole transaction, whatever its rows are."""
+    if earlier:
+        return Stop(How.QUARANTINE, Conflict.DEPENDS_ON_QUARANTINED, f"depends on {earlier}")
+    kept = (policy.keeps(table.schema, table.name) for table in one.tables.values())
+    why = next(filter(None, kept), "")
+    return Stop(How.QUARANTINE, Conflict.ALWAYS_QUARANTINE, why) if why else None
 
 
 def _own(one: Transaction) -> bool:

@@ -22,6 +22,7 @@ from agents.session import Access, Session
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.kept import Open, Settlements
+from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.returning import Ended, Merging, Outcome, Returning
 from orchestrator.process.failpoints import Failpoints
@@ -65,19 +66,20 @@ class Undecided:
 
 def repair_worker(
     place: Place, swap: Swap, access: Access | None, donor: Donor | None, exchange: Exchange | None,
-    serves: Callable[[], bool], publish: Callable[[Open], None], changed: Callable[[], None],
-    failpoints: Failpoints | None,
+    serves: Callable[[], bool], policy: Callable[[], MergePolicy | None], publish: Callable[[Open], None],
+    changed: Callable[[], None], failpoints: Failpoints | None,
 ) -> tuple[RepairWorker, Mapping[str, Answer]]:  # fmt: skip
     """The worker, and what the peer may ask of it.
 
     `access` is the account that may undo and merge, `donor` the one that may copy; `serves` whether this node has the
-    power now; `publish` takes what waits for a person, `changed` is told when there is something new to report.
+    power now, `policy` what is to be merged how (None: unreadable); `publish` takes what waits for a person, `changed`
+    is told when there is something new to report.
     """
     if access is None or exchange is None:
         return RepairWorker(Unequipped(Returning()), Unequipped(Merging()), swap, changed, Undecided()), {}
     peer = Peer(exchange.peer_address, exchange.port, exchange.identity)
     sessions = _sessions(access, failpoints)
-    merger = Merger(place.evidence, peer.fetch, sessions, serves)
+    merger = Merger(place.evidence, peer.fetch, sessions, serves, policy)
     cloner = Cloner(swap, place.evidence, donor, sessions, peer.ask, lambda record: worker.wants(record))
     quarantine = Quarantine(place.evidence, sessions, serves, publish)
     worker = RepairWorker(Returner(place, sessions, peer.ask, cloner), merger, swap, changed, quarantine)

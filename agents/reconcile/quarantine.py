@@ -1,10 +1,11 @@
-"""What a person has to decide: both versions of each row, on disk and as replicated rows, before a number is used."""
+"""What a person has to decide, or a policy has: both versions of each row, kept before a number is used up."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,24 @@ _OPEN = (
 )
 
 
+class State(StrEnum):
+    """What has become of a transaction with an entry."""
+
+    OPEN = "open"  # a person decides
+    BY_POLICY = "by_policy"  # each row in conflict says which, and what was done
+    DISCARDED = "discarded"  # by a policy
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One errant transaction that was not merged: why, and its rows as far as they are known."""
+    """One errant transaction that was not simply merged: why, and its rows as far as they are known."""
 
     gtid: str
     why: str  # a Conflict
     detail: str
     rulings: Sequence[Ruling]
     present: Sequence[dict[str, str | None] | None]  # the rows on the primary at that moment, beside the rulings
+    state: State = State.OPEN
 
     @classmethod
     def unseen(cls, gtid: str, why: Conflict, detail: str, found: Footprint) -> Entry:
@@ -47,6 +57,8 @@ class Entry:
                 "table": str(ruling.touched.table),
                 "operation": ruling.touched.operation,
                 "conflict": ruling.conflict,
+                "policy": ruling.policy,
+                "outcome": ruling.outcome,
                 "key": ruling.touched.condition,
                 "base": _shown(ruling.touched.base),
                 "left": _shown(ruling.touched.left),
@@ -54,7 +66,7 @@ class Entry:
             }
             for ruling, present in zip(self.rulings, self.present, strict=True)
         ]
-        return {"gtid": self.gtid, "why": self.why, "detail": self.detail, "rows": rows}
+        return {"gtid": self.gtid, "state": self.state, "why": self.why, "detail": self.detail, "rows": rows}
 
 
 def keep(session: Lasting, folder: Path, reconcile_id: int, entry: Entry) -> None:
@@ -62,15 +74,43 @@ def keep(session: Lasting, folder: Path, reconcile_id: int, entry: Entry) -> Non
 
     Repeatable. Raises StepFailed, DatabaseUnavailable, StatementRefused.
     """
-    whole = entry.plain()
-    try:
-        make_folder(folder)
-        write_synced(folder / f"{entry.gtid.replace(':', '_')}.json", json.dumps(whole, indent=1).encode())
-    except OSError as error:
-        raise StepFailed(f"{folder}: the quarantined transaction {entry.gtid} cannot be kept: {error}") from error
+    whole = record(folder, entry)
     told = {**cut({**whole, "rows": whole["rows"][:SUMMARY_ROWS]}), "row_count": len(whole["rows"])}
     summary = json.dumps({**told, "evidence": folder.parent.name})  # where its binary log is, on both hosts
     session.ask(_OPEN, (reconcile_id, entry.gtid, summary), within_s=STATEMENT_S)
+
+
+def record(folder: Path, entry: Entry) -> dict[str, Any]:
+    """The file alone, synced; what is in it. Raises StepFailed."""
+    whole = entry.plain()
+    try:
+        make_folder(folder)
+        write_synced(_file(folder, entry.gtid), json.dumps(whole, indent=1).encode())
+    except OSError as error:
+        raise StepFailed(f"{folder}: the entry of {entry.gtid} cannot be kept: {error}") from error
+    return whole
+
+
+def recorded(folder: Path, gtid: str) -> State | None:
+    """What the file of that transaction says; None if it has none. Raises StepFailed."""
+    try:
+        return State(json.loads(_file(folder, gtid).read_bytes()).get("state", State.OPEN))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StepFailed(f"{_file(folder, gtid)} cannot be read: {error}") from error
+
+
+def forget(folder: Path, gtid: str) -> None:
+    """Of a try that was not committed. Raises StepFailed."""
+    try:
+        _file(folder, gtid).unlink(missing_ok=True)
+    except OSError as error:
+        raise StepFailed(f"{_file(folder, gtid)} cannot be removed: {error}") from error
+
+
+def _file(folder: Path, gtid: str) -> Path:
+    return folder / f"{gtid.replace(':', '_')}.json"
 
 
 def _shown(image: Image | None) -> dict[str, str | None] | None:

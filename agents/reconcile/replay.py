@@ -2,103 +2,150 @@
 
 from __future__ import annotations
 
-from agents.binlog.catalog import Child
-from agents.binlog.contents import Transaction
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from agents.binlog.contents import Change, Transaction
 from agents.binlog.definition import difference
-from agents.binlog.images import Image, RowChange, row_comparison
+from agents.binlog.images import row_comparison
 from agents.binlog.parse import Buffer
-from agents.binlog.rewind import Lasting, binlog_statement
+from agents.binlog.rewind import Lasting
 from agents.binlog.table import Table
 from agents.binlog.values import quoted, reading, told
-from agents.reconcile.cutting import events_of
-from agents.reconcile.judging import Footprint, Key, Ruling, Touched, ends, rule, settled, verdict_of
-from agents.reconcile.quarantine import Entry
+from agents.reconcile.changing import LATER, Changing, Refusal
+from agents.reconcile.judging import Footprint, Key, Ruling, Touched, rule
+from agents.reconcile.planning import Plan, Stop, plan
+from agents.reconcile.quarantine import Entry, State
 from agents.reconcile.tables import Tables
 from agents.reconcile.tombstones import executed
+from agents.reconcile.weighing import SKIPPED, Deed, Undecided, Weighing
 from agents.session import Row, StatementRefused
-from orchestrator.core.conflicts import Conflict
+from orchestrator.core.conflicts import Conflict, How
 from orchestrator.core.errors import KembarError, StepFailed
+from orchestrator.core.mergepolicy import MergePolicy
+from orchestrator.core.returning import Verdict
 
 STATEMENT_S = 30.0
-DUPLICATE, CHILDREN, PARENT_MISSING, LOCK_WAIT, DEADLOCK = 1062, 1451, 1452, 1205, 1213
 TRIES = 5
-SPEAKS = {
-    DUPLICATE: Conflict.UNIQUE_EXISTS,
-    CHILDREN: Conflict.FK_CHILDREN_EXIST,
-    PARENT_MISSING: Conflict.FK_PARENT_MISSING,
-}
-Reason = tuple[Conflict, str]  # and more of it in words
+CHANGED = frozenset({Verdict.MERGED, Verdict.BY_POLICY})
+SINGLED_OUT_MAX = 100  # rows of one transaction that are found one by one, each by a try of the whole
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a transaction; the entry is of one whose rows were not all simply changed."""
+
+    verdict: Verdict
+    entry: Entry | None = None
+
+
+@dataclass(slots=True)
 class Replay:
-    """Used once. The session has been told of the file's events, and takes no other statements meanwhile."""
+    """Used once. The session has been told of the file's events, and takes no other statements meanwhile.
 
-    def __init__(self, session: Lasting, tables: Tables, one: Transaction, events: Buffer, found: Footprint) -> None:
-        self._session, self._tables, self._one, self._events, self._found = session, tables, one, events, found
-        self._gtid = str(one.gtid)
+    `record` keeps an entry of what policies did, before it is committed.
+    """
 
-    def run(self, against: Conflict | None, earlier: str) -> Entry | None:
-        """None: its rows are changed and committed. Else why not, with both versions; nothing is changed then.
+    session: Lasting
+    tables: Tables
+    one: Transaction
+    events: Buffer
+    found: Footprint
+    policy: MergePolicy = field(default_factory=MergePolicy)
+    record: Callable[[Entry], object] = lambda entry: None
+    _refused: dict[Key, Conflict] = field(default_factory=dict)
+    _singly: set[Change] = field(default_factory=set)
 
-        `against` speaks against the whole of it, `earlier` names the transaction that it depends on. Raises StepFailed
-        (rows stayed locked, or it was executed meanwhile), DatabaseUnavailable, StatementRefused, Unreadable.
+    @property
+    def gtid(self) -> str:
+        return str(self.one.gtid)
+
+    def run(self, against: Stop | None = None) -> Outcome:
+        """`against` speaks against the whole of it, whatever its rows are. If it is not merged, nothing is changed.
+
+        Raises StepFailed (rows stayed locked, or it was executed meanwhile), DatabaseUnavailable, StatementRefused,
+        Unreadable.
         """
         if changed := self._changed_tables():
-            return Entry.unseen(self._gtid, Conflict.SCHEMA_DIFFERS, changed, self._found)
-        why = (against, f"depends on {earlier}" if earlier else "") if against else None
-        for _ in range(TRIES):
+            entry = Entry.unseen(self.gtid, Conflict.SCHEMA_DIFFERS, changed, self.found)
+            return Outcome(Verdict.QUARANTINED, entry)
+        tries = singled_out = 0
+        while True:
             try:
-                return self._try(why)
+                outcome = self._try(against)
             except StatementRefused as error:
-                if error.errno not in (LOCK_WAIT, DEADLOCK):
+                tries += 1
+                if error.errno not in LATER:
                     raise
-                last = error
-        raise StepFailed(f"{self._gtid}: rows stayed locked: {last}")
+                if tries == TRIES:
+                    raise StepFailed(f"{self.gtid}: rows stayed locked: {error}") from error
+                continue
+            if isinstance(outcome, Outcome):
+                return outcome
+            singled_out += 1
+            against = self._again(outcome, singled_out)
 
-    def _try(self, against: Reason | None) -> Entry | None:
-        self._ask("SET SESSION gtid_next = %s", self._gtid)
+    def _again(self, refusal: Refusal, singled_out: int) -> Stop | None:
+        """Once more without the row that was refused, if a policy allows for that; else it ends with why."""
+        table = refusal.table
+        resolved = self.policy.for_row(table.schema, table.name, refusal.conflict)
+        skips = resolved.policy.how is How.SKIP and not refusal.final and singled_out <= SINGLED_OUT_MAX
+        if skips and refusal.keys:
+            self._refused.update(dict.fromkeys(refusal.keys, refusal.conflict))
+            return None
+        if skips and refusal.change is not None and refusal.change not in self._singly:
+            self._singly.add(refusal.change)
+            return None
+        how = How.DISCARD if resolved.policy.how is How.DISCARD and not refusal.final else How.QUARANTINE
+        return Stop(how, refusal.conflict, "; ".join(filter(None, (refusal.detail, resolved.why))))
+
+    def _try(self, against: Stop | None) -> Outcome | Refusal:
+        self._ask("SET SESSION gtid_next = %s", self.gtid)
         try:
             self._ask("BEGIN")
-            if executed(self._session, self._gtid):  # asked once more: from here on the number is this session's
-                raise StepFailed(f"{self._gtid} was executed meanwhile")
-            rulings = [self._ruling(touched) for touched in self._found.ordered()]
-            verdict = verdict_of(rulings, self._found.moves)
-            why = against or ((verdict, "") if verdict else None)
-            if why is not None:
-                entry = self._entry(why, rulings)
-                self._ask("ROLLBACK")  # which gives the number free again
-                return entry
-            stopped = self._change(settled(rulings))
-            self._ask("ROLLBACK" if stopped else "COMMIT")
+            if executed(self.session, self.gtid):  # asked once more: from here on the number is this session's
+                raise StepFailed(f"{self.gtid} was executed meanwhile")
+            rulings = [self._ruling(touched) for touched in self.found.ordered()]
+            wanted = Plan(against) if against else plan(rulings, self.found, self.policy, self._refused)
+            outcome = self._done(wanted, rulings)
+            changed = isinstance(outcome, Outcome) and outcome.verdict in CHANGED
+            self._ask("COMMIT" if changed else "ROLLBACK")  # the latter gives the number free again
         except KembarError:
             self._ask("ROLLBACK")
             raise
         finally:
             self._ask("SET SESSION gtid_next = 'AUTOMATIC'")
-        # Rows as they are now: within the transaction those that it had changed already would be shown.
-        return self._entry(stopped, rulings) if stopped else None
+        return outcome
 
-    def _change(self, left: frozenset[Key]) -> Reason | None:
-        """Make the changes, in their order, but of the keys that are left as they are; or why they cannot be made."""
+    def _done(self, wanted: Plan, rulings: Sequence[Ruling]) -> Outcome | Refusal:
+        if wanted.identical:
+            return Outcome(Verdict.IDENTICAL)
+        deeds = wanted.stop or self._deeds(wanted)
+        return self._stopped(deeds, rulings) if isinstance(deeds, Stop) else self._changed(wanted, deeds)
 
-        def wanted(row: RowChange) -> bool:
-            return not any(key in left for _, _, key in ends(row, self._tables.key_name))
-
-        for change in self._one.changes:
-            events, changed = events_of(self._events, change, wanted)
-            if parent := next((row for row in changed if self._has_children(row)), None):
-                return Conflict.FK_CHILDREN_EXIST, f"of {parent.table}"
+    def _deeds(self, wanted: Plan) -> dict[Key, Deed] | Stop:
+        """What is done about each row in conflict; the server compares and adds while the rows are as they were."""
+        weighing = Weighing(self.session, self.tables)
+        found = {}
+        for key, wish in wanted.wishes.items():
             try:
-                if events:
-                    self._ask(binlog_statement(events))
-            except StatementRefused as error:
-                if error.errno not in SPEAKS:
-                    raise
-                return SPEAKS[error.errno], str(error)
-        return None
+                found[key] = weighing.deed(wish)
+            except Undecided as why:
+                return Stop(How.QUARANTINE, wish.conflict, str(why))
+        return found
+
+    def _changed(self, wanted: Plan, deeds: Mapping[Key, Deed]) -> Outcome | Refusal:
+        entry = self._by_policy(wanted, deeds)
+        changing = Changing(self.session, self.tables, self.one, self.events, self.found, self._singly)
+        if refusal := changing.make(wanted, deeds):
+            return refusal
+        if entry is None:
+            return Outcome(Verdict.MERGED)
+        self.record(entry)
+        return Outcome(Verdict.BY_POLICY, entry)
 
     def _ruling(self, touched: Touched) -> Ruling:
-        generated = self._tables.generated(touched.table)
+        generated = self.tables.generated(touched.table)
         rows = self._ask(
             f"SELECT HEX({row_comparison(touched.table, generated)}) AS row_text FROM {_name(touched.table)}"  # noqa: S608
             f" WHERE {touched.condition} FOR UPDATE",
@@ -106,36 +153,41 @@ class Replay:
         present = bytes.fromhex(rows[0]["row_text"]) if rows else None
         return rule(touched, present, generated)
 
-    def _has_children(self, row: RowChange) -> bool:
-        """A parent that goes would take its newer children with it, silently (measured); its own went before it."""
-        before = row.before
-        if before is None or not (children := self._tables.children(row.table)):
-            return False
-        condition = before.condition()
-        return condition is not None and any(
-            self._left_behind(row.table, condition, child)
-            for child in children
-            if row.after is None or _values(before, child) != _values(row.after, child)
-        )
-
-    def _left_behind(self, table: Table, condition: str, child: Child) -> bool:
-        own = ", ".join(quoted(column) for column, _ in child.columns)
-        parent = ", ".join(quoted(column) for _, column in child.columns)
-        parents = f"SELECT {parent} FROM {_name(table)} WHERE {condition}"  # noqa: S608 - names quoted
-        there = f"{quoted(child.schema)}.{quoted(child.name)}"
-        return bool(self._ask(f"SELECT 1 AS child FROM {there} WHERE ({own}) IN ({parents}) LIMIT 1 FOR SHARE"))  # noqa: S608
-
     def _changed_tables(self) -> str:
-        for table in self._one.tables.values():
-            now = self._tables.definition(table)
+        for table in self.one.tables.values():
+            now = self.tables.definition(table)
             if now is None:
                 return f"{table} is not there"
             if changed := difference(table, now):
                 return f"{table}: {changed}"
         return ""
 
-    def _entry(self, why: Reason, rulings: list[Ruling]) -> Entry:
-        return Entry(self._gtid, *why, rulings, [self._present(ruling.touched) for ruling in rulings])
+    def _stopped(self, stop: Stop, rulings: Collection[Ruling]) -> Outcome:
+        """With the rows as they are now: nothing was changed before it was found."""
+        rulings = [replace(one, conflict=self._refused.get(one.touched.key, one.conflict)) for one in rulings]
+        if stop.how is How.DISCARD:
+            rulings = [replace(one, policy=str(stop.how)) for one in rulings]
+            return Outcome(Verdict.DISCARDED, self._entry(stop, rulings, State.DISCARDED))
+        return Outcome(Verdict.QUARANTINED, self._entry(stop, rulings, State.OPEN))
+
+    def _by_policy(self, wanted: Plan, deeds: Mapping[Key, Deed]) -> Entry | None:
+        """What policies are about to do; None if they have nothing to do with it."""
+        if not (wanted.wishes or wanted.named):
+            return None
+        rulings = [
+            replace(wish.ruling, policy=wish.text, outcome=deeds[key].outcome) for key, wish in wanted.wishes.items()
+        ]
+        first = next((one.conflict for one in rulings if one.conflict), next(iter(self.found.doubts), None))
+        assert first is not None
+        return self._entry(Stop(How.APPLY, first, "; ".join(wanted.named)), rulings, State.BY_POLICY)
+
+    def _entry(self, stop: Stop, rulings: Sequence[Ruling], state: State) -> Entry:
+        present = [self._present(ruling.touched) for ruling in rulings]
+        skipped = SKIPPED if state is State.BY_POLICY else ""
+        strangers = [Ruling(one, self.found.against, outcome=skipped) for one in self.found.strangers]
+        return Entry(
+            self.gtid, stop.conflict, stop.detail, [*rulings, *strangers], [*present, *[None] * len(strangers)], state
+        )
 
     def _present(self, touched: Touched) -> dict[str, str | None] | None:
         """The row as `Image.shown` shows one."""
@@ -145,13 +197,7 @@ class Replay:
         return {column.name: told(rows[0][f"c{n}"]) for n, column in enumerate(columns)} if rows else None
 
     def _ask(self, sql: str, *arguments: str) -> tuple[Row, ...]:
-        return self._session.ask(sql, arguments, within_s=STATEMENT_S)
-
-
-def _values(image: Image, child: Child) -> list[bytes | None]:
-    """What the child refers to in its parent."""
-    referred = {column for _, column in child.columns}
-    return [raw for column, raw in zip(image.table.columns, image.raw, strict=True) if column.name in referred]
+        return self.session.ask(sql, arguments, within_s=STATEMENT_S)
 
 
 def _name(table: Table) -> str:

@@ -13,6 +13,17 @@ from agents.binlog.values import condition, quoted
 STATEMENT_S = 30.0
 _TEXTS = frozenset({Type.VARCHAR, Type.STRING, Type.BLOB})
 _PADDING = "SELECT collation_name AS name, pad_attribute AS padding FROM information_schema.collations WHERE id = %s"
+_TRIGGERS = (
+    "SELECT COUNT(*) AS count FROM information_schema.triggers"
+    " WHERE event_manipulation = 'UPDATE' AND event_object_schema = %s AND event_object_table = %s"
+)
+_MAY_SEE_TRIGGERS = (  # without the privilege there seem to be none
+    "SELECT (SELECT COUNT(*) FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER')"
+    " + (SELECT COUNT(*) FROM information_schema.schema_privileges"
+    " WHERE privilege_type = 'TRIGGER' AND %s LIKE table_schema)"
+    " + (SELECT COUNT(*) FROM information_schema.table_privileges"
+    " WHERE privilege_type = 'TRIGGER' AND table_schema = %s AND table_name = %s) AS count"
+)
 
 
 class Tables:
@@ -22,6 +33,7 @@ class Tables:
         self._session, self._collations = session, collations(session)
         self._definitions: dict[str, Definition | None] = {}
         self._children: dict[str, tuple[Child, ...]] = {}
+        self._triggered: dict[str, str] = {}
         self._weighing: dict[int, str] = {}
 
     def definition(self, table: Table) -> Definition | None:
@@ -39,6 +51,24 @@ class Tables:
         if name not in self._children:
             self._children[name] = children(self._session, table.schema, table.name)
         return self._children[name]
+
+    def may_fire(self, table: Table) -> str:
+        """What an UPDATE would fire, or why that is not known; empty if it fires nothing."""
+        name = str(table)
+        if name not in self._triggered:
+            place = (table.schema, table.name)
+            (found,) = self._session.ask(_TRIGGERS, place, within_s=STATEMENT_S)
+            if found["count"] != "0":
+                self._triggered[name] = "it has triggers on UPDATE, which would fire"
+            else:
+                blind = f"whether it has triggers is not to be seen: GRANT TRIGGER ON {table.schema}.* to this account"
+                self._triggered[name] = "" if self._sees_triggers(table) else blind
+        return self._triggered[name]
+
+    def _sees_triggers(self, table: Table) -> bool:
+        places = (table.schema, table.schema, table.name)
+        (found,) = self._session.ask(_MAY_SEE_TRIGGERS, places, within_s=STATEMENT_S)
+        return found["count"] != "0"
 
     def key_name(self, image: Image) -> str | None:
         """The same for all spellings of a primary key that this server takes for equal; None as of its condition.

@@ -12,6 +12,7 @@ COUNT_MAX = 2**53
 PERCENT_MAX = 100
 DAYS_MAX = 36500
 JUDGED_MIN = 20  # before that many were judged, a share of them says nothing
+OWN = "kembar"  # the schema of which no row is a conflict to anybody
 FOR_A_PERSON = frozenset({"mysql", "sys"})  # schemas of which nothing is merged
 
 
@@ -107,16 +108,18 @@ class MergePolicy:
             if first != n:
                 raise ValueError(f"tables[{n}]: match={rule.match!r}: expected once, it is in tables[{first}] too")
 
-    def settling(self, schema: str, table: str, conflict: Conflict) -> Resolved:
+    def for_row(self, schema: str, table: str, conflict: Conflict) -> Resolved:
         """For a row of that table."""
         return resolve(self.tables, schema, table, conflict) or Resolved()
 
-    def of_column(self, schema: str, table: str, column: str, conflict: Conflict) -> Resolved | None:
+    def for_column(self, schema: str, table: str, column: str, conflict: Conflict) -> Resolved | None:
         """For that column of a row, if it has a policy of its own."""
         return resolve(self.tables, schema, table, conflict, column)
 
     def keeps(self, schema: str, table: str) -> str:
         """Why nothing that touches this table is merged, in words; empty if it may be."""
+        if schema == OWN:
+            return ""
         if self.merge is Merged.OFF:
             return "reconcile.merge is off"
         if schema in FOR_A_PERSON:

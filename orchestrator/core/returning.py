@@ -32,6 +32,7 @@ class Verdict(StrEnum):
     """What became of one errant transaction on the new primary."""
 
     MERGED = "merged"
+    BY_POLICY = "by_policy"  # it conflicted, and a policy says what becomes of each row that did
     IDENTICAL = "identical"  # it was there already, by another way
     DISCARDED = "discarded"
     QUARANTINED = "quarantined"

@@ -18,14 +18,14 @@ _FORMS = "quarantine, discard, skip, apply, latest_wins(COLUMN), max(COLUMN), mi
 
 
 @dataclass(frozen=True, slots=True)
-class Settling:
+class RowPolicy:
     """A policy with the columns that it is about."""
 
     how: How = How.QUARANTINE
     columns: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> Settling:
+    def parse(cls, text: str) -> RowPolicy:
         """Raises ValueError with what was expected."""
         found = _POLICY.fullmatch(text)
         if found is None or found[1] not in list(How):
@@ -76,20 +76,20 @@ class TableRule:
             )
 
     def _check_policy(self) -> None:
-        settling = Settling.parse(self.policy)
-        if self.type is not None and settling.how not in allowed(self.type):
+        parsed = RowPolicy.parse(self.policy)
+        if self.type is not None and parsed.how not in allowed(self.type):
             raise ValueError(
                 f"match={self.match!r}: policy={self.policy!r} settles no {self.type}: expected "
                 f"{', '.join(sorted(allowed(self.type)))}"
             )
-        if self.column and settling.how is How.DISCARD:
+        if self.column and parsed.how is How.DISCARD:
             raise ValueError(f"match={self.match!r}: expected a policy for one column, discard is for the whole row")
-        if self.column and settling.how in (How.DELTA, How.MAX, How.MIN) and not settling.names(self.column):
+        if self.column and parsed.how in (How.DELTA, How.MAX, How.MIN) and not parsed.names(self.column):
             raise ValueError(f"match={self.match!r}: policy={self.policy!r}: expected the column {self.column}")
 
     @property
-    def settling(self) -> Settling:
-        return Settling.parse(self.policy) if self.policy else Settling()
+    def parsed(self) -> RowPolicy:
+        return RowPolicy.parse(self.policy) if self.policy else RowPolicy()
 
     @property
     def column(self) -> str:
@@ -113,7 +113,7 @@ class Resolved:
     `why`: the rule asked for what is not allowed for that conflict, so that it is for a person.
     """
 
-    settling: Settling = Settling()
+    policy: RowPolicy = RowPolicy()
     match: str = ""
     why: str = ""
 
@@ -133,6 +133,6 @@ def resolve(
     if not found:
         return None
     rule = max(found, key=lambda one: one.rank)
-    if rule.settling.how in allowed(conflict):
-        return Resolved(rule.settling, rule.match)
-    return Resolved(match=rule.match, why=f"{rule.settling} of {rule.match} settles no {conflict}")
+    if rule.parsed.how in allowed(conflict):
+        return Resolved(rule.parsed, rule.match)
+    return Resolved(match=rule.match, why=f"{rule.parsed} of {rule.match} settles no {conflict}")

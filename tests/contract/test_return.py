@@ -339,7 +339,7 @@ def test_a_number_that_was_used_meanwhile_changes_nothing_again(accounts: Two) -
             tables.definition(found.ordered()[0].table)
             bury(session, str(one.gtid))
             with pytest.raises(StepFailed, match="executed meanwhile"):
-                Replay(session, tables, one, events, found).run(None, "")
+                Replay(session, tables, one, events, found).run()
     assert two.rows("acct")[0] == ("1", "100", None)
 
 

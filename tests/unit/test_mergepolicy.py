@@ -11,7 +11,7 @@ import pytest
 from orchestrator.core.conflicts import ALLOWED, HARMLESS, Conflict, How, allowed
 from orchestrator.core.mergepolicy import Approval, Limits, Merged, MergePolicy
 from orchestrator.core.model import Policy
-from orchestrator.core.tablerules import Settling, TableRule
+from orchestrator.core.tablerules import RowPolicy, TableRule
 from orchestrator.core.wire import WireWrong, decode, encode, plain
 
 # How each may be written, and whether a column alone may have it.
@@ -47,8 +47,8 @@ def policy(*rules: TableRule, **more: Any) -> MergePolicy:
 def test_the_words_of_a_policy_are_all_there():
     assert set(FORMS) == set(How)
     for how, (text, _) in FORMS.items():
-        assert (Settling.parse(text).how, str(Settling.parse(text))) == (how, text)
-    assert Settling.parse("delta(a, b)").columns == ("a", "b")
+        assert (RowPolicy.parse(text).how, str(RowPolicy.parse(text))) == (how, text)
+    assert RowPolicy.parse("delta(a, b)").columns == ("a", "b")
 
 
 @pytest.mark.parametrize("conflict", list(Conflict))
@@ -57,8 +57,8 @@ def test_what_settles_which_conflict_is_the_table(conflict: Conflict, how: How):
     always = {"quarantine"} | ({"discard"} if conflict in ALLOWED else set())
     expected = how in always | set(TABLE_OF_CONFLICTS.get(conflict, "").split())
     assert (how in allowed(conflict)) == expected
-    found = policy(TableRule("shop.stock", policy=FORMS[how][0])).settling("shop", "stock", conflict)
-    assert (found.settling.how, bool(found.why)) == (how if expected else How.QUARANTINE, not expected)
+    found = policy(TableRule("shop.stock", policy=FORMS[how][0])).for_row("shop", "stock", conflict)
+    assert (found.policy.how, bool(found.why)) == (how if expected else How.QUARANTINE, not expected)
     if found.why:
         assert FORMS[how][0] in found.why and "shop.stock" in found.why and conflict in found.why
 
@@ -81,31 +81,31 @@ def test_the_most_specific_wins_in_whatever_order_they_stand():
         rules = [TableRule(place, typed, texts[place, typed]) for place, typed in present]
         winner = texts[present[-1]] if present else "quarantine"  # kinds are in the order of their rank
         for order in (rules, rules[::-1]):
-            assert str(policy(*order).settling("shop", "stock", Conflict.UPDATE_DIFFERS).settling) == winner
+            assert str(policy(*order).for_row("shop", "stock", Conflict.UPDATE_DIFFERS).policy) == winner
     for order in permutations([TableRule(place, policy=texts[place, None]) for place in PLACES]):
-        assert str(policy(*order).settling("shop", "other", Conflict.UPDATE_DIFFERS).settling) == "max(c)"
-        assert str(policy(*order).settling("other", "stock", Conflict.UPDATE_DIFFERS).settling) == "skip"
+        assert str(policy(*order).for_row("shop", "other", Conflict.UPDATE_DIFFERS).policy) == "max(c)"
+        assert str(policy(*order).for_row("other", "stock", Conflict.UPDATE_DIFFERS).policy) == "skip"
 
 
 def test_a_rule_for_another_conflict_does_not_count():
     rules = policy(TableRule("shop.stock", Conflict.UNIQUE_EXISTS, "skip"), TableRule("shop.*", policy="apply"))
-    assert rules.settling("shop", "stock", Conflict.UPDATE_DIFFERS).settling.how is How.APPLY
-    assert rules.settling("shop", "stock", Conflict.UNIQUE_EXISTS).settling.how is How.SKIP
+    assert rules.for_row("shop", "stock", Conflict.UPDATE_DIFFERS).policy.how is How.APPLY
+    assert rules.for_row("shop", "stock", Conflict.UNIQUE_EXISTS).policy.how is How.SKIP
 
 
 def test_a_less_specific_rule_does_not_stand_in_for_one_that_is_not_allowed():
     rules = policy(TableRule("shop.stock", policy="delta(c)"), TableRule("shop.*", policy="skip"))
-    found = rules.settling("shop", "stock", Conflict.DELETE_DIFFERS)
-    assert (found.settling.how, found.why) == (How.QUARANTINE, "delta(c) of shop.stock settles no delete_differs")
+    found = rules.for_row("shop", "stock", Conflict.DELETE_DIFFERS)
+    assert (found.policy.how, found.why) == (How.QUARANTINE, "delta(c) of shop.stock settles no delete_differs")
 
 
 def test_a_column_has_its_own_policy_whatever_the_case_of_its_name():
     rules = policy(TableRule("shop.stock.Qty", policy="delta(qty)"), TableRule("shop.stock", policy="skip"))
-    found = rules.of_column("shop", "stock", "QTY", Conflict.UPDATE_DIFFERS)
-    assert found is not None and found.settling.how is How.DELTA
-    assert rules.of_column("shop", "stock", "note", Conflict.UPDATE_DIFFERS) is None
-    assert rules.of_column("shop", "other", "qty", Conflict.UPDATE_DIFFERS) is None
-    assert rules.settling("shop", "stock", Conflict.UPDATE_DIFFERS).settling.how is How.SKIP
+    found = rules.for_column("shop", "stock", "QTY", Conflict.UPDATE_DIFFERS)
+    assert found is not None and found.policy.how is How.DELTA
+    assert rules.for_column("shop", "stock", "note", Conflict.UPDATE_DIFFERS) is None
+    assert rules.for_column("shop", "other", "qty", Conflict.UPDATE_DIFFERS) is None
+    assert rules.for_row("shop", "stock", Conflict.UPDATE_DIFFERS).policy.how is How.SKIP
 
 
 def test_what_nobody_merges():
