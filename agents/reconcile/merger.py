@@ -80,8 +80,8 @@ class Merger:
         if record.sums and self.facts.sums != record.sums:
             self.facts = replace(self.facts, sums=self._fetched(record))
         if record.merge is Merge.RUNNING and not self.facts.done:
-            self.facts = replace(self.facts, refusal=self._merge(record))
-            self.facts = replace(self.facts, done=not self.facts.refusal)
+            why = self._merge(record)
+            self.facts = replace(self.facts, done=not why, refusal=why)
 
     # evidence
 

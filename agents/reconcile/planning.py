@@ -162,12 +162,14 @@ def _columns(ruling: Ruling, conflict: Conflict, policy: MergePolicy) -> dict[st
 
 
 def changed_columns(ruling: Ruling) -> list[str]:
-    """Names of the columns that the errant change gave another value; all of a row that it inserted."""
+    """Names of the columns that the errant change gave another value; of a row that it inserted all but the key's."""
     base, left = ruling.touched.base, ruling.touched.left
     if left is None:
         return []
-    pairs = zip(left.table.columns, left.raw, base.raw if base else (None,) * len(left.raw), strict=True)
-    return [column.name for column, new, old in pairs if base is None or new != old]
+    key, columns = left.table.key, left.table.columns
+    if base is None:
+        return [column.name for n, column in enumerate(columns) if n not in key]
+    return [column.name for column, new, old in zip(columns, left.raw, base.raw, strict=True) if new != old]
 
 
 def _moved(moves: Iterable[tuple[Key, Key]], wishes: dict[Key, Wish], rulings: Mapping[Key, Ruling]) -> list[Stop]:

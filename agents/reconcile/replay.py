@@ -18,7 +18,7 @@ from agents.reconcile.planning import Plan, Stop, plan
 from agents.reconcile.quarantine import Entry, State
 from agents.reconcile.tables import Tables
 from agents.reconcile.tombstones import executed
-from agents.reconcile.weighing import SKIPPED, Deed, Undecided, Weighing
+from agents.reconcile.weighing import APPLIED, SKIPPED, Deed, Undecided, Weighing
 from agents.session import Row, StatementRefused
 from orchestrator.core.conflicts import Conflict, How
 from orchestrator.core.errors import KembarError, StepFailed
@@ -90,8 +90,8 @@ class Replay:
         table = refusal.table
         resolved = self.policy.for_row(table.schema, table.name, refusal.conflict)
         skips = resolved.policy.how is How.SKIP and not refusal.final and singled_out <= SINGLED_OUT_MAX
+        self._refused.update(dict.fromkeys(refusal.keys, refusal.conflict))
         if skips and refusal.keys:
-            self._refused.update(dict.fromkeys(refusal.keys, refusal.conflict))
             return None
         if skips and refusal.change is not None and refusal.change not in self._singly:
             self._singly.add(refusal.change)
@@ -177,9 +177,16 @@ class Replay:
         rulings = [
             replace(wish.ruling, policy=wish.text, outcome=deeds[key].outcome) for key, wish in wanted.wishes.items()
         ]
+        rulings += self._unchecked(wanted)
         first = next((one.conflict for one in rulings if one.conflict), next(iter(self.found.doubts), None))
         assert first is not None
         return self._entry(Stop(How.APPLY, first, "; ".join(wanted.named)), rulings, State.BY_POLICY)
+
+    def _unchecked(self, wanted: Plan) -> list[Ruling]:
+        """Rows that are changed though checks were off for them."""
+        tables, why = self.found.doubts.get(Conflict.CHECKS_WERE_OFF, {}), Conflict.CHECKS_WERE_OFF
+        others = (one for one in self.found.ordered() if str(one.table) in tables and one.key not in wanted.wishes)
+        return [Ruling(one, why, str(How.APPLY), APPLIED) for one in others if one.key not in wanted.left]
 
     def _entry(self, stop: Stop, rulings: Sequence[Ruling], state: State) -> Entry:
         present = [self._present(ruling.touched) for ruling in rulings]

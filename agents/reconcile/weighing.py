@@ -85,8 +85,8 @@ class Weighing:
                 continue
             if base is not None and base.raw[n] == left.raw[n]:
                 continue
-            if base is None and self._is(touched, column, left.raw[n]):
-                continue
+            if base is None and (n in touched.table.key or self._is(touched, column, left.raw[n])):
+                continue  # of a key that is spelled in two ways the primary's stays
             yield column, base.raw[n] if base else None, left.raw[n]
 
     def _value(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from agents.reconcile.evidence import Folder
 from agents.reconcile.merger import Merger
 from agents.session import Access, Session
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.model import NodeName
 from orchestrator.core.reconcile import Merge, Reconcile
 from orchestrator.core.returning import Rung, Stage
@@ -41,6 +43,7 @@ class Divergence:
     home: Path
     merger: Merger = field(init=False)
     serves: Callable[[], bool] = lambda: True
+    policy: MergePolicy | None = field(default_factory=MergePolicy)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -48,7 +51,11 @@ class Divergence:
     def restart(self) -> None:
         """Another life of the new primary's agent: only what is on disk is known."""
         self.merger = Merger(
-            self.home / "new", self._fetch, lambda: rejoin_session(self.two.new), lambda: self.serves()
+            self.home / "new",
+            self._fetch,
+            lambda: rejoin_session(self.two.new),
+            lambda: self.serves(),
+            lambda: self.policy,
         )
 
     def merge(self) -> dict[str, int]:
@@ -64,6 +71,11 @@ class Divergence:
             f" {self.record.id} ORDER BY n"
         )
         return [tuple(row) for row in rows]
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """What the files of the entries say, by the number of the transaction."""
+        found = (json.loads(path.read_bytes()) for path in (self.home / "new").rglob("quarantine/*.json"))
+        return {one["gtid"].rpartition(":")[2]: one for one in found}
 
     def reasons(self) -> list[str]:
         return [entry[1] for entry in self.entries()]
