@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from agents.binlog.rewind import Lasting
-from agents.reconcile.comparing import SKIPPED
+from agents.reconcile.judging import SKIPPED
 from agents.reconcile.sweeping import Answered, Incomparable, Moved, Place, Question, Sweep, Tally
 from agents.reconcile.swept import Progress
 from orchestrator.core.errors import KembarError, StepFailed
