@@ -66,6 +66,7 @@ def test_it_says_so_and_shows_the_same_view(tmp_path: Path, hosts: list[str]) ->
     assert "read from ZooKeeper instead" in said
     assert (shown["cluster"], shown["state"], shown["primary"], shown["writes"]) == ("shop", "degraded", "db-a", "ok")
     assert (shown["vip"]["holder"], code) == ("db-a", 0)
+    assert shown["unreadable"] == [], "every record that it shows is read"
 
 
 def test_records_that_nobody_renews_are_not_the_present(tmp_path: Path, hosts: list[str]) -> None:
