@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from monitoring import operations, returns
+from monitoring import operations, policy, returns
 from monitoring.auth import BACKEND, caller, seen
 from monitoring.problems import Handler, Problem
 from monitoring.view import STATES, incident_text
@@ -36,6 +36,8 @@ def routes() -> list[web.RouteDef]:
         web.get(f"{cluster}/reconcile/{{id}}", returns.one_return),
         web.post(f"{cluster}/operations", operations.begin),
         web.get(f"{cluster}/operations/{{id}}", operations.follow),
+        web.get(f"{cluster}/policy/reconcile", policy.show),
+        web.put(f"{cluster}/policy/reconcile", policy.change),
         web.put(f"{cluster}/pause", operations.pause),
         web.delete(f"{cluster}/pause", operations.resume),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from monitoring.view import blind, view
 from orchestrator.core.access import Token
-from orchestrator.core.model import Instant
+from orchestrator.core.model import Instant, Policy
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Admission, Pause, Request
 from orchestrator.core.snapshot import Snapshot
@@ -29,6 +29,8 @@ class Backend:
     submit: Callable[[str, Request], None]
     read_request: Callable[[str, str], Request | None]  # cluster, id. Raises CoordinatorUnavailable
     put_pause: Callable[[str, Pause], None]  # raises like submit
+    read_policy: Callable[[str], tuple[Policy, int]]  # with its version. Raises CoordinatorUnavailable, Refused
+    put_policy: Callable[[str, Policy, int], None]  # at that version; raises like submit
     return_ids: Callable[[str], tuple[int, ...]]  # of every report of a return. Raises CoordinatorUnavailable
     read_return: Callable[[str, int], Reconcile | None]  # cluster, id. Raises CoordinatorUnavailable
     tokens: tuple[Token, ...] = ()

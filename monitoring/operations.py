@@ -77,7 +77,7 @@ class PauseBody(BaseModel):
 async def begin(request: web.Request) -> web.Response:
     """Put a request, or with `dry_run` answer its pre-checks and change nothing."""
     snapshot, who = seen(request, AccessRole.VIEWER)
-    body = await _body(request, OperationBody)
+    body = await body_of(request, OperationBody)
     backend = request.app[BACKEND]
     if body.dry_run:
         return _dry_run(backend, snapshot, _request(snapshot, body, who, "dry-run"))
@@ -129,7 +129,7 @@ async def follow(request: web.Request) -> web.Response:
 async def pause(request: web.Request) -> web.Response:
     """No automatic failover begins from now on. Up to a day for an operator; without an end for an admin."""
     snapshot, who = seen(request, AccessRole.OPERATOR)
-    body = await _body(request, PauseBody)
+    body = await body_of(request, PauseBody)
     for_s = _seconds(body.for_)
     if (for_s == 0 or for_s > DAY_S) and not who.role.covers(AccessRole.ADMIN):
         raise Problem("forbidden", f"for={body.for_}: an operator pauses for 24h at most", "role admin may do more")
@@ -271,7 +271,8 @@ def _nothing_running(snapshot: Snapshot, wanted: Request) -> None:
             raise Problem("operation-running", detail, "wait until it has ended", operation=other.id)
 
 
-async def _body(request: web.Request, model: type[Body]) -> Body:
+async def body_of(request: web.Request, model: type[Body]) -> Body:
+    """The JSON of a changing call. Raises Problem with every mistake."""
     if request.content_type != "application/json":
         raise Problem("media-type", f"{request.content_type} is not application/json")
     try:

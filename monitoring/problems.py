@@ -19,6 +19,7 @@ STATUS = {
     "method-not-allowed": 405,
     "operation-running": 409,
     "stale-epoch": 412,
+    "stale-policy": 412,
     "too-large": 413,
     "media-type": 415,
     "precheck-failed": 422,

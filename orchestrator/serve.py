@@ -25,6 +25,7 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import readable
 from orchestrator.core.admission import admit
 from orchestrator.core.errors import CoordinatorUnavailable, Refused
+from orchestrator.core.model import Policy
 from orchestrator.core.ports import Check, Coordinator, Create, SetData
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Admission, Pause, PreCheck, Request
@@ -133,6 +134,17 @@ class Fleet:
             raise Refused(f"{path} does not exist: the cluster is not provisioned")
         self._zookeeper.submit((SetData(path, encode(pause), stored.version),)).result(WRITE_S)
 
+    def read_policy(self, cluster: str) -> tuple[Policy, int]:
+        path = self._pairs[cluster].paths.policy
+        stored = self._zookeeper.read(path)
+        if stored is None:
+            raise Refused(f"{path} does not exist: the cluster is not provisioned")
+        return decode(Policy, stored.data), stored.version
+
+    def put_policy(self, cluster: str, policy: Policy, version: int) -> None:
+        op = SetData(self._pairs[cluster].paths.policy, encode(policy), version)
+        self._zookeeper.submit((op,)).result(WRITE_S)
+
     def _pair(self, section: ClusterSection) -> Pair:
         paths = Paths(section.name)
         watching = Watching(paths, section.pair)
@@ -215,6 +227,8 @@ def _backend(config: OrchestratorConfig, clock: HostClock, fleet: Fleet) -> Back
         submit=fleet.submit,
         read_request=fleet.read_request,
         put_pause=fleet.put_pause,
+        read_policy=fleet.read_policy,
+        put_policy=fleet.put_policy,
         return_ids=fleet.return_ids,
         read_return=fleet.read_return,
         tokens=load_tokens(config.tokens_file) if config.tokens_file else (),

@@ -116,7 +116,7 @@ TABLE = (
         "lab.history lab.namespaces lab.mysqld lab.zookeeper lab.fetch lab.programs agents orchestrator.connected "
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
-    Row(3, "api app auth backend operations page problems returns", "monitoring", "monitoring",
+    Row(3, "api app auth backend operations page policy problems returns", "monitoring", "monitoring",
         "aiohttp jinja2 pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),

@@ -1,23 +1,28 @@
-"""`kembar config validate`: files on disk, each alone and all against each other."""
+"""`kembar config`: files on disk, each alone and all against each other; and the recorded policy of returns."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 from pydantic import BaseModel
 
-from orchestrator.cli.client import KEYS, read_settings
+from orchestrator.cli.client import KEYS, path_of, read_settings
 from orchestrator.cli.exits import Exit, Failed, leave
+from orchestrator.cli.options import Session, client_command
 from orchestrator.config.load import Document, Loc, read
 from orchestrator.config.orchestrator import OrchestratorConfig, load_tokens
+from orchestrator.config.returns import PolicyFile
 from orchestrator.config.shared import Membership, differences
 from orchestrator.core.errors import ConfigWrong
+from orchestrator.core.wire import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Member:
 
 @click.group()
 def config() -> None:
-    """Check configuration files."""
+    """Check configuration files; show and change how a return is repaired."""
 
 
 @config.command()
@@ -56,6 +61,50 @@ def validate(files: tuple[Path, ...], output: str) -> None:
     if not problems and output == "table":
         click.echo(f"{', '.join(str(path) for path in files)}: valid")
     leave(Exit.FAILED if problems else Exit.DONE)
+
+
+@config.command()
+@client_command
+def show(session: Session) -> None:
+    """The recorded policy of returns, as `kembar config set` takes it."""
+    answer = session.api.call("GET", _policy_of(session)).body
+    changed = answer["changed"]
+    if changed["actor"]:
+        session.say(f"# changed by {changed['actor']}: {changed['reason']}")
+    session.say(yaml.safe_dump({"reconcile": answer["reconcile"]}, sort_keys=False).rstrip())
+    session.give(answer)
+
+
+@config.command(name="set")
+@client_command
+@click.option("--file", "path", required=True, type=click.Path(path_type=Path), help="YAML with the section reconcile.")
+@click.option("--reason", required=True, help="Recorded with your name.")
+def set_(session: Session, path: Path, reason: str) -> None:
+    """Record another policy of returns. What the file does not name gets its default; needs role admin."""
+    try:
+        wanted = read(path, {}).validated(PolicyFile).reconcile
+    except ConfigWrong as wrong:
+        raise Failed(Exit.FAILED, str(wrong)) from None
+    before = session.api.call("GET", _policy_of(session))
+    body = {"reconcile": plain(wanted), "reason": reason}
+    answer = session.api.call("PUT", _policy_of(session), body, {"If-Match": before.headers["etag"]}).body
+    lines = list(_differences(before.body["reconcile"], answer["reconcile"]))
+    for line in lines or ["nothing is different from before"]:
+        session.say(line)
+    session.give(answer)
+
+
+def _policy_of(session: Session) -> str:
+    return path_of(session.cluster, "policy", "reconcile")
+
+
+def _differences(before: Any, after: Any, where: str = "reconcile") -> Iterator[str]:
+    """A line for each value that is another one."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(before.keys() | after.keys()):
+            yield from _differences(before.get(key), after.get(key), f"{where}.{key}")
+    elif before != after:
+        yield f"{where}: {json.dumps(before)} -> {json.dumps(after)}"
 
 
 def _checked(path: Path) -> list[Member]:

@@ -20,7 +20,10 @@ VERBS = {
     "rejoin": ("orchestrator.cli.reconcile:rejoin", "Let a return that stopped go on, or make a standby anew."),
     "pause": ("orchestrator.cli.pause:pause", "Let no automatic failover begin, for a while."),
     "resume": ("orchestrator.cli.pause:resume", "End a pause."),
-    "config": ("orchestrator.cli.config:config", "Check configuration files."),
+    "config": (
+        "orchestrator.cli.config:config",
+        "Check configuration files; how a return is repaired.",
+    ),
     "init": ("orchestrator.cli.init:init", "Make the records of a new cluster in ZooKeeper."),
     "agent": ("agents.cli:command", "Run the agent of a database host."),
     "orchestrator": ("orchestrator.serve:command", "Run an orchestrator."),

@@ -89,6 +89,14 @@ class Keeping:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """Who changed the section last, and why; empty as `kembar init` made it."""
+
+    actor: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MergePolicy:
     """The whole section."""
 

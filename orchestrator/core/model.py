@@ -9,7 +9,7 @@ from typing import Annotated, NewType
 
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.lease import Margins, Timing
-from orchestrator.core.mergepolicy import MergePolicy
+from orchestrator.core.mergepolicy import Changed, MergePolicy
 from orchestrator.core.returning import Merging, Outcome, Returning
 from orchestrator.core.verifying import Difference, Verifying
 
@@ -247,6 +247,7 @@ class Policy:
     address_lifetime_s: int = 4
     maintenance: tuple[str, ...] = ()
     reconcile: MergePolicy = field(default_factory=MergePolicy)
+    changed: Changed = field(default_factory=Changed)  # the section above
 
     def __post_init__(self) -> None:
         paces = {f.name: getattr(self, f.name) for f in fields(self) if f.name.endswith("_s")}

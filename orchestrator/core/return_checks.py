@@ -115,7 +115,7 @@ def _rejoin(request: Request, s: Situation) -> tuple[PreCheck, ...]:
         PreCheck(
             "allowed",
             s.policy.reconcile.clone.allowed,
-            "reconcile.clone.allowed is false: kembar config set --file FILE",
+            "reconcile.clone.allowed is false: kembar config set --file FILE --reason TEXT",
         ),
         PreCheck(
             "certified",

@@ -90,10 +90,10 @@ def _returning(s: Situation) -> str:
 def _goes_on(policy: MergePolicy, record: Reconcile) -> str:
     """The command that ends the wait: consent to this one return, or another setting where consent is not enough."""
     if policy.mode is Automation.OFF:
-        return "kembar config set --file FILE, with mode: auto"
+        return "kembar config set --file FILE --reason TEXT, with mode: auto"
     if not held(replace(record, approved=True), policy):
         return f"kembar reconcile apply {record.id} --reason TEXT"
-    return "kembar config set --file FILE, with clone: {allowed: true}, or rebuild it by hand"
+    return "kembar config set --file FILE --reason TEXT, with clone: {allowed: true}, or rebuild it by hand"
 
 
 def _diverged(s: Situation) -> str:

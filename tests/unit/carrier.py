@@ -13,6 +13,7 @@ from orchestrator.core.access import AccessRole, Token
 from orchestrator.core.errors import CoordinatorUnavailable, StaleWrite
 from orchestrator.core.history import Incident, Step
 from orchestrator.core.kept import Open
+from orchestrator.core.model import Policy
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import OF_RETURNS, Admission, Pause, PreCheck, Request, RequestState
 from orchestrator.core.snapshot import Snapshot
@@ -48,6 +49,7 @@ class Carrier:
     lose_answer: type[Exception] | None = None  # the write happens, its answer is this
     before_submit: Callable[[], None] = lambda: None
     submitted: list[Request] = field(default_factory=list)
+    policy_version: int = 3
     pauses: list[Pause] = field(default_factory=list)
     reports: dict[int, Reconcile] = field(default_factory=dict)  # of returns that are over
 
@@ -61,6 +63,8 @@ class Carrier:
             submit=self.submit,
             read_request=lambda _, key: self.snapshot.requests.get(key),
             put_pause=self.put_pause,
+            read_policy=lambda _: (self.snapshot.policy, self.policy_version),
+            put_policy=self.put_policy,
             return_ids=lambda _: tuple(self.reports),
             read_return=lambda _, id: self.reports.get(id),
             tokens=TOKENS,
@@ -132,6 +136,14 @@ class Carrier:
         self._reach()
         self.pauses.append(pause)
         self.snapshot = replace(self.snapshot, paused=pause.active, pause=pause, pause_left_s=pause.for_s or None)
+
+    def put_policy(self, cluster: str, policy: Policy, version: int) -> None:
+        self._reach()
+        self.before_submit()
+        if version != self.policy_version:
+            raise StaleWrite(f"version {version} is not {self.policy_version}")
+        self.policy_version += 1
+        self.snapshot = replace(self.snapshot, policy=policy)
 
     def _reach(self) -> None:
         if not self.reachable:

@@ -14,11 +14,16 @@ from pairs import DB_A, DB_B, STEADY, healthy, with_reports
 
 from monitoring.app import application
 from orchestrator.core.errors import UnknownOutcome
+from orchestrator.core.mergepolicy import Changed, Limits, MergePolicy
+from orchestrator.core.model import Policy
 from orchestrator.core.requests import Kind, PreCheck, Request, RequestState
+from orchestrator.core.tablerules import TableRule
 from orchestrator.core.verifying import Outcome, Verifying
+from orchestrator.core.wire import plain
 
 API = "/api/v1/clusters"
 SHOP = f"{API}/shop"
+NOBODY = {"actor": "", "reason": ""}
 MOVE = {"kind": "switchover", "to": "db-b", "reason": "kernel patch"}
 
 
@@ -122,6 +127,54 @@ def test_who_may_do_what(who):
         assert status < 400 or answer["type"] in ("/problems/unauthenticated", "/problems/forbidden")
         assert (status == 401) == ("WWW-Authenticate" in headers)
     assert tuple(found) == MATRIX[who]
+
+
+POLICY = f"{SHOP}/policy/reconcile"
+CHANGE = {"reconcile": {"limits": {"rows": 5}, "tables": [{"match": "s.t", "policy": "skip"}]}, "reason": "small"}
+
+
+def test_the_policy_of_returns_is_changed_by_an_admin_who_saw_it():
+    carrier = Carrier()
+    status, headers, body = one(carrier, "GET", POLICY, "vera")
+    assert (status, headers["ETag"], body) == (200, '"3"', {"reconcile": plain(MergePolicy()), "changed": NOBODY})
+    assert one(carrier, "PUT", POLICY, "olga", CHANGE, If_Match='"3"')[0] == 403
+    assert one(carrier, "PUT", POLICY, "adam", CHANGE)[0] == 428
+    stale = one(carrier, "PUT", POLICY, "adam", CHANGE, If_Match='"2"')
+    assert (stale[0], stale[2]["type"]) == (412, "/problems/stale-policy")
+    assert carrier.snapshot.policy.reconcile == MergePolicy()
+    status, headers, body = one(carrier, "PUT", POLICY, "adam", CHANGE, If_Match='"3"')
+    assert (status, headers["ETag"], body["changed"]) == (200, '"4"', {"actor": "adam", "reason": "small"})
+    wanted = MergePolicy(limits=Limits(rows=5), tables=(TableRule("s.t", policy="skip"),))
+    assert carrier.snapshot.policy == replace(Policy(), reconcile=wanted, changed=Changed("adam", "small"))
+
+
+def test_a_policy_that_another_changed_meanwhile_is_left_as_it_is():
+    carrier = Carrier()
+
+    def another() -> None:
+        carrier.policy_version += 1
+
+    carrier.before_submit = another
+    status, _, body = one(carrier, "PUT", POLICY, "adam", CHANGE, If_Match='"3"')
+    assert (status, body["type"]) == (412, "/problems/stale-policy")
+    assert carrier.snapshot.policy == Policy()
+
+
+@pytest.mark.parametrize(
+    ("section", "pointer", "said"),
+    [
+        ({"tables": [{"match": "s.t", "policy": "odd"}]}, "/reconcile/tables/0", "policy='odd': expected quarantine"),
+        ({"limits": {"row": 1}}, "/reconcile/limits/row", "Unexpected keyword argument"),
+        ({"mode": "later"}, "/reconcile/mode", "Input should be 'auto', 'plan_only' or 'off'"),
+    ],
+)
+def test_a_policy_with_a_mistake_changes_nothing_and_says_where(section, pointer, said):
+    carrier = Carrier()
+    status, _, body = one(carrier, "PUT", POLICY, "adam", {"reconcile": section, "reason": "r"}, If_Match='"3"')
+    assert status == 400
+    (error,) = body["errors"]
+    assert error["pointer"] == pointer and said in error["detail"]
+    assert carrier.snapshot.policy == Policy()
 
 
 def test_anonymous_may_read_only_where_the_file_says_so():

@@ -20,6 +20,7 @@ from test_config import AGENT, ORCHESTRATOR
 from monitoring.app import Web, bound_socket
 from orchestrator.cli.client import find_file
 from orchestrator.cli.main import VERBS, main
+from orchestrator.core.mergepolicy import Automation
 from orchestrator.core.model import Mode
 from orchestrator.core.requests import Kind, PreCheck, Request, RequestState
 from orchestrator.core.verifying import Difference, Outcome, Verifying, summary
@@ -376,3 +377,55 @@ def test_status_shows_what_was_compared_and_what_differs(tmp_path):
     assert f"differs {FOUND}" in lines
     shown = json.loads(run(Carrier(snapshot), tmp_path, "status", "-o", "json").stdout)["verification"]
     assert (shown["last"]["share_percent"], shown["running"]["percent"], len(shown["differing"])) == (100.0, 42.0, 1)
+
+
+def configured(carrier: Carrier, tmp_path: Path, *args: str, who: str = "adam") -> Result:
+    """`kembar config` with a verb of the client."""
+    with served(carrier) as url:
+        token, client = tmp_path / "token", tmp_path / "client.yaml"
+        token.write_text(f"{who}-secret\n")
+        client.write_text(f"endpoints: ['{url}']\ntoken_file: {token}\n")
+        return CliRunner().invoke(main, ["config", args[0], "-c", str(client), *args[1:]])
+
+
+def test_the_policy_that_is_shown_is_what_may_be_recorded(tmp_path: Path):
+    carrier, file = Carrier(), tmp_path / "policy.yaml"
+    file.write_text("reconcile: {mode: off, limits: {rows: 5}, tables: [{match: s.t, policy: delta(n)}]}\n")
+    recorded = configured(carrier, tmp_path, "set", "--file", str(file), "--reason", "night")
+    assert recorded.exit_code == 0, recorded.output
+    assert recorded.stdout.splitlines() == [
+        "reconcile.limits.rows: 1000000 -> 5",
+        'reconcile.mode: "auto" -> "off"',
+        'reconcile.tables: [] -> [{"match": "s.t", "type": null, "policy": "delta(n)", "always_quarantine": false}]',
+    ]
+    before = carrier.snapshot.policy
+    assert (before.reconcile.mode, before.changed.reason) == (Automation.OFF, "night")
+    shown = configured(carrier, tmp_path, "show", who="vera")
+    assert shown.stdout.startswith("# changed by adam: night\nreconcile:\n  mode: 'off'\n")
+    file.write_text(shown.stdout)
+    again = configured(carrier, tmp_path, "set", "--file", str(file), "--reason", "night")
+    assert again.stdout == "nothing is different from before\n"
+    assert carrier.snapshot.policy == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("reconcile: {tables: [{match: s.t, policy: odd}]}", "1:22: reconcile.tables[0]: policy='odd': expected"),
+        ("mode: auto", "1:1: mode: unknown key  hint: known here: reconcile"),
+        ("reconcile: {limit: 3}", "1:13: reconcile.limit: unknown key  hint: did you mean 'limits'?"),
+    ],
+)
+def test_a_policy_file_with_a_mistake_is_not_recorded(tmp_path: Path, text: str, said: str):
+    carrier, file = Carrier(), tmp_path / "policy.yaml"
+    file.write_text(text)
+    result = configured(carrier, tmp_path, "set", "--file", str(file), "--reason", "r")
+    assert result.exit_code == 1 and said in result.stderr
+    assert carrier.policy_version == 3
+
+
+def test_whoever_may_not_record_a_policy_is_told_what_is_needed(tmp_path: Path):
+    file = tmp_path / "policy.yaml"
+    file.write_text("reconcile: {}\n")
+    result = configured(Carrier(), tmp_path, "set", "--file", str(file), "--reason", "r", who="olga")
+    assert result.exit_code == 9 and "role admin" in result.stderr

@@ -173,17 +173,17 @@ def test_a_merge_that_stopped_in_the_middle_waits_with_what_its_agent_said():
 @pytest.mark.parametrize(
     ("policy", "record", "ends"),
     [
-        (MergePolicy(mode=Automation.OFF), NEW, "kembar config set --file FILE, with mode: auto"),
+        (MergePolicy(mode=Automation.OFF), NEW, "kembar config set --file FILE --reason TEXT, with mode: auto"),
         (
             MergePolicy(mode=Automation.OFF),
             replace(NEW, stage=Stage.BUNDLE, approved=True),
-            "kembar config set --file FILE, with mode: auto",
+            "kembar config set --file FILE --reason TEXT, with mode: auto",
         ),
         (MergePolicy(mode=Automation.PLAN_ONLY), replace(NEW, stage=Stage.BUNDLE), "kembar reconcile apply 42"),
         (
             MergePolicy(clone=Cloning(allowed=False)),
             replace(NEW, stage=Stage.BUNDLE, rung=Rung.CLONE, approved=True),
-            "kembar config set --file FILE, with clone: {allowed: true}",
+            "kembar config set --file FILE --reason TEXT, with clone: {allowed: true}",
         ),
     ],
 )

@@ -1,0 +1,59 @@
+"""The section `reconcile` of the policy in the API: read by whoever may look, changed by an admin who saw it last."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from monitoring.auth import BACKEND, seen
+from monitoring.operations import body_of
+from monitoring.problems import Problem
+from orchestrator.core.access import AccessRole
+from orchestrator.core.errors import StaleWrite
+from orchestrator.core.mergepolicy import Changed, MergePolicy
+from orchestrator.core.model import Policy
+from orchestrator.core.wire import plain
+
+
+class ReconcileBody(BaseModel):
+    """What `PUT policy/reconcile` takes: the whole section; what is not named gets its default."""
+
+    model_config = ConfigDict(extra="forbid")
+    reconcile: MergePolicy
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+
+
+async def show(request: web.Request) -> web.Response:
+    """The section, and who changed it last; its ETag is the version of the record."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    policy, version = await asyncio.to_thread(request.app[BACKEND].read_policy, snapshot.name)
+    return _answer(policy, version)
+
+
+async def change(request: web.Request) -> web.Response:
+    """The new section, in force as soon as agents and orchestrators have read it."""
+    snapshot, who = seen(request, AccessRole.ADMIN)
+    body = await body_of(request, ReconcileBody)
+    match = re.fullmatch(r'"?(\d{1,18})"?', request.headers.get("If-Match", ""))
+    if match is None:
+        raise Problem("if-match-required", 'If-Match: "<version>" is needed', "read the section, send its ETag")
+    backend, expected = request.app[BACKEND], int(match[1])
+    policy, version = await asyncio.to_thread(backend.read_policy, snapshot.name)
+    wanted = replace(policy, reconcile=body.reconcile, changed=Changed(who.name, body.reason.strip()))
+    try:
+        if version != expected:
+            raise StaleWrite(f"you saw version {expected}, it is {version} now")
+        await asyncio.to_thread(backend.put_policy, snapshot.name, wanted, version)
+    except StaleWrite as error:
+        raise Problem("stale-policy", f"the policy was changed meanwhile: {error}", "look again, ask again") from None
+    return _answer(wanted, version + 1)
+
+
+def _answer(policy: Policy, version: int) -> web.Response:
+    response = web.json_response({"reconcile": plain(policy.reconcile), "changed": plain(policy.changed)})
+    response.etag = str(version)
+    return response
