@@ -193,8 +193,11 @@ def rewind(scene: Scene) -> None:
 
 
 def clone(scene: Scene) -> None:
-    """As for a rewind, with a change of a table in the middle, which rows cannot undo."""
-    _left_behind(scene, (f"ALTER TABLE rejoin ADD COLUMN more_{scene.run} INT",))
+    """As for a rewind, with a new table in the middle, which rows cannot undo.
+
+    A change of the table itself would keep every later transaction of it for a person.
+    """
+    _left_behind(scene, (f"CREATE TABLE only_old_{scene.run} (id BIGINT PRIMARY KEY)",))
 
 
 def _left_behind(scene: Scene, between: Sequence[str]) -> None:

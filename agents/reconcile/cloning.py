@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.binlog.rewind import Lasting
-from agents.reconcile.copyable import needed_bytes, refusal
+from agents.reconcile.copyable import Side, needed_bytes, refusal
 from agents.reconcile.copying import Copy, Donor, end_earlier, heard, side
 from agents.reconcile.evidence import Folder
 from agents.reconcile.swap import Swap
@@ -55,7 +55,7 @@ class Cloner:
         """`ask` asks the primary's agent; `wanted` says whether a record is still the one to be worked for."""
         self._swap, self._evidence, self._donor = swap, evidence, donor
         self._sessions, self._ask, self._wanted = sessions, ask, wanted
-        self._not_before, self._pause_s = float("-inf"), 0.0
+        self._not_before, self._pause_s, self._failure = float("-inf"), 0.0, ""
 
     def work(self, record: Reconcile, tell: Tell) -> bool:
         """Whether mysqld runs on the copy, and follows nobody yet. False: call again, somebody else is to move.
@@ -71,8 +71,9 @@ class Cloner:
             tell("waiting for the merge", 0.0)  # what it brings to the primary is then in the copy
             return False
         self._check(record)
-        if time.monotonic() >= self._not_before:
-            self._copy(record, tell)
+        if time.monotonic() < self._not_before:
+            raise StepFailed(self._failure)
+        self._copy(record, tell)
         return False
 
     def end(self, record: Reconcile) -> None:
@@ -85,7 +86,7 @@ class Cloner:
         folder = Folder.of(self._evidence, record)
         if folder.sums() != record.sums or not folder.whole():
             raise Unclonable(f"evidence_incomplete: {folder.logs} is not as both hosts kept it: nothing is replaced")
-        donor = heard(self._ask("donor", {}))
+        donor = self._donor_side()
         with closing(self._sessions()) as session:
             if why := refusal(side(session), donor):
                 raise Unclonable(why)
@@ -96,6 +97,13 @@ class Cloner:
                 f"{free >> 20} MiB are free: make room there"
             )
 
+    def _donor_side(self) -> Side:
+        return heard(self._ask("donor", {}))
+
+    def _still(self, record: Reconcile) -> None:
+        if not self._wanted(record):
+            raise StepFailed("the copy was ended: it is no longer asked for")
+
     def _copy(self, record: Reconcile, tell: Tell) -> None:
         """From nothing to a complete copy, for whose sake the tick ends mysqld."""
         assert self._donor is not None
@@ -104,7 +112,12 @@ class Cloner:
             self._swap.clear(record.id)
             copy = Copy(self._sessions(), self._donor, self._swap.copy(record.id))
             try:
-                copy.watch(beside, lambda: self._wanted(record), lambda percent: tell("copying the primary", percent))
+                copy.watch(
+                    beside,
+                    lambda: self._still(record),
+                    lambda percent: tell("copying the primary", percent),
+                    self._donor_side,
+                )
                 (state,) = beside.ask(_STATE, within_s=STATEMENT_S)
                 self._swap.plan(record.id, state["server"])
             except KembarError as error:
@@ -119,7 +132,8 @@ class Cloner:
         self._swap.clear(record.id)
         if isinstance(error, StatementRefused) and error.errno in NEVER:
             raise Unclonable(f"clone_failed: {error}") from error
-        raise StepFailed(f"clone_failed: {error}; begun again in {self._pause_s:g} s") from error
+        self._failure = f"clone_failed: {error}; begun again in {self._pause_s:g} s"
+        raise StepFailed(self._failure) from error
 
     def _clean(self, record: Reconcile) -> bool:
         """The copy brings the donor's channels, of which one leads to this very node."""

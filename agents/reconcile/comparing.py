@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.binlog.contents import transactions
+from agents.binlog.definition import difference
 from agents.binlog.fields import Unreadable
 from agents.binlog.ids import holds
 from agents.binlog.images import row_changes, row_comparison
@@ -13,7 +14,7 @@ from agents.binlog.logs import contents, mapped
 from agents.binlog.parse import head
 from agents.binlog.rewind import Lasting
 from agents.binlog.table import Table
-from agents.binlog.values import quoted
+from agents.binlog.values import comparison, quoted
 from agents.reconcile.evidence import Folder
 from agents.reconcile.judging import SKIPPED, Key, footprint
 from agents.reconcile.tables import Tables
@@ -58,9 +59,17 @@ def texts(session: Lasting, keys: Sequence[tuple[Table, str]]) -> Texts:
 
 
 def _text(session: Lasting, tables: Tables, table: Table, condition: str) -> str | None:
-    if tables.definition(table) is None:
+    """By the columns of today where the table is another one than the log describes: a copy undoes DDL too."""
+    now = tables.definition(table)
+    if now is None or not {table.columns[n].name for n in table.key} <= {name for name, _ in now.columns}:
         return None
-    text = row_comparison(table, tables.generated(table))
+    if difference(table, now):
+        found = tables.layout(table)
+        if found is None or found.unfit:
+            return None
+        text = f"CONCAT_WS(',', {', '.join(map(comparison, found.columns))})"
+    else:
+        text = row_comparison(table, tables.generated(table))
     name = f"{quoted(table.schema)}.{quoted(table.name)}"
     rows = session.ask(f"SELECT HEX({text}) AS row_text FROM {name} WHERE {condition}", within_s=STATEMENT_S)  # noqa: S608
     return rows[0]["row_text"] if rows else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from orchestrator.core.errors import KembarError, StepFailed
 STATEMENT_S = 30.0
 LOOK_S = 0.2
 END_S = 10.0
+STILL_S = 5.0
 NO_SUCH_THREAD = 1094
 _FOREIGN = (
     "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS name FROM information_schema.TABLES"
@@ -112,21 +114,34 @@ class Copy:
         self._error: KembarError | None = None
         self._thread = threading.Thread(target=self._run, name="copy", daemon=True)
 
-    def watch(self, beside: Lasting, wanted: Callable[[], bool], tell: Callable[[float], None]) -> None:
-        """Until it is complete; `tell` hears how many percent are copied. Ended when it is no longer `wanted`.
+    def watch(
+        self,
+        beside: Lasting,
+        wanted: Callable[[], None],
+        tell: Callable[[float], None],
+        donor_serves: Callable[[], object],
+    ) -> None:
+        """Until it is complete; `tell` hears how many percent are copied.
 
-        Raises StatementRefused with the server's reason, StepFailed, DatabaseUnavailable.
+        Ended by what `wanted` raises, asked all the time, or `donor_serves`, asked when nothing comes any more: by
+        itself CLONE tries to reach a donor that is gone for 300 s (measured). Raises also StatementRefused with the
+        server's reason, StepFailed, DatabaseUnavailable.
         """
+        copied, since = -1, time.monotonic()
         place = f"{self._donor.host}:{self._donor.port}"
         beside.ask("SET GLOBAL clone_valid_donor_list = %s", (place,), within_s=STATEMENT_S)
         (own,) = self._session.ask("SELECT CONNECTION_ID() AS number", within_s=STATEMENT_S)
         self._thread.start()
         try:
             while self._thread.is_alive():
-                if not wanted():
-                    raise StepFailed("the copy was ended: it is no longer asked for")
+                wanted()
                 (row,) = beside.ask(_PROGRESS, within_s=STATEMENT_S)
                 tell(100 * int(row["copied"]) / max(int(row["estimate"]), 1))
+                if copied != int(row["copied"]):
+                    copied, since = int(row["copied"]), time.monotonic()
+                elif time.monotonic() - since > STILL_S:
+                    donor_serves()
+                    since = time.monotonic()
                 self._thread.join(LOOK_S)
         finally:
             self._end(beside, int(own["number"]))

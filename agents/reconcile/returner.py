@@ -63,8 +63,6 @@ class Returner:
                 self._clone(record)
             case Stage.VERIFY:
                 self._verify(record)
-            case Stage.STOPPED:
-                self.facts = replace(self.facts, refusal="")  # it is heard: a person may let it go on
 
     def _reached(self, stage: Stage, **facts: object) -> None:
         self.facts = replace(self.facts, reached=stage, doing="", percent=0.0, **facts)  # type: ignore[arg-type]

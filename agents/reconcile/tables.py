@@ -9,6 +9,8 @@ from agents.binlog.images import Image
 from agents.binlog.rewind import Lasting
 from agents.binlog.table import BINARY, Column, Table, Type
 from agents.binlog.values import condition, quoted
+from agents.reconcile.chunks import Layout
+from agents.reconcile.layouts import layout
 
 STATEMENT_S = 30.0
 _TEXTS = frozenset({Type.VARCHAR, Type.STRING, Type.BLOB})
@@ -31,6 +33,7 @@ class Tables:
 
     def __init__(self, session: Lasting) -> None:
         self._session, self._collations = session, collations(session)
+        self._layouts: dict[str, Layout | None] = {}
         self._definitions: dict[str, Definition | None] = {}
         self._children: dict[str, tuple[Child, ...]] = {}
         self._triggered: dict[str, str] = {}
@@ -41,6 +44,13 @@ class Tables:
         if name not in self._definitions:
             self._definitions[name] = definition(self._session, table.schema, table.name, self._collations)
         return self._definitions[name]
+
+    def layout(self, table: Table) -> Layout | None:
+        """The table of that name as it is today, however the log describes it."""
+        name = str(table)
+        if name not in self._layouts:
+            self._layouts[name] = layout(self._session, table.schema, table.name, self._collations)
+        return self._layouts[name]
 
     def generated(self, table: Table) -> frozenset[str]:
         found = self.definition(table)

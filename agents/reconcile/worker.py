@@ -13,7 +13,7 @@ from orchestrator.core.errors import KembarError
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.kept import Settlements
 from orchestrator.core.reconcile import Reconcile
-from orchestrator.core.returning import Merging, Outcome, Returning
+from orchestrator.core.returning import Merging, Outcome, Returning, Stage
 
 log = logging.getLogger("kembar.reconcile")
 
@@ -28,6 +28,10 @@ class Task:
     record: Reconcile
     returning: bool  # this node is the one that returns; else it is the primary
     primary_executed: GtidSet
+
+
+def _step(record: Reconcile) -> tuple[int, int, Stage]:
+    return record.id, record.attempt, record.stage
 
 
 Facts = TypeVar("Facts", Returning, Merging, covariant=True)
@@ -84,7 +88,7 @@ class RepairWorker:
     def wants(self, record: Reconcile) -> bool:
         """Whether a long step of this record is still to be gone on with. Its server may be silent for a while."""
         task = self._task
-        same = task is None or (task.record.id, task.record.stage) == (record.id, record.stage)
+        same = task is None or _step(task.record) == _step(record)
         return same and not self._stopping
 
     @property

@@ -99,6 +99,8 @@ def advance(record: Reconcile, facts: Facts) -> Reconcile:
         return record
     returning = _said_of(record, facts.returning)
     merging = facts.merging if facts.merging and facts.merging.id == record.id else None
+    if record.stage in (Stage.DETECT, Stage.BUNDLE):
+        record = replace(record, server=record.server or facts.server)  # nothing has been replaced yet
     record = _merge(_learned(record, returning, merging), merging, facts.policy)
     if record.stage is Stage.STOPPED:
         return replace(record, stage=Stage.CLOSED, changed=False) if _rebuilt(record, facts) else record

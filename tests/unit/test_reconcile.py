@@ -102,6 +102,14 @@ def test_one_that_stopped_ends_when_its_server_was_made_anew_and_all_is_taken_in
     assert advance(record, facts(**{"nothing_errant": True, **said})).open == (not ends)
 
 
+def test_the_server_that_returns_is_noted_before_anything_is_replaced():
+    """A record may be opened before the node's server answers."""
+    assert advance(NEW, facts(server="first")).server == "first"
+    noted = replace(NEW, server="first")
+    assert advance(noted, facts(server="second")).server == "first"
+    assert advance(replace(NEW, stage=Stage.CLONE), facts(server="second")).server == ""
+
+
 def test_the_merge_of_one_that_stopped_goes_on():
     stopped = replace(STOPPED, merge=Merge.WAITING, approved=True)
     running = advance(stopped, facts(merging=Merging(42, "s1")))
