@@ -31,7 +31,8 @@ def client(server: Server) -> pymysql.Connection[Any]:
     return pymysql.connect(
         unix_socket=str(server.instance.socket), user="root", password=server.passwords.root, autocommit=True,
         charset="utf8mb4", conv={},
-        init_command="SET time_zone = '+00:00', sql_mode = '', sql_require_primary_key = OFF",
+        init_command="SET time_zone = '+00:00', sql_mode = '', sql_require_primary_key = OFF,"
+        " cte_max_recursion_depth = 1000000",
     )  # fmt: skip
 
 
@@ -99,6 +100,16 @@ class Compared:
         progress: Progress | None = None,
         theirs: Callable[[Question], Answered] | None = None,
     ) -> Verifying:
+        """To its end; what it tells goes to `watch`."""
+        return self.run(*tables, watch=watch, progress=progress, theirs=theirs).told
+
+    def run(
+        self,
+        *tables: str,
+        watch: Watch | None = None,
+        progress: Progress | None = None,
+        theirs: Callable[[Question], Answered] | None = None,
+    ) -> Progress:
         told = Verifying(f"v{next(NUMBERS)}", 1, "olga", tables, Outcome.RUNNING)
         comparison = Comparison(
             progress or Progress(told),
@@ -107,10 +118,10 @@ class Compared:
             lambda: verify_session(self.pair.standby),
             watch or Watch(),
         )
-        return comparison.run().told
+        return comparison.run()
 
     def differences(self, *tables: str) -> list[Difference]:
-        return list(self.verified(*tables).differences)
+        return list(self.run(*tables).found)
 
 
 def ask(on: pymysql.Connection[Any], sql: str, arguments: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:

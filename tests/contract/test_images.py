@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from agents.binlog.catalog import definition
+from agents.binlog.catalog import collations, definition
 from agents.binlog.images import Image, Operation, row_comparison
 from agents.binlog.values import quoted
+from agents.reconcile.chunks import row_text
+from agents.reconcile.layouts import layout
+from agents.session import Session
 from tests.contract.rewinding import SCHEMA, Undoer, changes_since, undoer
 from tests.contract.test_rewind import TYPES
 
@@ -70,6 +74,10 @@ def inserted(on: Undoer) -> dict[str, tuple[str, list[Image]]]:
     return {kind: (name, images[name]) for kind, name in names.items()}
 
 
+def root_session(on: Undoer) -> Session:
+    return on.server.session("root")
+
+
 def selected(on: Undoer, sql: str) -> Any:
     """One value as bytes; text is sent as UTF-8."""
     ((value,),) = on.ask(sql)
@@ -102,6 +110,19 @@ def test_a_row_is_compared_as_the_server_compares_it(
         there = selected(on, f"SELECT {row_comparison(image.table)} FROM {name} WHERE {image.condition()}")
         assert there == image.compared()
     assert len({image.compared() for image in images}) == len(images)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_rows_of_a_return_and_rows_of_a_chunk_are_compared_by_one_text(
+    on: Undoer, inserted: dict[str, tuple[str, list[Image]]], kind: str
+) -> None:
+    """The one from the map in the log, the other from the definition of today."""
+    name, images = inserted[kind]
+    with closing(root_session(on)) as session:
+        now = layout(session, SCHEMA, name, collations(session))
+    assert now is not None and not now.unfit
+    assert row_text(now) == row_comparison(images[0].table)
+    assert [column.name for column in now.key] == ["id"]
 
 
 KEYS = [
