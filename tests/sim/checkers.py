@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import InvariantBroken
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.invariants import check_step
+from orchestrator.core.invariants import check_step, older
 from orchestrator.core.model import Cluster, LeaderRecord, Lease, LeaseState, Mode, Phase, Sync, SyncState
 from orchestrator.core.ports import Stored
 from orchestrator.core.requests import Kind, Pause, Request
@@ -35,7 +35,7 @@ class Checker:
         self.world = world
         self.desired: Cluster | None = None
         self.forgiven: set[int] = set()  # values that a forced failover gave up
-        self.may_diverge = False  # loss was accepted, or an administrator wrote where nobody may
+        self.may_diverge = False  # loss was accepted, roles were adopted, or an administrator wrote where nobody may
         self.rules: dict[str, int] = {}
         self.when_rule: dict[str, Callable[[], None]] = {}  # for stories
         self._paused_since: float | None = None
@@ -98,9 +98,11 @@ class Checker:
             self._certified(new)
         if new.term != self._term and new.rule != "new":
             self.fail(f"C1: {new.rule} was written in term {new.term}, the present one is {self._term}")
-        if new.rule == "F6" and not self._adopts(new):
-            self._forced = new.primary
+        if new.rule == "F6":
+            # An adoption forgets from whom power was taken, and so whose end of the log was told to nobody.
             self.may_diverge = True
+            if not self._adopts(new):
+                self._forced = new.primary
         if new.rule in ("F1", "F5", "S2"):
             self._forgive(new)
 
@@ -197,7 +199,9 @@ class Checker:
             return
         if desired.primary != node.name and desired.heir is not None:
             self.fail(f"{node.name} acknowledges value {txn.value}, which {desired.primary}, its successor, lacks")
-        if desired.promotable is not None and desired.promotable.incarnation == peer.incarnation():
+        # A record from before ZooKeeper lost writes promotes nobody who remembers a later one.
+        obeyed = not older((desired.epoch, desired.seq), peer.memory.epoch())
+        if obeyed and desired.promotable is not None and desired.promotable.incarnation == peer.incarnation():
             self.fail(f"I2: {node.name} acknowledges value {txn.value}, which {peer.name}, promotable, lacks")
 
     # --- the end
