@@ -35,7 +35,7 @@ class Checker:
         self.world = world
         self.desired: Cluster | None = None
         self.forgiven: set[int] = set()  # values that a forced failover gave up
-        self.may_diverge = False  # loss was accepted, roles were adopted, or an administrator wrote where nobody may
+        self.may_diverge = False  # loss was accepted, roles adopted, commits let go alone, or a write made by hand
         self.rules: dict[str, int] = {}
         self.when_rule: dict[str, Callable[[], None]] = {}  # for stories
         self._paused_since: float | None = None
@@ -182,9 +182,6 @@ class Checker:
             self.fail(f"I7: the receiver of {server.node} starts while it serves")
 
     # --- data
-
-    def committed(self, node: Node, commit: Commit) -> None:
-        """A value is in the engine of `node`, before its client hears of it."""
 
     def acknowledged(self, node: Node, commit: Commit) -> None:
         """A client is about to be told that its value is safe."""
