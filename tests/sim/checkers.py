@@ -121,7 +121,9 @@ class Checker:
         """Everything that was ever acknowledged is on the node that is promotable from now on."""
         server = self.world.nodes[new.primary].peer.server
         held = {txn.value for txn in server.content_to_be()}
-        lost = set(self.world.meter.ok) - held - self.forgiven
+        now = self.world.time.now
+        unseen = {value for value, at in self._alone.items() if now - at < ALONE_SEEN_S}
+        lost = set(self.world.meter.ok) - held - self.forgiven - unseen
         if lost:
             self.fail(f"C6: {server.node} is certified without acknowledged values {sorted(lost)[:5]}")
 
@@ -194,11 +196,12 @@ class Checker:
         if node.server.gave_up or node.server.strangers or txn.number in node.server.let_go:
             self._alone[txn.value] = self.world.time.now
             return
+        # A record from before ZooKeeper lost writes gives no power to whoever remembers a later one.
+        if older((desired.epoch, desired.seq), peer.memory.epoch()):
+            return
         if desired.primary != node.name and desired.heir is not None:
             self.fail(f"{node.name} acknowledges value {txn.value}, which {desired.primary}, its successor, lacks")
-        # A record from before ZooKeeper lost writes promotes nobody who remembers a later one.
-        obeyed = not older((desired.epoch, desired.seq), peer.memory.epoch())
-        if obeyed and desired.promotable is not None and desired.promotable.incarnation == peer.incarnation():
+        if desired.promotable is not None and desired.promotable.incarnation == peer.incarnation():
             self.fail(f"I2: {node.name} acknowledges value {txn.value}, which {peer.name}, promotable, lacks")
 
     # --- the end
