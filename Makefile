@@ -49,8 +49,9 @@ sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
 	@mkdir -p $(RESULTS)
 	nice -n 19 $(PY) -m tests.sim.run --seeds $(SEEDS) --json $(RESULTS)/sim.json
 
-scope: setup  ## every way of a small pair with up to three things out of turn
-	nice -n 19 $(PY) -m tests.scope --turns 3 --writes 1
+scope: setup  ## every way of a small pair with up to three things out of turn, and of two with two writes
+	nice -n 19 $(PY) -m tests.scope --turns 3 --writes 0
+	nice -n 19 $(PY) -m tests.scope --turns 2 --writes 2
 
 rewind: setup  ## random transactions on random tables, undone on a real server (root): make rewind RUNS=200
 	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind.py tests/contract/test_rewind_random.py

@@ -1,4 +1,4 @@
-"""`python -m tests.scope --turns 3 --writes 1`: the states of the small pair, and the way to a broken promise.
+"""`python -m tests.scope --turns 3 --writes 0`: the states of the small pair, and the way to a broken promise.
 
 Ends with 0 if all were seen and no promise is broken.
 """
@@ -15,7 +15,7 @@ from tests.scope.search import search
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--turns", type=int, default=3, help="how many things may happen out of turn")
-    parser.add_argument("--writes", type=int, default=1)
+    parser.add_argument("--writes", type=int, default=0)
     parser.add_argument("--states", type=int, default=2_000_000, help="stop after so many")
     options = parser.parse_args()
     began = time.process_time()

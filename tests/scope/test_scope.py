@@ -19,7 +19,7 @@ OUTSIDE = {"F6"}  # a forced failover accepts loss
 
 
 def test_nothing_out_of_turn_breaks_a_promise():
-    """Any two faults or delays at any two points, a write anywhere between; `make scope` goes on to three."""
+    """Any two faults or delays at any two points, a write anywhere between; `make scope` goes further."""
     found = search(turns=2, writes=1)
     print(found.line())
     assert not found.broken, "\n".join([*found.way, found.broken])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import InvariantBroken
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.invariants import check_step
+from orchestrator.core.invariants import check_step, older
 from orchestrator.core.model import Cluster, LeaderRecord, Lease, LeaseState, Mode, Phase, Sync, SyncState
 from orchestrator.core.ports import Stored
 from orchestrator.core.requests import Kind, Pause, Request
@@ -35,7 +35,7 @@ class Checker:
         self.world = world
         self.desired: Cluster | None = None
         self.forgiven: set[int] = set()  # values that a forced failover gave up
-        self.may_diverge = False  # loss was accepted, or an administrator wrote where nobody may
+        self.may_diverge = False  # loss was accepted, roles adopted, commits let go alone, or a write made by hand
         self.rules: dict[str, int] = {}
         self.when_rule: dict[str, Callable[[], None]] = {}  # for stories
         self._paused_since: float | None = None
@@ -98,9 +98,11 @@ class Checker:
             self._certified(new)
         if new.term != self._term and new.rule != "new":
             self.fail(f"C1: {new.rule} was written in term {new.term}, the present one is {self._term}")
-        if new.rule == "F6" and not self._adopts(new):
-            self._forced = new.primary
+        if new.rule == "F6":
+            # An adoption forgets from whom power was taken, and so whose end of the log was told to nobody.
             self.may_diverge = True
+            if not self._adopts(new):
+                self._forced = new.primary
         if new.rule in ("F1", "F5", "S2"):
             self._forgive(new)
 
@@ -119,7 +121,9 @@ class Checker:
         """Everything that was ever acknowledged is on the node that is promotable from now on."""
         server = self.world.nodes[new.primary].peer.server
         held = {txn.value for txn in server.content_to_be()}
-        lost = set(self.world.meter.ok) - held - self.forgiven
+        now = self.world.time.now
+        unseen = {value for value, at in self._alone.items() if now - at < ALONE_SEEN_S}
+        lost = set(self.world.meter.ok) - held - self.forgiven - unseen
         if lost:
             self.fail(f"C6: {server.node} is certified without acknowledged values {sorted(lost)[:5]}")
 
@@ -181,9 +185,6 @@ class Checker:
 
     # --- data
 
-    def committed(self, node: Node, commit: Commit) -> None:
-        """A value is in the engine of `node`, before its client hears of it."""
-
     def acknowledged(self, node: Node, commit: Commit) -> None:
         """A client is about to be told that its value is safe."""
         desired, peer = self.desired, node.peer
@@ -194,6 +195,9 @@ class Checker:
             return
         if node.server.gave_up or node.server.strangers or txn.number in node.server.let_go:
             self._alone[txn.value] = self.world.time.now
+            return
+        # A record from before ZooKeeper lost writes gives no power to whoever remembers a later one.
+        if older((desired.epoch, desired.seq), peer.memory.epoch()):
             return
         if desired.primary != node.name and desired.heir is not None:
             self.fail(f"{node.name} acknowledges value {txn.value}, which {desired.primary}, its successor, lacks")

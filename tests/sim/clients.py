@@ -65,8 +65,6 @@ class Client:
         turn = self._turn
 
         def done(result: str, commit: Commit) -> None:
-            if result == "ok":
-                world.checker.committed(node, commit)
             heard = not commit.cut and node.kernel.is_open and world.network.up(node.name, self.name)
             if result == "ok" and heard:
                 world.checker.acknowledged(node, commit)

@@ -25,7 +25,8 @@ def become_healthy(world: World, result: Result) -> None:
     while why := _a_second_later(world):
         now = world.time.now
         errant = world.checker.errant()
-        diverged_since = (diverged_since or now) if errant else None
+        # Before both servers run nobody can tell what one of them alone has.
+        diverged_since = (diverged_since or now) if errant and _both_run(world) else None
         if diverged_since is not None and now - diverged_since >= PATIENCE_S and not result.diverged:
             result.diverged = errant
             _call_person(world, errant)
@@ -42,6 +43,10 @@ def become_healthy(world: World, result: Result) -> None:
 def _a_second_later(world: World) -> str:
     world.time.run(world.time.now + 1.0)
     return world.checker.healthy()
+
+
+def _both_run(world: World) -> bool:
+    return all(node.server.running and node.process is not None for node in world.nodes.values())
 
 
 def _call_person(world: World, errant: str) -> None:

@@ -208,12 +208,14 @@ class Injector:
 
     def _semisync_gives_up(self, fault: Fault) -> None:
         self._node(fault).server.give_up()
+        self.world.checker.may_diverge = True  # from now on commits go alone
 
     def _third_replica(self, fault: Fault) -> None:
         """It connects while the standby is there; later it leaves."""
         server = self._node(fault).server
         if server.source_on and server.streams:
             server.strangers += 1
+            self.world.checker.may_diverge = True
             life = server.life
             self._later(fault, lambda: server.life == life and setattr(server, "strangers", server.strangers - 1))
 
