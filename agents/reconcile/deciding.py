@@ -24,7 +24,7 @@ from agents.reconcile.kept import Present, changed_table, found_in, logs_of, rea
 from agents.reconcile.restoring import edit, restore
 from agents.reconcile.tables import Tables
 from agents.session import StatementRefused
-from orchestrator.core.errors import DatabaseUnavailable, KembarError, Refused, StepFailed
+from orchestrator.core.errors import DatabaseUnavailable, KembarError, Refused, StepFailed, UnknownOutcome
 from orchestrator.core.kept import Choice, Open, Settlement, Settlements
 from orchestrator.core.returning import Ended, Outcome
 
@@ -77,10 +77,10 @@ class Quarantine:
             self.settled = tuple(told)
 
     def _outcome(self, made: Settlement) -> Outcome:
-        """Raises DatabaseUnavailable where nobody knows whether it was committed: the next try finds out."""
+        """Raises DatabaseUnavailable, UnknownOutcome where nobody knows whether it was made: the next try finds out."""
         try:
             return Outcome(made.request, Ended.DONE, self._carried_out(made)[:ANSWER_MAX])
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, UnknownOutcome):
             raise
         except Refused as error:
             return Outcome(made.request, Ended.REFUSED, f"nothing was changed: {error}"[:ANSWER_MAX])
@@ -143,25 +143,26 @@ class Quarantine:
         for _ in range(TRIES):
             try:
                 session.ask("BEGIN", within_s=STATEMENT_S)
-                kept = ledger.one(session, made.id, made.gtid, locked=True)
-                if kept is None or kept.state != ledger.OPEN:
-                    raise Refused("somebody has settled it meanwhile")
+                kept = _locked(session, made)
+                if kept.state != ledger.OPEN:
+                    _earlier(kept, made)
+                    session.ask("ROLLBACK", within_s=STATEMENT_S)
+                    return
                 make()
                 ledger.settle(session, made)
                 if not self._serves():
                     raise StepFailed("this node no longer serves: ask again, where the power is")
-                session.ask("COMMIT", within_s=STATEMENT_S)
-                return
             except StatementRefused as error:
                 session.ask("ROLLBACK", within_s=STATEMENT_S)
                 if error.errno not in LOCKED:
                     raise Refused(f"the server does not take it: {error}") from error
                 last = error
-            except DatabaseUnavailable:
-                raise
-            except (KembarError, Unreadable):
+            except (Refused, StepFailed, Unreadable):
                 session.ask("ROLLBACK", within_s=STATEMENT_S)
                 raise
+            else:
+                _commit(session)
+                return
         raise StepFailed(f"its rows stayed locked, ask again: {last}")
 
     def _followers(self, made: Settlement) -> list[str]:
@@ -200,6 +201,28 @@ class Quarantine:
         session = self._sessions()
         session.ask(SETTINGS, within_s=STATEMENT_S)
         return session
+
+
+def _locked(session: Lasting, made: Settlement) -> ledger.Kept:
+    """The row of the kept transaction. Whoever holds it may be an earlier life of ours whose commit is still waiting:
+    then nobody knows yet what will become of the choice."""
+    try:
+        kept = ledger.one(session, made.id, made.gtid, locked=True)
+    except StatementRefused as error:
+        if error.errno in LOCKED:
+            raise UnknownOutcome(f"{made.gtid} is being settled by another session: {error}") from error
+        raise
+    if kept is None:
+        raise Refused(f"nothing was kept of {made.gtid} in return {made.id}")
+    return kept
+
+
+def _commit(session: Lasting) -> None:
+    """An error is no proof that nothing happened: a commit that waits for the standby goes on when it is killed."""
+    try:
+        session.ask("COMMIT", within_s=STATEMENT_S)
+    except StatementRefused as error:
+        raise UnknownOutcome(f"the commit was answered with an error: {error}") from error
 
 
 def _make(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
 
 from agents.reconcile.deciding import Quarantine
-from agents.session import Session
-from orchestrator.core.errors import DatabaseUnavailable
+from agents.session import Row, Session, StatementRefused
+from orchestrator.core.errors import DatabaseUnavailable, UnknownOutcome
 from orchestrator.core.kept import Choice, Edits, KeptTransaction, Open, Settlement, Settlements
 from orchestrator.core.returning import Ended, Outcome
 from tests.contract.returning import Divergence, Two, rejoin_session, two_servers
@@ -384,6 +384,43 @@ def test_rows_that_somebody_holds_are_told_and_asked_for_again(conflict: Desk) -
         two.new.do("ROLLBACK")
     assert outcome.ended is Ended.FAILED and "locked" in outcome.answer
     assert ended(conflict.settle(conflict.choose(Choice.APPLY))) == [Ended.DONE]
+
+
+def test_a_commit_of_an_earlier_life_that_still_waits_is_waited_for(conflict: Desk) -> None:
+    """Its row is locked, and nobody can say yet that nothing was changed."""
+    made, rival = conflict.choose(Choice.APPLY), conflict.made.two.new
+    rival.do("BEGIN", "UPDATE acct SET bal = 207, note = NULL WHERE id = 2")
+    rival.do(
+        "UPDATE kembar.quarantine SET state = 'applied', summary = JSON_SET(summary, '$.decision',"
+        f" JSON_OBJECT('request', '{made.request}'))"
+    )
+    with pytest.raises(UnknownOutcome, match="another session"):
+        conflict.settle(made)
+    assert conflict.quarantine.settled == ()
+    rival.do("COMMIT")
+    assert ended(conflict.settle(made)) == [Ended.DONE]
+
+
+class Killed(Mortal):
+    """A session whose commit is answered with an error, and happens all the same."""
+
+    def ask(self, sql: str, arguments: Sequence[object] = (), *, within_s: float | None) -> tuple[Row, ...]:
+        found = super().ask(sql, arguments, within_s=within_s)
+        if sql == "COMMIT":
+            raise StatementRefused("COMMIT: query execution was interrupted", 1317)
+        return found
+
+
+def test_an_error_of_the_commit_is_no_proof_that_nothing_happened(conflict: Desk) -> None:
+    made, two = conflict.choose(Choice.APPLY), conflict.made.two
+    before = two.new.executed()
+    killed = Quarantine(
+        conflict.made.home / "new", lambda: Killed(rejoin_session(two.new), Life(1000)), lambda: True, conflict._publish
+    )
+    with pytest.raises(UnknownOutcome, match="interrupted"):
+        killed.work(Settlements((made,)))
+    assert ended(conflict.settle(made)) == [Ended.DONE]
+    assert (conflict.states(), len(two.new.executed() - before)) == (["applied"], 1)
 
 
 def test_evidence_that_is_not_here_is_named_and_nothing_is_guessed(conflict: Desk) -> None:

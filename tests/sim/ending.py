@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.core.requests import Kind
+from orchestrator.core.requests import CHOICES, Kind, Request, RequestState
 from orchestrator.core.rules import waiting
+from tests.sim.carried import decode
+from tests.sim.repair import choice_value
 
 if TYPE_CHECKING:
     from tests.sim.world import Result, World
@@ -38,6 +40,7 @@ def become_healthy(world: World, result: Result) -> None:
     result.recovered_s = world.time.now - began
     world.checker.final()
     _same_data(world)
+    _choices(world)
 
 
 def _a_second_later(world: World) -> str:
@@ -72,6 +75,29 @@ def _adopt(world: World) -> bool:
         served = max(world.nodes.values(), key=lambda node: node.memory.opened() or (0, ""))
         world.injector.request(Kind.ADOPT, served.name)
     return asked
+
+
+def _choices(world: World) -> None:
+    """Whatever a person chose has come to its end; what was done stands in the primary's log once, the rest nowhere."""
+    end = world.time.now + SAME_S
+    while pending := [one.id for one in _chosen(world) if one.state in (RequestState.REQUESTED, RequestState.RUNNING)]:
+        if world.time.now > end:
+            world.checker.fail(f"the choices {pending} have no end {SAME_S:.0f} s later")
+        world.time.run(world.time.now + 0.5)
+    assert world.checker.desired is not None
+    server = world.nodes[world.checker.desired.primary].server
+    executed = [txn.value for txn in server.disk.binlog if server.disk.executed.has(txn.uuid, txn.number)]
+    for one in _chosen(world):
+        times = executed.count(choice_value(one.id))
+        if times != (one.state is RequestState.DONE):
+            world.checker.fail(f"the choice {one.id} is {one.state}, and was made {times} times")
+
+
+def _chosen(world: World) -> list[Request]:
+    """Requests about what was kept."""
+    paths = [world.paths.request(path.rpartition("/")[2]) for path in world.store.children(world.paths.requests)]
+    found = [decode(Request, stored.data) for path in paths if (stored := world.store.now(path)) is not None]
+    return [one for one in found if one.kind in CHOICES]
 
 
 def _same_data(world: World) -> None:

@@ -5,6 +5,7 @@ Stands for agents.reconcile. The record, its state machine and what the ticks do
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from random import Random
 
@@ -13,12 +14,13 @@ from agents.reconcile.worker import Task
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.kept import Settlements
 from orchestrator.core.reconcile import Merge, Reconcile
-from orchestrator.core.returning import Merging, Outcome, Returning, Rung, Stage, Verdict
-from tests.sim.mysqld import Numbers, Server, Txn
+from orchestrator.core.returning import Ended, Merging, Outcome, Returning, Rung, Stage, Verdict
+from tests.sim.mysqld import Numbers, Server, Txn, values
 from tests.sim.strands import Process
 
 EVIDENCE = "evidence-{}"
 NOTHING = -2  # the value of an empty transaction
+CHOICES = -1000  # values below are of the notes of choices
 
 
 class SimRepair:
@@ -30,11 +32,33 @@ class SimRepair:
         self._busy = False
         self.returning, self.merging = Returning(), Merging()
         self.settled: tuple[Outcome, ...] = ()
+        self._choosing: set[str] = set()
+        self._may_choose = False
         self.trouble = ""
         self.swap = SwapState()
 
     def decide(self, settlements: Settlements | None) -> None:
-        """Nothing is kept here, so that nothing is chosen."""
+        """Each takes a while; its note is a transaction of its own."""
+        self._may_choose = settlements is not None
+        pending = {one.request for one in settlements.pending} if settlements else set()
+        self.settled = tuple(one for one in self.settled if one.request in pending)
+        for request in sorted(pending - {one.request for one in self.settled} - self._choosing):
+            self._choosing.add(request)
+            self._server.time.after(
+                self._rng.uniform(0.01, 0.5), lambda request=request: self._process.do(lambda: self._choose(request))
+            )
+
+    def _choose(self, request: str) -> None:
+        """It looks first, also at what still waits for an acknowledgement, whose row is locked."""
+        self._choosing.discard(request)
+        server, value = self._server, choice_value(request)
+        waits = any(commit.txn.value == value for commit in server.pipeline)
+        if not self._may_choose or not server.answers or waits:
+            return
+        if value in values(server):
+            self.settled = (*self.settled, Outcome(request, Ended.DONE, "done"))
+        elif server.writable:
+            server.commit(value, None)
 
     def give(self, task: Task | None) -> None:
         self._task = task
@@ -87,6 +111,11 @@ class SimRepair:
                 self._server.log(Txn(uuid, number, NOTHING), None)
         if errant <= GtidSet.parse(self._server.disk.executed.text()):
             self.merging = replace(self.merging, done=True, verdicts={Verdict.DISCARDED: len(errant)})
+
+
+def choice_value(request: str) -> int:
+    """Of the transaction by which this choice is made."""
+    return CHOICES - zlib.crc32(request.encode())
 
 
 def rewind(server: Server, errant: GtidSet) -> None:

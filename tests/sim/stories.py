@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from orchestrator.core.model import DEFAULT
 from orchestrator.core.requests import Kind
+from tests.sim.decisions import DECISIONS
 from tests.sim.network import ZK
 from tests.sim.returning import RETURNING
 from tests.sim.story import AT, CALM, Story, cut, primary
@@ -273,6 +274,7 @@ STORIES: Mapping[str, Story] = {
     "ZooKeeper stalls": Story(zookeeper_stalls, never="F1 F2 F5"),
     "certified again, then the primary dies": Story(standby_returns_while_primary_writes),
     **RETURNING,
+    **DECISIONS,
     **SURPRISES,
 }
 
