@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.core.requests import CHOICES, Kind, Request, RequestState
+from orchestrator.core.returning import Stage
 from orchestrator.core.rules import waiting
 from tests.sim.carried import decode
 from tests.sim.repair import choice_value
@@ -27,8 +28,9 @@ def become_healthy(world: World, result: Result) -> None:
     while why := _a_second_later(world):
         now = world.time.now
         errant = world.checker.errant()
-        # Before both servers run nobody can tell what one of them alone has.
-        diverged_since = (diverged_since or now) if errant and _both_run(world) else None
+        # Before both servers run nobody can tell what one of them alone has; and what a return repairs needs nobody.
+        needed = errant and _both_run(world) and not _repaired(world)
+        diverged_since = (diverged_since or now) if needed else None
         if diverged_since is not None and now - diverged_since >= PATIENCE_S and not result.diverged:
             result.diverged = errant
             _call_person(world, errant)
@@ -50,6 +52,13 @@ def _a_second_later(world: World) -> str:
 
 def _both_run(world: World) -> bool:
     return all(node.server.running and node.process is not None for node in world.nodes.values())
+
+
+def _repaired(world: World) -> bool:
+    """Whether a return is under way that waits for nobody."""
+    looks = [one.look.situation for one in world.deciding.values() if one.look and one.look.situation]
+    records = [s.reconcile.value for s in looks if s.reconcile]
+    return any(record.open and record.stage is not Stage.STOPPED for record in records)
 
 
 def _call_person(world: World, errant: str) -> None:
