@@ -146,3 +146,38 @@ TOLD = {"reconcile.opened", "reconcile.planned", "reconcile.decided", "reconcile
 
 def _told(story: Story) -> set[str]:
     return {str(event["type"]) for event in story.view()["events"]}
+
+
+def test_a_standby_that_is_no_copy_is_made_anew_when_somebody_asks(story: Story) -> None:
+    stand = story.stand
+    story.healthy()
+    standby = story.node("standby")
+    code, said = story.kembar("rejoin", standby.name, "--path", "clone", *REASON)
+    assert code == 5, said  # it is certified: nothing is rebuilt
+    with writing(stand) as cursor:
+        cursor.execute("CREATE TABLE IF NOT EXISTS odd (id INT PRIMARY KEY)")
+        cursor.execute("REPLACE INTO odd VALUES (1)")
+    wait_for(lambda: _odd(story, standby) == [1], 20.0, "the standby does not follow")
+    with asking(stand, standby) as cursor:
+        cursor.execute("SET sql_log_bin = OFF")
+        cursor.execute("SET GLOBAL super_read_only = OFF")
+        cursor.execute("INSERT INTO shop.odd VALUES (2)")
+    assert story.kembar("verify", *REASON[:2])[0] == 10
+    story.until(lambda shown: not story.row(standby, shown)["promotable"], "it is still certified")
+    code, said = story.kembar("rejoin", standby.name, "--path", "clone", *REASON)
+    assert code == 0, said
+    story.until(lambda shown: shown["returns"]["present"] is not None, "no return is opened")
+    story.healthy()
+    _, found = story.kembar("reconcile", "list")
+    newest = found["returns"][0]
+    assert (newest["node"], newest["rung"], newest["open"]) == (standby.name, "clone", False)
+    assert "the branch was called" in newest["reasons"][0]
+    assert _odd(story, standby) == [1]
+    with writing(stand) as cursor:
+        cursor.execute("DROP TABLE odd")
+
+
+def _odd(story: Story, node: Node) -> list[int]:
+    with asking(story.stand, node) as cursor:
+        cursor.execute("SELECT id FROM shop.odd ORDER BY id")
+        return [row[0] for row in cursor.fetchall()]
