@@ -103,7 +103,7 @@ def _rows(cursor: Cursor, schema: str, table: str) -> tuple[str, ...]:
         parts.append(f"COALESCE(HEX(CONCAT({value})), 'N')")
     text = f"SHA2(CONCAT_WS(',', {', '.join(parts)}), 256)"
     cursor.execute(
-        f"SELECT COUNT(*), BIT_XOR(CONV(LEFT({text}, 16), 16, 10) + 0), SUM(CRC32({text}))"  # noqa: S608
+        f"SELECT COUNT(*), BIT_XOR(CAST(CONV(LEFT({text}, 16), 16, 10) AS UNSIGNED)), SUM(CRC32({text}))"  # noqa: S608
         f" FROM `{schema}`.`{table}`"
     )
     return tuple(map(str, cursor.fetchone() or ()))

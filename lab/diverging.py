@@ -123,12 +123,15 @@ def drop(session: Session) -> None:
 
 
 def await_waiting(stand: Stand, node: Node, count: int) -> None:
-    """So many commits on the node wait for an acknowledgement. Raises StepFailed."""
-    query = "SELECT VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME = %s"
+    """So many commits on the node wait for an acknowledgement, or behind one that does. Raises StepFailed."""
+    query = (
+        "SELECT COUNT(*) FROM performance_schema.processlist"
+        " WHERE state LIKE 'Waiting for semi-sync ACK%' OR state = 'waiting for handler commit'"
+    )
     with asking(stand, node) as cursor:
 
         def wait() -> bool:
-            cursor.execute(query, ("Rpl_semi_sync_source_wait_sessions",))
+            cursor.execute(query)
             return int((cursor.fetchone() or (0,))[0]) >= count
 
         wait_for(wait, ALONE_S, f"{count} commits do not wait on {node.name}", every_s=0.005)
