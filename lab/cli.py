@@ -14,13 +14,14 @@ import click
 
 from lab import bench, faults, overhead, rejoin, rootless, soak
 from lab.bench import BENCHES
-from lab.demo import Demo, Teller
+from lab.demo import Demo
 from lab.experiments.catalogue import EXPERIMENTS
 from lab.files import lab_name
 from lab.matrix import runner, table
 from lab.provenance import provenance
 from lab.stand import PORT, Stand
 from lab.standing import standing, text
+from lab.teller import Teller
 from orchestrator.core.errors import KembarError
 
 Arguments = ParamSpec("Arguments")

@@ -1,58 +1,25 @@
-"""What `make demo` tells: a pair, a client that writes, a killed primary, and what became of every value."""
+"""What `make demo` tells: a pair, a client that writes, a killed primary, what became of every value, a return."""
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from pathlib import Path
-from typing import TextIO
 
 from lab import faults, processes
 from lab.bench import RETURN_S
+from lab.demoreturn import LeftBehind
 from lab.history import Attempt, acknowledged, outage_s
 from lab.metering import Metering
 from lab.stand import Stand, wait_for
+from lab.teller import BOLD, CYAN, GREEN, RED, Teller
 from lab.topology import Node
 from orchestrator.core.errors import StepFailed
 
 BEFORE_S, AFTER_S, RETURNED_S = 3.0, 3.0, 1.0
 FRAME_S = 0.1
 CLIENTS = 2
-MARGIN = " " * 10
 BAR_WIDTH = 32
-BOLD, GREEN, RED, CYAN, PLAIN = "1", "1;32", "1;31", "36", "0"
-
-
-class Teller:
-    """Lines with the time since the beginning; on a terminal also colours, and one line that is written over."""
-
-    def __init__(self, out: TextIO, *, colours: bool | None = None) -> None:
-        self._out = out
-        self._began = time.monotonic()
-        self._live = out.isatty()
-        self._colours = self._live and not os.environ.get("NO_COLOR") if colours is None else colours
-
-    def step(self, text: str, colour: str = "") -> None:
-        """A line with its time."""
-        self._line(f"{time.monotonic() - self._began:6.1f} s  {self.painted(text, colour)}")
-
-    def more(self, text: str = "", colour: str = "") -> None:
-        """A line that belongs to the one above."""
-        self._line(f"{MARGIN}{self.painted(text, colour)}".rstrip())
-
-    def live(self, text: str) -> None:
-        """Written over the last of its kind; nothing in a pipe."""
-        if self._live:
-            self._out.write(f"\r{MARGIN}{text}\033[K")
-            self._out.flush()
-
-    def painted(self, text: str, colour: str) -> str:
-        return f"\033[{colour}m{text}\033[0m" if colour and self._colours else text
-
-    def _line(self, text: str) -> None:
-        self._out.write(f"\r\033[K{text}\n" if self._live else f"{text}\n")
-        self._out.flush()
 
 
 class Demo:
@@ -88,7 +55,7 @@ class Demo:
         self._kill(writing, primary, standby)
         proven = self._look_up(writing, standby)
         returned = self._return(primary)
-        return proven and returned
+        return proven and returned and LeftBehind(self._stand, tell, self._kembar).tell()
 
     def _end_earlier(self) -> None:
         if self._stand.files.root.exists():

@@ -99,8 +99,8 @@ TABLE = (
         "agents.reconcile.verifier"),
     Row(2, "returner merger worker cloning deciding publishing comparison verifier", "agents.reconcile",
         f"{AGENTS_L0} {RECORDS} agents.binlog agents.reconcile agents.session"),
-    Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo watching diverging "
-           "comparison rejoin", "lab",
+    Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo teller "
+           "demoreturn watching diverging comparison rejoin", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.returns lab.namespaces "
         "lab.mysqld lab.zookeeper lab.files lab.tail lab.recordlog lab.sessions "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml pymysql"),
