@@ -16,7 +16,14 @@ log = logging.getLogger("kembar.agent")
 # What changes all the time, and waits for the period.
 _PASSING = {"executed", "received", "received_age_s", "stalled_s", "unheard_s", "backlog_transactions",
             "oldest_transaction_s", "margins", "host"}  # fmt: skip
-_matter = attrgetter(*(field.name for field in fields(Report) if field.name not in _PASSING))
+_lasting = attrgetter(*(field.name for field in fields(Report) if field.name not in _PASSING))
+
+
+def _matter(report: Report) -> tuple[object, ...]:
+    """What is worth a report of its own: of a repair not each transaction, but what is reached."""
+    returning, merging = replace(report.returning, doing="", percent=0.0), replace(report.merging, verdicts={})
+    found: tuple[object, ...] = _lasting(replace(report, returning=returning, merging=merging))
+    return found
 
 
 class Reporter:

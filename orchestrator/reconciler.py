@@ -6,6 +6,7 @@ In a thread of its own: no failover waits for it.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from orchestrator.coordination.records import readable
 from orchestrator.core.errors import KembarError
 from orchestrator.core.history import Event
 from orchestrator.core.kept import Settlements
+from orchestrator.core.model import Instant
 from orchestrator.core.ports import Check, Coordinator, Create, Delete, Op, Seen, SetData
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.reconciling import wanted
@@ -28,7 +30,7 @@ from orchestrator.watching import zookeeper_ms
 
 log = logging.getLogger("kembar.reconcile")
 
-WRITE_S = 2.0
+WRITE_S, COUNT_S = 2.0, 1.0
 REQUESTS_KEPT = 20
 Told = Callable[[Event], None]
 
@@ -45,14 +47,24 @@ class Reconciler:
         self._paths, self._coordinator, self._term_version, self._tell = paths, coordinator, term_version, tell
         self._looks: queue.SimpleQueue[Look | None] = queue.SimpleQueue()
         self._written = -1  # version of our last write: what the mirror shows may be older
+        self._counted: Instant = -math.inf  # when counts alone were last worth a write
 
     def take(self, look: Look) -> None:
         """From the loop: never blocks. Only what leads to a write is kept."""
-        if look.leading and look.situation is not None and not look.written:
-            present = look.situation.reconcile
-            moves = wanted(look.situation) != (present.value if present else None)
-            if moves or not step(look.situation).empty:
-                self._looks.put(look)
+        if look.leading and look.situation is not None and not look.written and self._moves(look.situation, look.now):
+            self._looks.put(look)
+
+    def _moves(self, s: Situation, now: Instant) -> bool:
+        return self._advances(s, now) or not step(s).empty
+
+    def _advances(self, s: Situation, now: Instant) -> bool:
+        """A record of which the counts alone have grown is written once in a while: each write wakes everybody."""
+        before, after = s.reconcile.value if s.reconcile else None, wanted(s)
+        if before is None or after is None or before != replace(after, verdicts=before.verdicts):
+            return after != before
+        due = after != before and now - self._counted >= COUNT_S
+        self._counted = now if due else self._counted
+        return due
 
     def stop(self) -> None:
         self._looks.put(None)

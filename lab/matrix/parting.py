@@ -16,7 +16,7 @@ from lab.stand import excerpt, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import StepFailed
 
-BACK_S = 120.0
+BACK_S = 240.0  # on a machine that has other work too
 REASON = "("  # a refusal ends with its code in brackets
 
 
@@ -83,10 +83,10 @@ class Parting:
         return last
 
     def ended(self, within_s: float = BACK_S) -> Version:
-        """The record once it is closed and the pair is certified, or once it has stopped. Raises StepFailed."""
+        """The record once it is closed or has stopped, while clients write. Raises StepFailed."""
         t = self.t
         wait_for(
-            lambda: self._stopped() or (self._closed() and t.stand.healthy()),
+            lambda: self._stopped() or self._closed(),
             within_s,
             lambda: f"{self.old.name} does not return: {self.last()} {excerpt(t.stand.snapshot())}",
             every_s=0.1,

@@ -8,13 +8,12 @@ from functools import partial
 
 from lab import faults
 from lab.matrix.crashes import Crashes, MysqldCrashes
-from lab.matrix.parting import Parting
+from lab.matrix.parting import BACK_S, Parting
 from lab.matrix.rejoins import ACCOUNTS, some_updates, update
 from lab.matrix.row import Priority, Row
 from lab.matrix.trial import Trial
 from lab.topology import Node
 
-BACK_S = 180.0  # each crash costs a session and a new interpreter, of mysqld a recovery
 REWIND = ("begin", "journal", "rows", "commit")
 RESET = ("forget", "reset", "purged")
 MERGE = ("number", "begin", "rows", "commit", "rollback", "keep")

@@ -9,14 +9,13 @@ import pymysql
 
 from lab import faults
 from lab.diverging import asking, await_waiting, cut_replication, writing
-from lab.matrix.parting import Parting
+from lab.matrix.parting import BACK_S, Parting
 from lab.matrix.row import NotRun, Priority, Row
 from lab.matrix.trial import Trial
 from lab.sessions import Session
 from lab.smalldisk import SmallDisk
 from orchestrator.core.errors import StepFailed
 
-BACK_S = 120.0
 ROWS_OF_BIG = 100_000
 HOT = (7, 8)  # of 30: more that differ would wait for a person
 ACCOUNTS = (

@@ -75,6 +75,26 @@ def test_nobody_else_writes() -> None:
     assert deposed.after(look()) is None
 
 
+def test_counts_alone_are_not_written_again_at_once() -> None:
+    """Each write of the record wakes both agents and every orchestrator: a merge would be slowed by its own news."""
+    merging = replace(CLOSING, merge=Merge.RUNNING, verdicts={})
+    told = Told(merging)
+
+    def saw(record: Reconcile, version: int, merged: int, at: float) -> Look:
+        one = look(record, version)
+        assert one.situation is not None
+        primary = one.situation.reports[DB_A]
+        report = replace(primary.value, merging=Merging(42, "s", verdicts={"merged": merged}))
+        reports = {**one.situation.reports, DB_A: replace(primary, value=report)}
+        return replace(one, now=at, situation=replace(one.situation, reports=reports))
+
+    first, written = saw(merging, 3, 1, NOW), replace(merging, verdicts={"merged": 1})
+    record = told.after(first, saw(written, 4, 2, NOW + 0.5))
+    assert record is not None and record.verdicts == {"merged": 1}
+    record = told.after(saw(written, 4, 3, NOW + 1.5))
+    assert record is not None and record.verdicts == {"merged": 3}
+
+
 @pytest.mark.parametrize("moved", [PATHS.leader, PATHS.desired, PATHS.returning])
 def test_a_look_that_is_older_than_what_is_there_writes_nothing(moved: str) -> None:
     told = Told()
