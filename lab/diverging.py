@@ -122,19 +122,21 @@ def drop(session: Session) -> None:
         session._force_close()  # type: ignore[attr-defined]
 
 
-def await_waiting(stand: Stand, node: Node, count: int) -> None:
-    """So many commits on the node wait for an acknowledgement, or behind one that does. Raises StepFailed."""
+def await_waiting(cursor: Cursor, count: int) -> None:
+    """So many commits wait for an acknowledgement, or behind one that does. Raises StepFailed.
+
+    A cursor that is there already: an account statement that waits lets nobody log in.
+    """
     query = (
         "SELECT COUNT(*) FROM performance_schema.processlist"
         " WHERE state LIKE 'Waiting for semi-sync ACK%' OR state = 'waiting for handler commit'"
     )
-    with asking(stand, node) as cursor:
 
-        def wait() -> bool:
-            cursor.execute(query)
-            return int((cursor.fetchone() or (0,))[0]) >= count
+    def wait() -> bool:
+        cursor.execute(query)
+        return int((cursor.fetchone() or (0,))[0]) >= count
 
-        wait_for(wait, ALONE_S, f"{count} commits do not wait on {node.name}", every_s=0.005)
+    wait_for(wait, ALONE_S, f"{count} commits do not wait", every_s=0.005)
 
 
 def _client(stand: Stand) -> Session:

@@ -173,9 +173,9 @@ def truncate(scene: Scene) -> None:
     sessions = clients(stand, scene.transactions)
     try:
         cut_replication(stand)
-        with ThreadPoolExecutor(len(sessions)) as pool:
+        with asking(stand, scene.old) as looking, ThreadPoolExecutor(len(sessions)) as pool:
             told = [pool.submit(_commit, session, n + 1, scene.run) for n, session in enumerate(sessions)]
-            await_waiting(stand, scene.old, scene.transactions)
+            await_waiting(looking, scene.transactions)
             faults.inject(stand, "mysqld-crash", scene.old.name)
         if any(one.result() for one in told):
             raise StepFailed("a commit that waited for the standby was acknowledged")

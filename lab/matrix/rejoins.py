@@ -157,7 +157,7 @@ def unacknowledged_definitions(t: Trial) -> None:
         "INSERT INTO acct VALUES (99, 1, 'never')",
     )
     sessions = [t.administrator(t.primary, answer_s=BACK_S) for _ in statements]
-    with t.at_rest():
+    with t.at_rest(), asking(t.stand, t.primary) as looking:
         cut_replication(t.stand)
 
         def execute(session: Session, statement: str) -> None:
@@ -166,11 +166,11 @@ def unacknowledged_definitions(t: Trial) -> None:
                 cursor.execute(statement)
 
         waiting = [t.beside(partial(execute, *one)) for one in zip(sessions, statements, strict=True)]
-        await_waiting(t.stand, t.primary, len(statements))
+        await_waiting(looking, len(statements))
         t.strike("mysqld-crash", t.primary)
         told = [one for one in waiting if one.exception(30.0) is None]
         t.check(not told, f"{len(told)} statements that waited were acknowledged")
-        t.moved()
+        t.await_rule("F3")
         t.heal_network()
     t.settle(BACK_S)
     for node in t.stand.topology.pair:
@@ -180,6 +180,25 @@ def unacknowledged_definitions(t: Trial) -> None:
             cursor.execute("SELECT COUNT(*) FROM mysql.user WHERE user = 'never'")
             t.check((tables, cursor.fetchone()) == ((0,), (0,)), f"what nobody was told of is on {node.name}")
     parting.returned()
+
+
+def account_statement_stalls(t: Trial) -> None:
+    """CREATE USER waits for a standby that is gone, and logins and rights behind it: ASYNC ends the wait."""
+    session = t.administrator(t.primary, answer_s=BACK_S)
+
+    def create() -> None:
+        with session.cursor() as cursor:
+            cursor.execute("DROP USER IF EXISTS 'waited'@'%'")
+            cursor.execute("CREATE USER 'waited'@'%' IDENTIFIED BY 'waited-in-the-lab'")
+
+    t.struck = time.monotonic()
+    cut_replication(t.stand)
+    created = t.beside(create)
+    t.await_rule("U1")
+    t.check(created.exception(10.0) is None, "the statement that waited was not let go")
+    t.writes_go_on()
+    t.heal_network()
+    t.unmoved()
 
 
 def full_disk(t: Trial) -> None:
@@ -310,7 +329,9 @@ ROWS = (
     _row(55, "left behind: DDL and an account", f"{BEHIND}, CREATE TABLE and CREATE USER among them",
          "copied from the primary, or refused by name and shut", definitions_in_the_tail),
     _row(56, "unacknowledged DDL and CREATE USER", "they wait for the standby, logins hang; kill -9 of mysqld",
-         "cut before mysqld starts: on neither server", unacknowledged_definitions, Priority.P0),
+         "cut, or copied from the primary: on neither server", unacknowledged_definitions, Priority.P0),
+    _row(66, "CREATE USER waits for a lost standby", "replication cut, then CREATE USER: logins hang behind it",
+         "ASYNC recorded in the usual time, everybody goes on", account_statement_stalls, Priority.P0),
     _row(57, "left behind: the evidence does not fit", f"{BEHIND}; the disk of the evidence is full",
          "nothing is changed, the reason is shown; goes on when there is space", full_disk),
     _row(58, "left behind: a corrupt log", f"{BEHIND}; a byte of one is changed on the disk",
