@@ -93,6 +93,7 @@ class Local:
     refused: bool = False  # the server lacks a setting that Kembar needs
     handing_over: bool = False  # the primary has handed over: nothing more will come from it
     repairing: bool = False  # what only this node has is being taken out of it: nothing else may touch its server
+    unreturned: str = ""  # why a return keeps this node from any power
     awaited: bool = False  # and something of it is still to be executed, or to be stopped here
     copied: bool = False  # a copy of the primary is to take the place of the data directory, or half has
 
@@ -120,7 +121,11 @@ def converge(goal: Goal, local: Local) -> tuple[Action, ...]:
 
 def unable(goal: Goal, local: Local) -> str:
     """Why this node cannot take over as its goal says; empty if it can, or need not."""
-    if goal.role not in (Role.PREPARE, Role.PRIMARY) or goal.heir is None or goal.settled:
+    if goal.role not in (Role.PREPARE, Role.PRIMARY):
+        return ""
+    if local.unreturned and not (local.opened or local.was_primary):
+        return f"returned: {local.unreturned}"
+    if goal.heir is None or goal.settled:
         return ""  # once it has opened its data is the history, though its own agent may have lost its memory of it
     if local.promoted or local.was_primary:
         return ""  # what was received is executed and on disk: a restart loses nothing of it

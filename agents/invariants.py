@@ -35,6 +35,7 @@ def _power(goal: Goal, local: Local, done: Before) -> Iterator[tuple[str, bool]]
     yield "I3: the receiver has stopped", not local.receiving or Action.STOP_RECEIVER in done
     yield "I4: everything received is executed", _drained(local, done)
     yield "I12: the life that was certified", _certified_life(goal, local)
+    yield "I15: no data that is nobody's, no number twice", not local.unreturned or local.opened or local.was_primary
 
 
 def _open(goal: Goal, local: Local, done: Before) -> Iterator[tuple[str, bool]]:
@@ -57,6 +58,7 @@ def _replicate(goal: Goal, local: Local, done: Before) -> Iterator[tuple[str, bo
     yield "I7: who has power receives nothing", not (local.gate_open or local.lease_open)
     yield "I7: only a follower receives", goal.role in (Role.STANDBY, Role.RETURNING)
     yield "I8: nothing errant", local.errant is False
+    yield "I15: nothing comes in while rows are changed back", not local.repairing
 
 
 def _swap(goal: Goal, local: Local, done: Before) -> Iterator[tuple[str, bool]]:

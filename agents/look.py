@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from agents.binlog.capture import TailState
 from agents.converge import Local
@@ -11,6 +11,7 @@ from agents.preflight import shared_identity
 from agents.reconcile.swap import SwapState
 from agents.replication import ServerFacts
 from orchestrator.core.gtid import GtidSet, errant
+from orchestrator.core.invariants import unreturned
 from orchestrator.core.model import (
     Cluster,
     Goal,
@@ -29,8 +30,9 @@ from orchestrator.core.model import (
 from orchestrator.core.ports import Memory
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.reconciling import unsettled
-from orchestrator.core.returning import Rung, Stage
+from orchestrator.core.returning import Returning, Rung, Stage
 
+FREE_AGAIN = (Stage.REWIND, Stage.CLONE, Stage.REJOIN, Stage.VERIFY)
 REPAIRS = (Stage.DETECT, Stage.REWIND, Stage.CLONE, Stage.STOPPED)
 CERTIFICATE_WAIT_S = 5.0  # from an armed record until U2, else the certification is undone
 
@@ -77,6 +79,7 @@ class Sight:
     reconcile: Reconcile | None  # the return that is under way
     told_handover: str  # the executed set that our last report carried
     swap: SwapState
+    returning: Returning = field(default_factory=Returning)  # what this node's last return still owes
 
 
 def local(s: Sight, memory: Memory) -> Local:
@@ -127,6 +130,7 @@ def local(s: Sight, memory: Memory) -> Local:
         refused=bool(s.refusals),
         repairing=repairing(s),
         handing_over=bool(handed_over(s)),
+        unreturned=_unreturned(s, memory),
         awaited=_awaited(s),
         copied=copied(s),
     )
@@ -145,8 +149,12 @@ def copied_from(peer: Peer, role: Role, facts: ServerFacts | None) -> tuple[str,
 def repairing(s: Sight) -> bool:
     """Whether this node's own repair is under way, until it may replicate again.
 
-    Also in an epoch that began meanwhile: the leader carries the record over, or closes it.
+    By the record, also in an epoch that began meanwhile: the leader carries it over, or closes it. And by what the node
+    itself keeps of it, as a record may be lost.
     """
+    said = s.returning
+    if said.rewinding or (said.owed and said.rung is not Rung.TRUNCATE and said.reached not in FREE_AGAIN):
+        return True
     record = s.reconcile
     mine = record is not None and record.open and record.node == s.node
     if record is None or not mine:
@@ -163,6 +171,26 @@ def copied(s: Sight) -> bool:
     due = record is not None and s.swap.planned == record.id and record.stage is Stage.CLONE and repairing(s)
     follows = s.goal.role in (Role.STANDBY, Role.RETURNING)
     return s.swap.begun or (due and follows)
+
+
+def owed(said: Returning, memory: Memory, facts: ServerFacts | None) -> Returning:
+    """What the last return of this node still owes.
+
+    Nothing in another server's data, which has come in the place of the old; nor once it was primary in a later epoch,
+    as nobody is who is half-rewound.
+    """
+    if said.server and facts is not None and facts.server_uuid != said.server:
+        return replace(said, owed=False, rewinding=False)
+    opened = memory.opened()
+    if said.rewinding or opened is None or opened[0] <= said.epoch:
+        return said
+    return replace(said, owed=False)
+
+
+def _unreturned(s: Sight, memory: Memory) -> str:
+    facts = s.facts
+    uuid = facts.server_uuid if facts else ""
+    return unreturned(s.returning, cut_tail(memory), facts.executed if facts else "", uuid)
 
 
 def own_errant(s: Sight) -> GtidSet | None:

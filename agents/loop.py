@@ -13,7 +13,7 @@ from agents.converge import Action, Local, converge
 from agents.executor import Executor
 from agents.invariants import check_plan
 from agents.lease import LeaseKeeper
-from agents.look import Peer, Sight, copied_from, handover_untold, local, primary_executed
+from agents.look import Peer, Sight, copied_from, handover_untold, local, owed, primary_executed
 from agents.reconcile.swap import SwapState
 from agents.reconcile.verifier import Due
 from agents.reconcile.worker import Task
@@ -47,7 +47,7 @@ from orchestrator.core.model import (
 from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, VirtualIp
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Request
-from orchestrator.core.returning import Merging, Outcome, Returning
+from orchestrator.core.returning import Merging, Outcome, Returning, Stage
 from orchestrator.core.situation import Sighting
 from orchestrator.core.verifying import Difference, Verifying
 
@@ -327,6 +327,7 @@ class Agent:
             reconcile=self._reconcile(seen),
             told_handover=self._reporter.told_executed,
             swap=self._repair.swap,
+            returning=owed(self._repair.returning, self._memory, self._server.facts),
         )
 
     def _blind(self, sight: Sight) -> bool:
@@ -445,7 +446,7 @@ class Agent:
         )
         report = replace(
             report,
-            returning=self._repair.returning,
+            returning=owed(self._repair.returning, self._memory, self._server.facts),
             merging=self._repair.merging,
             settled=self._repair.settled,
             verifying=self._verify.verifying,
@@ -472,6 +473,8 @@ def _task(s: Sight) -> Task | None:
     mine = record.node == s.node
     primary = primary_executed(s) if mine else (s.facts.executed if s.facts else None)
     serves = s.power.gate_open and s.may_act
+    if mine and primary is None and record.stage is Stage.REWIND:
+        primary = ""  # its evidence is on both hosts: it needs nothing of the other node, which may be lost
     if primary is None or not (mine or serves):
         return None
     return Task(record, returning=mine, primary_executed=GtidSet.parse(primary))

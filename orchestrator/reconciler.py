@@ -95,13 +95,19 @@ class Reconciler:
         before = s.reconcile.value if s.reconcile else None
         record = _stamped(record, before, zookeeper_ms(look.seen))
         ops = [*guards, SetData(self._paths.returning, encode(record), seen.stored.version)]
-        if not record.open:  # the copy is the report of the return
-            ops.append(Create(self._paths.reconcile(str(record.id)), encode(record)))
+        if not record.open:
+            ops.append(self._copy(record))
         self._coordinator.submit(ops).result(WRITE_S)
         self._written = seen.stored.version + 1
         log.info("return %d of %s: %s, %s, merge %s", record.id, record.node, record.rung, record.stage, record.merge)
         if (event := of_record(record, before, s)) is not None:
             self._tell(event)
+
+    def _copy(self, record: Reconcile) -> Op:
+        """The report of the return. One that was closed too early, and opened again, has one already."""
+        path = self._paths.reconcile(str(record.id))
+        kept = self._coordinator.read(path)
+        return Create(path, encode(record)) if kept is None else SetData(path, encode(record), kept.version)
 
     def _settle(self, look: Look, s: Situation, asked: Step, guards: list[Op], seen: Seen) -> None:
         """Requests, choices and record in one write: whatever becomes of its answer, all of it happened or none."""

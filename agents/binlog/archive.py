@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,12 @@ def archive(files: Sequence[Path], folder: Path) -> None:
         lines = [f"{_copy(file, folder / file.name)}  {file.name}\n" for file in files]
         write_synced(folder / SUMS, "".join(lines).encode())
     except OSError as error:
-        raise StepFailed(f"evidence cannot be kept in {folder}: {error}; mysqld is not started before it is") from error
+        why = f"{_code(error)}evidence cannot be kept in {folder}: {error}; nothing is changed before it is"
+        raise StepFailed(why) from error
+
+
+def _code(error: OSError) -> str:
+    return "evidence_no_space: " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
 
 
 def write_synced(path: Path, content: bytes) -> None:

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     TABLE_CHANGED = "table_changed"
     EVENT_TOO_BIG = "event_too_big"
     BINLOG_MISSING = "binlog_missing"
+    ENCRYPTED = "encrypted"
     BAD_CRC = "bad_crc"  # or anything else in a file that cannot be read
     INCOMPLETE = "incomplete"
 

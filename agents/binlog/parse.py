@@ -56,6 +56,10 @@ ROW_TYPES = ROW_CHANGES | {Kind.TABLE_MAP, Kind.ROWS_QUERY}
 FORMAT_DESCRIPTION, GTID = Kind.FORMAT_DESCRIPTION.value, Kind.GTID.value
 
 
+class EncryptedLog(Unreadable):
+    """Its events may be whole, but only the server has the key."""
+
+
 class Event(NamedTuple):
     """One event: where it begins, its bytes with header and checksum, its type, and the id if it begins one."""
 
@@ -77,7 +81,7 @@ class Head:
 def head(data: Buffer) -> Head:
     """FORMAT_DESCRIPTION and PREVIOUS_GTIDS. Raises Unreadable, also for a file that ends before both are there."""
     if data[:4] == MAGIC_ENCRYPTED:
-        raise Unreadable("the file is encrypted")
+        raise EncryptedLog("the file is encrypted")
     if data[:4] != MAGIC:
         raise Unreadable("the file does not begin as a binary log does")
     described = _first(data, 4)

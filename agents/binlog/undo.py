@@ -15,9 +15,10 @@ from agents.binlog.fields import Unreadable
 from agents.binlog.ids import holds
 from agents.binlog.invert import inverse
 from agents.binlog.logs import contents, mapped
-from agents.binlog.parse import CRC_BYTES, HEADER, Buffer, framed, head
+from agents.binlog.parse import CRC_BYTES, HEADER, Buffer, EncryptedLog, framed, head
 from agents.binlog.rows import Splitter, rows
 from agents.binlog.table import Table, table
+from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 
 ROWS_BYTES = 1 << 20
@@ -88,12 +89,28 @@ def plan_undo(files: Sequence[Path], errant: GtidSet) -> Undo | Refusal:
                         return Refusal(doubt.reason, str(one.gtid), doubt.why)
                     places.append(Place(path, one.position, one.end - one.position, str(one.gtid)))
                     largest = max(largest, _largest(data, one))
+        except EncryptedLog as error:
+            return Refusal(Reason.ENCRYPTED, "", f"cannot be read: {path.name} {error}")
         except Unreadable as error:
             return Refusal(Reason.BAD_CRC, "", f"cannot be read: {path.name} {error}")
     gtids = GtidSet.parse(",".join(place.gtid for place in places))
     if errant - gtids:
         return Refusal(Reason.BINLOG_MISSING, "", f"does not hold {errant - gtids}")
     return Undo(tuple(places), gtids, tuple(touched.values()), largest)
+
+
+def held(files: Sequence[Path]) -> GtidSet:
+    """All that was executed when the last of these files, oldest first, ended. Raises StepFailed, OSError."""
+    found = GtidSet()
+    for path in files:
+        try:
+            with mapped(path) as data:
+                begin = head(data)
+                names = [str(one.gtid) for one in transactions(data, begin.end) if one.complete]
+                found |= begin.previous | GtidSet.parse(",".join(names))
+        except Unreadable as error:
+            raise StepFailed(f"{path} cannot be read: {error}") from error
+    return found
 
 
 def row_count(undo: Undo) -> int:

@@ -80,7 +80,12 @@ class Merger:
         if record.sums and self.facts.sums != record.sums:
             self.facts = replace(self.facts, sums=self._fetched(record))
         if record.merge is Merge.RUNNING and not self.facts.done:
-            why = self._merge(record)
+            try:
+                why = self._merge(record)
+            except Unreadable as error:
+                # Not one transaction, but what says where each begins: a person has to look for another copy.
+                self.facts = replace(self.facts, refusal=f"evidence_unreadable: {error}")
+                raise
             self.facts = replace(self.facts, done=not why, refusal=why)
 
     # evidence
@@ -126,10 +131,10 @@ class Merger:
         """
         found: Counter[str] = Counter()
         kept, errant, wanted = Kept(), GtidSet.parse(record.errant), self._wanted(record)
-        folder = self._folder(record).path / "quarantine"
+        entered, folder = self._entered(record), self._folder(record).path / "quarantine"
         for path in self._folder(record).files():
             with mapped(path) as data, closing(self._prepared(data)) as session:
-                place = _Place(session, Tables(session), record, data, kept, wanted, folder)
+                place = _Place(session, Tables(session), record, data, kept, wanted, folder, entered)
                 for one in transactions(data, head(data).end):
                     if not one.complete or not holds(errant, one.gtid):
                         continue
@@ -151,6 +156,16 @@ class Merger:
             raise StepFailed("the record of the policy cannot be read: nothing is merged by one that may have changed")
         return policy
 
+    def _entered(self, record: Reconcile) -> frozenset[str]:
+        """Those that have an entry, of whichever record: somebody may know of it, so that it stays true."""
+        with closing(self._sessions()) as session:
+            rows = session.ask(
+                "SELECT gtid FROM kembar.quarantine WHERE GTID_SUBSET(gtid, %s)",
+                (record.errant,),
+                within_s=STATEMENT_S,
+            )
+        return frozenset(row["gtid"] for row in rows)
+
     def _all_used(self, errant: GtidSet) -> None:
         """One whose number stays free would be given to another transaction. Raises StepFailed."""
         with closing(self._sessions()) as session:
@@ -158,7 +173,9 @@ class Merger:
                 "SELECT GTID_SUBTRACT(%s, @@GLOBAL.gtid_executed) AS missing", (str(errant),), within_s=STATEMENT_S
             )
         if state["missing"]:
-            raise StepFailed(f"the evidence does not hold {state['missing']}: nobody knows what these changed")
+            why = f"evidence_incomplete: it does not hold {state['missing']}, and nobody knows what these changed"
+            self.facts = replace(self.facts, refusal=why)
+            raise StepFailed(why)
 
     def _prepared(self, data: Buffer) -> Lasting:
         """A session that takes events of this file; after the first BINLOG it would want an id for everything."""
@@ -172,6 +189,10 @@ class Merger:
         if not self._serves():
             raise StepFailed("this node no longer serves: the merge goes on where the power is")
         gtid = str(one.gtid)
+        if gtid in at.entered:
+            bury(at.session, gtid)  # perhaps the only thing that was left to do
+            _remember(at, one)
+            return Verdict.QUARANTINED
         if executed(at.session, gtid):
             return self._earlier(at, one)
         if not at.wanted or _own(one):
@@ -228,16 +249,8 @@ class Merger:
         return Verdict.QUARANTINED
 
     def _earlier(self, at: _Place, one: Transaction) -> Verdict:
-        """Of an earlier run: kept if there is an entry of it, else merged or never wanted."""
+        """Of an earlier run, and not kept for a person: settled by a policy, merged, or never wanted."""
         gtid, record = str(one.gtid), at.record
-        rows = at.session.ask(
-            "SELECT state FROM kembar.quarantine WHERE reconcile_id = %s AND gtid = %s",
-            (record.id, gtid),
-            within_s=STATEMENT_S,
-        )
-        if rows:
-            _remember(at, one)
-            return Verdict.QUARANTINED
         match recorded(at.quarantine, gtid):
             case State.BY_POLICY:
                 return Verdict.BY_POLICY
@@ -260,6 +273,7 @@ class _Place:
     kept: Kept
     wanted: bool  # else nothing is merged: no client was told of it
     quarantine: Path
+    entered: frozenset[str]  # GTIDs that a person has been told of before
 
 
 def _against(one: Transaction, policy: MergePolicy, earlier: str) -> Stop | None:

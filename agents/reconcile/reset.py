@@ -10,6 +10,12 @@ from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 
 STATEMENT_S = 30.0
+_FENCE = (
+    "SELECT @@GLOBAL.offline_mode AS offline, @@GLOBAL.read_only AS read_only,"
+    " (SELECT COUNT(*) FROM performance_schema.replication_connection_status WHERE SERVICE_STATE <> 'OFF')"
+    " AS receivers,"
+    " (SELECT COUNT(*) FROM performance_schema.replication_applier_status WHERE SERVICE_STATE <> 'OFF') AS appliers"
+)
 _STATE = (
     "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '') AS executed, REPLACE(@@GLOBAL.gtid_purged, '\\n', '') AS purged,"
     " (SELECT COUNT(*) FROM information_schema.innodb_trx) AS transactions,"
@@ -17,6 +23,15 @@ _STATE = (
     " AS receivers,"
     " (SELECT COUNT(*) FROM performance_schema.replication_applier_status WHERE SERVICE_STATE <> 'OFF') AS appliers"
 )
+
+
+def fenced(session: Asks) -> None:
+    """Nobody else writes here, and nothing comes in. Raises StepFailed, DatabaseUnavailable, StatementRefused."""
+    (row,) = session.ask(_FENCE, within_s=STATEMENT_S)
+    if row["offline"] != "1" or row["read_only"] != "1":
+        raise StepFailed("the server is not offline and read only: no row is changed back before it is")
+    if row["receivers"] != "0" or row["appliers"] != "0":
+        raise StepFailed(f"{row['receivers']} receivers and {row['appliers']} appliers run: no row is changed back yet")
 
 
 def reset(session: Asks, before: GtidSet, target: GtidSet) -> None:

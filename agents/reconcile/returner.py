@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agents.binlog.logs import files_after
+from agents.binlog.logs import LogUnfit, files_after
 from agents.binlog.rewind import Lasting, Mismatch, check, rewind
 from agents.binlog.table import Table
-from agents.binlog.undo import Refusal, Undo, plan_undo, row_count
+from agents.binlog.undo import Refusal, Undo, held, plan_undo, row_count
 from agents.reconcile.cloning import Cloner, Unclonable
 from agents.reconcile.comparing import texts, touched_keys
 from agents.reconcile.evidence import Folder
-from agents.reconcile.reset import reset
+from agents.reconcile.owing import Owing
+from agents.reconcile.reset import fenced, reset
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.reconcile import Merge, Reconcile
+from orchestrator.core.reconcile import STAGES, Merge, Reconcile
 from orchestrator.core.returning import Returning, Rung, Stage
 from orchestrator.core.wire import plain
 
@@ -44,13 +45,14 @@ class Returner:
     def __init__(self, place: Place, sessions: Callable[[], Lasting], ask: Ask, cloner: Cloner) -> None:
         """`sessions` makes one that may change rows without logging it; `ask` asks the primary's agent."""
         self._place, self._sessions, self._ask, self._cloner = place, sessions, ask, cloner
-        self.facts = Returning()
+        self._owing = Owing(place.evidence)
+        self.facts = self._owing.read()
 
     def work(self, record: Reconcile, primary_executed: GtidSet) -> None:
         """Do what the record's stage asks, if it is not done. Raises KembarError: call again."""
         if (self.facts.id, self.facts.attempt) != (record.id, record.attempt):
-            self.facts = Returning(id=record.id, attempt=record.attempt, rung=record.rung)
-        if self.facts.reached is record.stage:
+            self._begin(record)
+        if self._past(record):
             return
         match record.stage:
             case Stage.DETECT:
@@ -64,6 +66,40 @@ class Returner:
             case Stage.VERIFY:
                 self._verify(record)
 
+    def _begin(self, record: Reconcile) -> None:
+        with closing(self._sessions()) as session:
+            server = _value(session, "server_uuid")
+        if self.facts.id == record.id:  # what it owes stays; what was said of the attempt before does not
+            reached = Stage.BUNDLE if self.facts.owed else None
+            again = replace(self.facts, attempt=record.attempt, rung=record.rung, reached=reached, refusal="")
+            self.facts = replace(again, doing="", percent=0.0)
+            return
+        if self.facts.rewinding and self.facts.server in ("", server):
+            raise StepFailed(f"return {self.facts.id} has changed rows back here and goes first: not {record.id}")
+        self.facts = Returning(
+            id=record.id,
+            attempt=record.attempt,
+            epoch=record.epoch,
+            server=server,
+            rung=record.rung,
+            errant=record.errant,
+            acknowledged=record.acknowledged,
+            evidence=record.evidence,
+        )
+
+    def _past(self, record: Reconcile) -> bool:
+        """Whether the stage lies behind: a leader with an old report, or a record that was lost, asks for it again."""
+        order, reached = STAGES[record.rung], self.facts.reached
+        if record.stage not in order or reached not in order:
+            return reached is record.stage
+        return order.index(reached) >= order.index(record.stage)
+
+    def _kept(self, **facts: object) -> None:
+        """On disk before it is true."""
+        wanted = replace(self.facts, **facts)  # type: ignore[arg-type]
+        self._owing.write(wanted)
+        self.facts = wanted
+
     def _reached(self, stage: Stage, **facts: object) -> None:
         self.facts = replace(self.facts, reached=stage, doing="", percent=0.0, **facts)  # type: ignore[arg-type]
 
@@ -73,8 +109,7 @@ class Returner:
         try:
             executed = GtidSet.parse(_value(session, "gtid_executed"))
             errant = executed - primary_executed
-            files = files_after(self._place.datadir, Path(_value(session, "log_bin_index")), primary_executed)
-            undo = plan_undo(files, errant)
+            undo = self._planned(Path(_value(session, "log_bin_index")), primary_executed, errant)
             refusal = undo if isinstance(undo, Refusal) else check(session, undo)
         finally:
             session.close()
@@ -95,6 +130,12 @@ class Returner:
             log_mib=mib,
         )
 
+    def _planned(self, index: Path, common: GtidSet, errant: GtidSet) -> Undo | Refusal:
+        try:
+            return plan_undo(files_after(self._place.datadir, index, common), errant)
+        except LogUnfit as unfit:
+            return Refusal(unfit.reason, "", str(unfit))
+
     def _keep(self, record: Reconcile, primary_executed: GtidSet) -> None:
         folder = Folder.of(self._place.evidence, record)
         if not folder.sums():
@@ -104,13 +145,30 @@ class Returner:
                 index = Path(_value(session, "log_bin_index"))
             finally:
                 session.close()
-            folder.keep(files_after(self._place.datadir, index, primary_executed), index)
-        self._reached(Stage.BUNDLE, sums=folder.sums())
+            try:
+                files = files_after(self._place.datadir, index, primary_executed)
+            except LogUnfit as unfit:
+                # Nothing is taken out of a server of which nobody could say afterwards what it was.
+                self.facts = replace(self.facts, rung=record.rung, refusal=f"evidence_incomplete: {unfit}")
+                raise
+            folder.keep(files, index)
+        self._kept(
+            reached=Stage.BUNDLE,
+            owed=True,
+            sums=folder.sums(),
+            errant=record.errant,
+            transactions=record.transactions,
+            rows=record.rows,
+            log_mib=record.log_mib,
+            doing="",
+        )
 
     def _rewind(self, record: Reconcile) -> None:
         """Change the rows back, then note from where to where the GTIDs go: from then on it is only about these."""
         folder = Folder.of(self._place.evidence, record)
         with closing(self._sessions()) as session:
+            fenced(session)
+            self._kept(rewinding=True)
             session.ask("SET GLOBAL super_read_only = OFF", within_s=STATEMENT_S)
         noted = folder.noted(RESET)
         if noted is None:
@@ -121,13 +179,15 @@ class Returner:
                 "DELETE FROM kembar.reconcile_journal WHERE reconcile_id = %s", (record.id,), within_s=STATEMENT_S
             )
             reset(session, GtidSet.parse(noted["before"]), GtidSet.parse(noted["target"]))
-        self._reached(Stage.REWIND)
+        self._kept(reached=Stage.REWIND, rewinding=False, doing="", percent=0.0)
 
     def _clone(self, record: Reconcile) -> None:
         self.facts = replace(self.facts, rung=Rung.CLONE, refusal="")
         try:
             if self._cloner.work(record, self._tell):
-                self._reached(Stage.CLONE)
+                with closing(self._sessions()) as session:
+                    server = _value(session, "server_uuid")  # it goes on in the copy
+                self._kept(reached=Stage.CLONE, rewinding=False, server=server, doing="", percent=0.0)
         except Unclonable as error:
             self.facts = replace(self.facts, refusal=f"clone: {error}")
 
@@ -147,7 +207,7 @@ class Returner:
             left = self._different(record, keys, left)
             if not left:
                 self._cloner.end(record)
-                self._reached(Stage.VERIFY)
+                self._kept(reached=Stage.VERIFY, owed=False, doing="", percent=0.0)
                 return
         named = ", ".join(f"{keys[n][0]} {keys[n][1]}" for n in left[:SHOWN_MAX])
         raise StepFailed(f"{len(left)} of {len(keys)} touched rows differ from the primary's: {named}")
@@ -177,7 +237,8 @@ class Returner:
     def _undo(self, record: Reconcile, folder: Folder) -> Undo:
         undo = plan_undo(folder.files(), GtidSet.parse(record.errant))
         if isinstance(undo, Refusal):
-            raise StepFailed(f"the evidence no longer allows what it did: {undo}")
+            self.facts = replace(self.facts, refusal=f"the evidence no longer allows what it did: {undo}")
+            raise StepFailed(self.facts.refusal)
         try:
             for progress in rewind(self._sessions, record.id, undo):
                 percent = 100 * progress.done / max(progress.total, 1)
@@ -190,6 +251,8 @@ class Returner:
     def _noted(self, folder: Folder, undo: Undo) -> dict[str, str]:
         with closing(self._sessions()) as session:
             before = GtidSet.parse(_value(session, "gtid_executed"))
+        if stray := before - held(folder.files()):
+            raise StepFailed(f"stray_gtid: {stray} came after the evidence was kept, and would be lost with the log")
         noted = {"before": str(before), "target": str(before - undo.gtids)}
         folder.note(RESET, noted)
         return noted

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from orchestrator.core.adoption import forgotten, last_primary
-from orchestrator.core.model import NodeName, Phase
+from orchestrator.core.invariants import unreturned
+from orchestrator.core.model import NodeName, Phase, Report
 from orchestrator.core.requests import Admission, Kind, PreCheck, Request
 from orchestrator.core.return_checks import RETURN_CHECKS
 from orchestrator.core.situation import Situation
@@ -97,6 +98,7 @@ def _forced(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             f"the rows of {request.to} are changed back in part, so it holds what neither node ever had: wait until "
             "its return has gone on",
         ),
+        _returned(target),
     )
 
 
@@ -110,6 +112,7 @@ def _adopt(request: Request, s: Situation) -> tuple[PreCheck, ...]:
     reports = [report for node in s.pair if (report := s.report(node)) is not None]
     served = last_primary(reports)
     return (
+        _returned(s.report(request.to) if request.to in s.pair else None),
         PreCheck(
             "older",
             forgotten(s.cluster, reports),
@@ -127,6 +130,15 @@ def _adopt(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             f"{request.to!r} is not the node that served last, which is {served or 'unknown'}",
         ),
     )
+
+
+def _returned(target: Report | None) -> PreCheck:
+    """As the node itself says: force accepts loss, and not data that never was anybody's."""
+    if target is None:
+        return PreCheck("returned", True, "")
+    uuid = target.identity.get("server_uuid", "")
+    why = unreturned(target.returning, target.cut, target.executed, uuid)
+    return PreCheck("returned", not why, f"{target.node}: {why}")
 
 
 def _acknowledge(request: Request, s: Situation) -> tuple[PreCheck, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from orchestrator.core.errors import InvariantBroken
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Cluster, Mode, Phase
+from orchestrator.core.returning import Returning
 
 
 def check_step(old: Cluster, new: Cluster) -> None:
@@ -40,6 +41,27 @@ def lacking(certified: GtidSet, held: GtidSet) -> GtidSet:
     All that was acknowledged before the certificate is in it; whatever came later was acknowledged by this standby.
     """
     return certified - held
+
+
+def unreturned(returning: Returning, cut: str, executed: str, uuid: str) -> str:
+    """I15 and I16: why a node has no power, not even by force; empty if nothing of a return stands against it.
+
+    `cut`: what was cut off its log, `executed` and `uuid` of its server.
+    """
+    if returning.rewinding:
+        return (
+            f"return {returning.id} has changed rows back, and their GTIDs are still there: wait until it is through, "
+            "which needs nothing of the other node"
+        )
+    taken_out = GtidSet.parse(cut) | GtidSet.parse(returning.errant if returning.owed else "")
+    free = taken_out - GtidSet.parse(executed)
+    if not any(source.partition(":")[0] == uuid for source in free.intervals):
+        return ""
+    return (
+        f"it would give the numbers {free} to other transactions, which were taken out of it and are kept as evidence: "
+        "wait until they are back from the other node; if that is lost, stop mysqld, move auto.cnf of its data "
+        "directory away, and let it start with a new server_uuid"
+    )
 
 
 def _statements(old: Cluster, new: Cluster) -> tuple[tuple[str, bool], ...]:

@@ -46,7 +46,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """One return. `id` is no lower than the desired record's seq when it was opened; one of another epoch is void."""
+    """One return. `id` is no lower than the desired record's seq when it was opened, and never used twice."""
 
     id: int
     epoch: int
@@ -89,6 +89,7 @@ class Facts:
     nothing_errant: bool  # as its own agent sees it now
     policy: MergePolicy
     server: str = ""  # uuid of the returning node's server
+    errant: str = ""  # what it has now that the primary never saw, while it does not follow it
 
 
 def advance(record: Reconcile, facts: Facts) -> Reconcile:
@@ -106,6 +107,10 @@ def advance(record: Reconcile, facts: Facts) -> Reconcile:
         return replace(record, stage=Stage.CLOSED, changed=False) if _rebuilt(record, facts) else record
     if returning is None:
         return record
+    if record.stage is Stage.DETECT and returning.reached is Stage.DETECT and not returning.errant:
+        return replace(record, stage=Stage.CLOSED, stopped="nothing is errant any more: it was looked at too late")
+    if facts.errant and record.stage in (Stage.REJOIN, Stage.VERIFY) and record.merge is Merge.DONE:
+        return replace(record, stage=Stage.CLOSED, stopped=f"somebody wrote there meanwhile: {facts.errant}")
     if returning.refusal and returning.rung is record.rung:
         return _next_rung(record, returning, facts.policy)
     if held(record, facts.policy) or not _reached(record, returning, merging, facts):
@@ -192,7 +197,9 @@ def _reached(record: Reconcile, returning: Returning, merging: Merging | None, f
     done = returning.reached in order and order.index(returning.reached) >= order.index(record.stage)
     match record.stage:
         case Stage.BUNDLE:
-            return done and merging is not None and merging.sums == record.sums
+            # Once the merge was spoken of the primary has confirmed its copy: it may be lost now.
+            confirmed = merging is not None and merging.sums == record.sums
+            return done and (confirmed or record.merge is not Merge.UNKNOWN)
         case Stage.REJOIN:
             return facts.replicates
         case Stage.VERIFY:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Phase, Report
-from orchestrator.core.reconcile import Facts, Reconcile, advance
-from orchestrator.core.returning import Rung, Stage
+from orchestrator.core.reconcile import Facts, Merge, Reconcile, advance
+from orchestrator.core.returning import Returning, Rung, Stage
 from orchestrator.core.situation import Situation
 from orchestrator.core.unreadable import Record
 
@@ -20,6 +21,8 @@ def wanted(s: Situation) -> Reconcile | None:
     if s.cannot_read(Record.POLICY):
         return present
     if present is not None and present.open:
+        if present.node == s.primary and s.cluster.phase not in SETTLED:
+            return present  # power was given to it by force: until it has opened that may be taken back
         present = _carried_over(s, present)
         return advance(present, _facts(s, present))
     return _opened(s) or present
@@ -44,10 +47,10 @@ def rebuilt(s: Situation, why: str) -> Reconcile:
 def unsettled(record: Reconcile | None, standby: Report, executed: str) -> bool:
     """Whether the standby may not be certified yet; `executed` by the primary.
 
-    Its return is under way, or the numbers of what was cut off its log are still free: as a primary it would use them
-    again for other transactions.
+    Its return is under way, by the record or by what the node itself keeps of one; or the numbers of what was cut off
+    its log are still free: as a primary it would use them again for other transactions.
     """
-    under_way = record is not None and record.open and record.node == standby.node
+    under_way = standby.returning.owed or (record is not None and record.open and record.node == standby.node)
     return under_way or (bool(standby.cut) and not GtidSet.parse(standby.cut) <= GtidSet.parse(executed))
 
 
@@ -56,6 +59,8 @@ def _opened(s: Situation) -> Reconcile | None:
     report = s.report(s.standby)
     if s.cluster.phase not in SETTLED or report is None or report.epoch != s.cluster.epoch:
         return None
+    if report.returning.owed and not (report.errant and _ended(s, report.returning)):
+        return _reopened(s, report.returning)
     primary = s.report(s.primary)
     # A standby that replicates is judged by the primary, who samples in the order that shows no false ones.
     if errant := report.errant or (primary.peer_errant if primary else ""):
@@ -69,7 +74,7 @@ def _new(s: Situation, rung: Rung, stage: Stage, errant: str) -> Reconcile:
     # Only what a fenced primary in SYNC left behind was surely told to nobody.
     never_told = s.cluster.phase is Phase.REJOINING and s.cluster.heir is not None
     # Facts, journal and evidence go by this number, so that no two returns may have the same.
-    number = max(s.cluster.seq, s.reconcile.value.id + 1 if s.reconcile else 0)
+    number = max(s.cluster.seq, *(one + 1 for one in _used(s)))
     return Reconcile(
         number,
         s.cluster.epoch,
@@ -83,6 +88,41 @@ def _new(s: Situation, rung: Rung, stage: Stage, errant: str) -> Reconcile:
     )
 
 
+def _ended(s: Situation, said: Returning) -> bool:
+    """Whether all that it was about is settled, though its rows were not compared: a new return sees to what came."""
+    record = s.reconcile.value if s.reconcile else None
+    return record is not None and record.id == said.id and record.merge is Merge.DONE
+
+
+def _reopened(s: Situation, said: Returning) -> Reconcile:
+    """The record of what the node has begun: ZooKeeper lost it, or another leader closed it and never knew."""
+    return Reconcile(
+        said.id,
+        s.cluster.epoch,
+        s.standby,
+        said.rung,
+        Stage.BUNDLE,
+        errant=said.errant,
+        acknowledged=said.acknowledged,
+        reasons=said.reasons,
+        sums=said.sums,
+        transactions=said.transactions,
+        rows=said.rows,
+        log_mib=said.log_mib,
+        server=said.server,
+        attempt=said.attempt,
+        evidence=said.evidence,
+    )
+
+
+def _used(s: Situation) -> Iterator[int]:
+    """Numbers of returns that somebody knows of: ZooKeeper may have lost the last ones."""
+    yield s.reconcile.value.id if s.reconcile else 0
+    for sighting in s.reports.values():
+        yield sighting.value.returning.id
+        yield sighting.value.merging.id
+
+
 def _facts(s: Situation, record: Reconcile) -> Facts:
     report, primary = s.report(record.node), s.report(s.other(record.node))
     return Facts(
@@ -94,6 +134,7 @@ def _facts(s: Situation, record: Reconcile) -> Facts:
         nothing_errant=_nothing_errant(report, primary),
         policy=s.policy.reconcile,
         server=_server(report),
+        errant=report.errant if report else "",
     )
 
 

@@ -56,6 +56,12 @@ class Returning:
     doing: str = ""  # for people
     percent: float = 0.0
     refusal: str = ""  # why it cannot go on with this rung, by its code and a sentence
+    epoch: int = 0  # in which it was begun
+    server: str = ""  # uuid of the server of which it is
+    owed: bool = False  # from the evidence on until nothing is left to do: it goes on, whatever becomes of the record
+    rewinding: bool = False  # rows are changed back, and their GTIDs are still there: its data is nobody's
+    acknowledged: bool = True  # as the record says
+    evidence: str = ""  # as the record says
 
 
 @dataclass(frozen=True, slots=True)

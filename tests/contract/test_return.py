@@ -425,11 +425,11 @@ def test_a_return_goes_on_wherever_its_agent_was_killed(accounts: Two) -> None:
     back.record = replace(back.record, errant=back.facts.errant)
     assert back.until(Stage.BUNDLE, 0) > 1
     assert back.facts.sums == made.record.sums  # as the one that was kept at once
-    two.old.do("SET GLOBAL read_only = ON")
+    two.old.do("SET GLOBAL read_only = ON, GLOBAL offline_mode = ON")
     try:
         assert back.until(Stage.REWIND, 0) > 10
     finally:
-        two.old.do("SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF")
+        two.old.do("SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF, GLOBAL offline_mode = OFF")
     assert two.rows("acct", two.old) == rows
     assert two.old.executed() == before
     assert two.old.ask("SELECT COUNT(*) FROM kembar.reconcile_journal") == [("0",)]

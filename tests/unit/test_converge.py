@@ -230,6 +230,14 @@ def test_nothing_is_taken_over_before_it_is_known_which_life_runs():
     assert [converge(goal(role, heir=ME), torn) for role in (Role.PREPARE, Role.PRIMARY)] == [(), ()]
 
 
+@pytest.mark.parametrize("heir", [None, ME, "another"])
+def test_a_node_that_is_half_rewound_takes_nothing_and_says_why(heir):
+    half = following(unreturned="return 7 has changed rows back", receiving=False, applying=False)
+    for wanted in (goal(Role.PREPARE, heir=heir), goal(Role.PRIMARY, heir=heir)):
+        assert converge(wanted, half) == ()
+        assert unable(wanted, half).startswith("returned: return 7")
+
+
 def test_every_plan_holds_the_invariants():
     """Also in combinations that no story has: a plan that is refused ends the agent, again and again."""
     chance = Random(7)
@@ -241,6 +249,7 @@ def test_every_plan_holds_the_invariants():
             chance.choice(list(Mysqld)),
             chance.choice((ME, "")),
             errant=chance.choice((None, True, False)),
+            unreturned=chance.choice(("", "half-rewound")),
             **{name: chance.random() < 0.5 for name in flags},
         )
         check_plan(wanted, local, converge(wanted, local))

@@ -12,11 +12,15 @@ from agents.converge import Action, Local
 from agents.invariants import check_plan
 from agents.steps import Order, Steps
 from orchestrator.coordination.paths import Paths
+from orchestrator.core.admission import admit
 from orchestrator.core.errors import InvariantBroken, StepFailed
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.invariants import lacking, older
+from orchestrator.core.invariants import lacking, older, unreturned
 from orchestrator.core.model import Certified, Goal, Mode, Mysqld, Role
-from tests.builders import DB_A, DB_B, UUID_A
+from orchestrator.core.requests import Kind
+from orchestrator.core.returning import Returning
+from orchestrator.core.rules import decide
+from tests.builders import DB_A, DB_B, UUID_A, request, seen, situation
 from tests.fakes import FakeClock, FakeCoordinator
 
 TAKE_OVER = (
@@ -65,6 +69,9 @@ def test_a_whole_take_over_breaks_nothing():
         ("I11", goal(Role.STANDBY), replace(WAITING, relaxed=True), (Action.SOURCE_OFF,)),
         ("I11", goal(Role.STANDBY), replace(RECEIVING, lease_open=True, locked=False), (Action.RELEASE,)),
         ("I12", goal(heir="another"), RECEIVING, TAKE_OVER),
+        ("I15", goal(), replace(RECEIVING, unreturned="half-rewound"), TAKE_OVER),
+        ("I15", goal(heir=None), replace(RECEIVING, unreturned="half-rewound"), TAKE_OVER),
+        ("I15", goal(Role.RETURNING), replace(RECEIVING, repairing=True), (Action.START_REPLICA,)),
     ],
 )
 def test_a_plan_that_breaks_one_is_stopped_before_its_first_step(broken, wanted, local, actions):
@@ -75,6 +82,38 @@ def test_a_plan_that_breaks_one_is_stopped_before_its_first_step(broken, wanted,
 def test_a_promotion_file_outlives_the_mysqld_that_was_certified():
     promoted = replace(RECEIVING, receiving=False, promoted=True, drained=True)
     check_plan(goal(heir="another"), promoted, TAKE_OVER[3:])
+
+
+OWN, PEER = UUID_A, "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"
+ERRANT = f"{OWN}:101-103"
+
+
+@pytest.mark.parametrize(
+    ("said", "cut", "executed", "uuid", "named"),
+    [
+        (Returning(7, rewinding=True, owed=True, errant=ERRANT), "", f"{OWN}:1-103", OWN, "has changed rows back"),
+        (Returning(7, owed=True, errant=ERRANT), "", f"{OWN}:1-100", OWN, f"{OWN}:101-103"),
+        (Returning(7, owed=True, errant=ERRANT), "", f"{OWN}:1-102", OWN, f"{OWN}:103"),
+        (Returning(7, owed=True, errant=ERRANT), "", f"{OWN}:1-103", OWN, ""),
+        (Returning(7, owed=True, errant=ERRANT), "", f"{OWN}:1-100", PEER, ""),  # it gives out numbers of its own
+        (Returning(7, owed=False, errant=ERRANT), "", f"{OWN}:1-100", OWN, ""),
+        (Returning(), ERRANT, f"{OWN}:1-100", OWN, f"{OWN}:101-103"),
+        (Returning(), ERRANT, f"{OWN}:1-103", OWN, ""),
+        (Returning(), "", "", "", ""),
+    ],
+)
+def test_nobody_has_power_who_is_half_rewound_or_would_use_numbers_again(said, cut, executed, uuid, named):
+    why = unreturned(said, cut, executed, uuid)
+    assert named in why and bool(why) is bool(named)
+
+
+@pytest.mark.parametrize("kind", [Kind.FAILOVER, Kind.ADOPT])
+def test_not_even_force_makes_a_half_rewound_node_the_primary(kind):
+    half = seen(DB_B, returning=Returning(7, rewinding=True, owed=True))
+    s = situation(seen(DB_A, report_age_s=60.0, lease_age_s=60.0), half, requests=(request(kind, DB_B),))
+    (check,) = [check for check in admit(s.requests["r1"].value, s).checks if check.name == "returned"]
+    assert not check.passed and "wait until it is through" in check.detail
+    assert decide(s).rule is None or decide(s).rule.id != "F6"
 
 
 def test_nothing_older_than_what_was_followed_is_obeyed():

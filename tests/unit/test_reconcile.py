@@ -231,6 +231,15 @@ def test_another_epoch_voids_it():
     assert not advance(NEW, facts(epoch=EPOCH + 1)).open
 
 
+def test_what_is_not_errant_any_more_needs_no_return():
+    assert not advance(NEW, facts(returned(Stage.DETECT, errant="", sums=""))).open
+
+
+def test_the_rewind_goes_on_without_a_primary_that_had_its_copy_once():
+    bundle = replace(NEW, stage=Stage.BUNDLE, sums="s1", merge=Merge.RUNNING)
+    assert advance(bundle, facts(returned(Stage.BUNDLE))).stage is Stage.REWIND
+
+
 def returning_pair(record: Reconcile | None = None, **standby: Any) -> Situation:
     s = rejoining(seen(DB_B, **{"token": "", "receiver_connected": False, "applier_running": False, **standby}))
     return replace(s, reconcile=Sighting(record, 3, NOW) if record else None)
@@ -243,6 +252,57 @@ def test_a_new_epoch_takes_over_what_is_half_done():
     assert wanted(s) == replace(half, epoch=EPOCH)
     void = wanted(returning_pair(replace(half, node=DB_A)))
     assert void is not None and not void.open  # it serves: nothing is to be repaired there
+
+
+def test_what_somebody_writes_there_meanwhile_is_a_return_of_its_own():
+    """Once all that the first was about is settled; until then the node waits with it."""
+    later = f"{UUID_A}:104"
+    waiting = replace(NEW, stage=Stage.REJOIN, sums="s1", merge=Merge.WAITING)
+    assert advance(waiting, facts(returned(Stage.REWIND), errant=later)).open
+    over = advance(replace(waiting, merge=Merge.DONE), facts(returned(Stage.REWIND), errant=later))
+    assert not over.open and later in over.stopped
+    said = returned(Stage.REWIND, owed=True)
+    next_one = wanted(returning_pair(over, errant=later, returning=said))
+    assert next_one is not None
+    assert (next_one.id, next_one.stage, next_one.errant) == (43, Stage.DETECT, later)
+    again = wanted(returning_pair(over, returning=said))
+    assert again is not None and again.id == 42  # nothing new: it is brought to its end
+
+
+OWING = Returning(
+    7, Stage.BUNDLE, sums="s7", errant=ERRANT, transactions=3, owed=True, acknowledged=False, server="b", evidence="4"
+)
+
+
+def test_a_return_whose_record_was_lost_is_opened_again_under_its_number():
+    """Though nothing is errant any more: the primary has used the numbers up meanwhile."""
+    record = wanted(returning_pair(returning=OWING))
+    assert record == Reconcile(
+        7, EPOCH, DB_B, Rung.REWIND, Stage.BUNDLE, errant=ERRANT, sums="s7", transactions=3, server="b", evidence="4"
+    )
+    closed = replace(NEW, id=7, stage=Stage.CLOSED)
+    assert wanted(returning_pair(closed, returning=OWING)) == record
+
+
+def test_no_number_is_given_twice_though_zookeeper_forgot_it():
+    said = Returning(99, Stage.VERIFY, errant=ERRANT)
+    record = wanted(returning_pair(errant=ERRANT, returning=said))
+    assert record is not None and record.id == 100
+
+
+def test_a_node_that_owes_is_not_certified_whatever_the_record_says():
+    standby = returning_pair(returning=OWING).reports[DB_B].value
+    assert unsettled(None, standby, f"{UUID_A}:1-103")
+    assert not unsettled(None, replace(standby, returning=replace(OWING, owed=False)), f"{UUID_A}:1-103")
+
+
+def test_a_return_of_the_node_that_was_forced_ends_once_it_has_opened():
+    """Until then the power may go back to the other, and the return goes on."""
+    mine = replace(NEW, node=DB_A, epoch=EPOCH - 1)
+    s = returning_pair(mine)
+    assert wanted(replace(s, cluster=replace(s.cluster, phase=Phase.FENCING))) == mine
+    ended = wanted(s)
+    assert ended is not None and not ended.open
 
 
 def test_it_is_opened_once_for_what_only_the_returning_node_has():

@@ -139,7 +139,15 @@ def test_a_write_without_an_answer_is_tried_again() -> None:
 def test_a_second_return_within_one_desired_record_has_another_number() -> None:
     closed = replace(CLOSING, id=41, stage=Stage.CLOSED)
     record = Told(closed).after(look(closed))
-    assert record is not None and record.open and record.id == 42
+    assert record is not None and record.open and record.id == 43  # the primary's agent knows of 42: it was lost
+
+
+def test_a_return_that_was_closed_and_opened_again_has_its_last_copy() -> None:
+    told = Told(CLOSING)
+    told.coordinator.nodes[PATHS.reconcile("42")] = Stored(b"of before", 5)
+    record = told.after(look(CLOSING, **DONE))
+    assert record is not None and not record.open
+    assert decode(Reconcile, told.coordinator.nodes[PATHS.reconcile("42")].data) == record
 
 
 GTID = f"{UUID_A}:101"
