@@ -17,7 +17,7 @@ PRIORITIES ?= P1 P2
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test sim scope rewind mutants faults soak demo lab bench docs evidence clean
+.PHONY: help setup check test sim scope rewind kills mutants faults soak demo lab bench docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -55,6 +55,10 @@ scope: setup  ## every way of a small pair with up to three things out of turn, 
 
 rewind: setup  ## random transactions on random tables, undone on a real server (root): make rewind RUNS=200
 	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind.py tests/contract/test_rewind_random.py
+
+kills: setup  ## returns broken off at each statement, and merges at random, on real servers (root): make kills RUNS=200
+	KEMBAR_KILL_RUNS=$(RUNS) KEMBAR_FUZZ_RUNS=$$(($(RUNS) * 20)) nice -n 19 $(PY) -m pytest \
+		tests/contract/test_return_killed.py tests/contract/test_return_refused.py
 
 mutants: setup  ## planted protocol errors, each of which the simulator must find
 	@mkdir -p $(RESULTS)

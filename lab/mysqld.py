@@ -276,8 +276,8 @@ def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[
         agent.format("SELECT ON performance_schema.*"),
         agent.format("SELECT, INSERT, UPDATE ON kembar.*"),
         "GRANT REPLICATION_APPLIER, SESSION_VARIABLES_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN,"
-        " TRANSACTION_GTID_TAG, REPLICATION_SLAVE_ADMIN, REPLICATION CLIENT, RELOAD, PROCESS, CLONE_ADMIN, BACKUP_ADMIN,"
-        " SHOW_ROUTINE ON *.*"
+        " TRANSACTION_GTID_TAG, REPLICATION_SLAVE_ADMIN, REPLICATION CLIENT, RELOAD, PROCESS, CLONE_ADMIN,"
+        " BACKUP_ADMIN, SHOW_ROUTINE ON *.*"
         " TO 'kembar_rejoin'@'localhost'",
         "GRANT SELECT ON performance_schema.* TO 'kembar_rejoin'@'localhost'",
         *(

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.binlog.logs import files_after
+from agents.binlog.rewind import Lasting
+from agents.reconcile.cloning import Cloner
 from agents.reconcile.evidence import Folder
 from agents.reconcile.merger import Merger
+from agents.reconcile.returner import Ask, Place, Returner
+from agents.reconcile.swap import Swap
 from agents.session import Access, Session
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.mergepolicy import MergePolicy
@@ -32,6 +36,16 @@ def rejoin_session(one: Undoer) -> Session:
     """As the agents open it: by the account, and with the rights, that the lab gives it."""
     access = Access(one.server.instance.socket, "kembar_rejoin", one.server.passwords.rejoin)
     return Session(access, "test_return", once=True)
+
+
+def returner(old: Undoer, home: Path, sessions: Callable[[], Lasting], ask: Ask) -> Returner:
+    """The returning node's part, as a new process of its agent has it; its evidence in `home`."""
+    cloner = Cloner(Swap(old.datadir, home), home, None, sessions, ask, lambda record: True)
+    return Returner(Place(old.datadir, home), sessions, ask, cloner)
+
+
+def unasked(question: str, what: object) -> Any:
+    raise AssertionError(f"{question} is no question of these stages")
 
 
 @dataclass

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 
 from orchestrator.core.model import DEFAULT, FAST, Policy
 from orchestrator.core.ports import SetData
@@ -21,11 +20,11 @@ RETURN_S = 8.0  # until the old primary has come back and everything is armed
 UNDECIDED_S = 2.5
 
 
-def certified_and_nobody_settles(world: World, then: Callable[[World], None], undecided_s: float) -> None:
+def certified_and_nobody_settles(world: World, then: Callable[[World], None]) -> None:
     """The primary's mysqld dies and comes back; who decides first certifies it. `then` comes before the next look."""
 
     def certified() -> None:
-        _nobody_decides(world, undecided_s)
+        _nobody_decides(world, UNDECIDED_S)
         then(world)
 
     _once_at(world, "F3", lambda: _nobody_decides(world, RETURN_S))
@@ -49,9 +48,8 @@ def _nobody_decides(world: World, seconds: float) -> None:
         world.time.after(seconds, one.start)
 
 
-def _story(then: Callable[[World], None], passes: str, undecided_s: float = UNDECIDED_S) -> Story:
-    happens = partial(certified_and_nobody_settles, then=then, undecided_s=undecided_s)
-    return Story(happens, fires=passes.split()[0], passes=passes)
+def _story(then: Callable[[World], None], passes: str) -> Story:
+    return Story(lambda world: certified_and_nobody_settles(world, then), fires=passes.split()[0], passes=passes)
 
 
 def _mysqld_dies(world: World) -> None:
@@ -100,8 +98,7 @@ RETURNING: Mapping[str, Story] = {
     "back and certified, then mysqld dies": _story(_mysqld_dies, "F5 REJOINING>PROMOTING SYNC>ASYNC"),
     "back and certified, then the primary's host is lost": _story(_host_is_lost, "F1 REJOINING>FENCING SYNC"),
     "back and certified, then forced": _story(_forced, "F6 REJOINING>FENCING SYNC>ASYNC"),
-    # The last report of the one that is cut off must have grown old, else it counts as returned.
-    "back and certified, then cut off": _story(_standby_is_cut, "U1 REJOINING>REJOINING SYNC>ASYNC", 2.5),
+    "back and certified, then cut off": _story(_standby_is_cut, "U1 REJOINING>REJOINING SYNC>ASYNC"),
     "back and certified, then in maintenance": _story(
         lambda world: _maintained(world, 4.0), "U3 REJOINING>REJOINING SYNC"
     ),
