@@ -17,7 +17,7 @@ from agents.binlog.rewind import Lasting
 from agents.binlog.values import told
 from agents.reconcile import chunks
 from agents.reconcile.chunks import Key, Layout, Range
-from agents.reconcile.layouts import hidden, layout, tables
+from agents.reconcile.layouts import hidden, layout, shape_of, tables
 from agents.reconcile.objects import accounts, objects
 from agents.session import Row, StatementRefused
 from orchestrator.core.errors import StepFailed
@@ -45,6 +45,7 @@ class Answering:
     def __init__(self, sessions: Callable[[], Lasting], serves: Callable[[], bool]) -> None:
         """`serves`: whether this node may be asked now."""
         self._sessions, self._serves = sessions, serves
+        self._known: dict[tuple[str, str], Layout] = {}  # as last asked for; the shape says whether it is still so
 
     def answer(self, asked: Question) -> Answered:
         """`what`: tables, layout, chunk, sums, middle, rows, rows_at, versions, objects, accounts or state.
@@ -86,7 +87,7 @@ class Answering:
         schema, name = asked["table"]
         if running := _running(session, asked):
             return {"busy": running}
-        now = layout(session, schema, name, collations(session))
+        now = self._layout(session, schema, name)
         shape = now.shape if now else ""
         if asked["what"] == "layout":
             key = [column.name for column in now.key] if now else []
@@ -97,6 +98,16 @@ class Answering:
         if warning := _warning(session):
             return {"refused": f"its rows cannot be read without a warning: {warning}"}
         return answered | _state(session)
+
+    def _layout(self, session: Lasting, schema: str, name: str) -> Layout | None:
+        """A definition is read again with each question; what follows from it, only if it is another."""
+        known = self._known.get((schema, name))
+        if known is not None and known.shape == shape_of(session, schema, name):
+            return known
+        found = layout(session, schema, name, collations(session))
+        if found is not None:
+            self._known = {(schema, name): found}  # one table is compared at a time
+        return found
 
 
 def _sums(session: Lasting, now: Layout, asked: Question) -> Answered:
