@@ -88,8 +88,11 @@ class Cloner:
             raise Unclonable(f"evidence_incomplete: {folder.logs} is not as both hosts kept it: nothing is replaced")
         donor = self._donor_side()
         with closing(self._sessions()) as session:
-            if why := refusal(side(session), donor):
-                raise Unclonable(why)
+            own = side(session)
+        if why := refusal(own, donor):
+            raise Unclonable(why)
+        if unkept := GtidSet.parse(own.executed) - GtidSet.parse(donor.executed) - GtidSet.parse(record.errant):
+            raise Unclonable(f"evidence_incomplete: {unkept} came since it was kept, and would be lost")
         needed, free = needed_bytes(donor), shutil.disk_usage(self._swap.parent).free
         if free < needed:
             raise StepFailed(

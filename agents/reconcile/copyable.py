@@ -20,6 +20,7 @@ class Side:
     outside: tuple[str, ...] = ()  # settings that put data elsewhere than into the data directory
     readers: tuple[str, ...] = ()  # who reads its binary log
     data_bytes: int = 0
+    executed: str = ""
 
 
 def refusal(own: Side, donor: Side) -> str:

@@ -28,6 +28,7 @@ _FOREIGN = (
 )
 _SELF = (
     "SELECT VERSION() AS version, @@GLOBAL.datadir AS datadir,"
+    " REPLACE(@@GLOBAL.gtid_executed, '\\n', '') AS executed,"
     " (SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'clone' AND PLUGIN_STATUS = 'ACTIVE')"
     " AS plugin, (SELECT COALESCE(SUM(FILE_SIZE), 0) FROM information_schema.INNODB_TABLESPACES) AS data_bytes"
 )
@@ -74,6 +75,7 @@ def side(session: Lasting) -> Side:
         ),
         readers=tuple(row["name"] for row in session.ask(_READERS, within_s=STATEMENT_S)),
         data_bytes=int(own["data_bytes"]),
+        executed=own["executed"],
     )
 
 
@@ -90,7 +92,8 @@ def heard(answer: Mapping[str, Any]) -> Side:
         raise StepFailed("donor_not_primary: the other node does not serve now, so nothing is copied from it")
     try:
         lists = {name: tuple(map(str, said.pop(name))) for name in ("foreign", "outside", "readers")}
-        return Side(str(said["version"]), bool(said["plugin"]), data_bytes=int(said["data_bytes"]), **lists)
+        bytes_, executed = int(said["data_bytes"]), str(said["executed"])
+        return Side(str(said["version"]), bool(said["plugin"]), data_bytes=bytes_, executed=executed, **lists)
     except (KeyError, TypeError, ValueError) as error:
         raise StepFailed(f"the other agent tells nothing that a copy can rest on: {json.dumps(said)}") from error
 

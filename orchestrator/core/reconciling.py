@@ -29,12 +29,13 @@ def wanted(s: Situation) -> Reconcile | None:
 
 
 def _carried_over(s: Situation, record: Reconcile) -> Reconcile:
-    """Into the present epoch, while its node is still the one that returns.
+    """Into the present epoch, once the primary may have begun with it and while its node is still the one that returns.
 
     A new record would not be opened for what is half done: errant transactions whose numbers are used up on the
-    primary show in no set any more, and their rows may still be there.
+    primary show in no set any more, and their rows may still be there. Before that, one is: with all that there is now.
     """
-    return replace(record, epoch=s.cluster.epoch) if record.node == s.standby else record
+    begun = record.merge is not Merge.UNKNOWN
+    return replace(record, epoch=s.cluster.epoch) if begun and record.node == s.standby else record
 
 
 def rebuilt(s: Situation, why: str) -> Reconcile:

@@ -411,6 +411,13 @@ def test_nothing_is_replaced_whose_evidence_is_not_whole(two: Two) -> None:
         assert node.returner.facts.refusal.startswith("clone: evidence_incomplete")
 
 
+def test_what_was_written_since_the_evidence_was_kept_is_not_replaced(two: Two) -> None:
+    with parted(two) as node:
+        two.old.do("SET GLOBAL super_read_only = OFF", "DELETE FROM shop.acct")
+        assert not node.work() and node.untouched()
+        assert node.returner.facts.refusal.startswith("clone: evidence_incomplete")
+
+
 def test_a_node_without_the_account_says_so(two: Two) -> None:
     with parted(two) as node:
         swap = Swap(node.datadir, node.home)

@@ -247,11 +247,15 @@ def returning_pair(record: Reconcile | None = None, **standby: Any) -> Situation
 
 def test_a_new_epoch_takes_over_what_is_half_done():
     """The merge may have used the numbers up: no set would show that the rows of the standby are others."""
-    half = replace(NEW, epoch=EPOCH - 1, stage=Stage.CLONE, rung=Rung.CLONE, sums="s1")
+    half = replace(NEW, epoch=EPOCH - 1, stage=Stage.CLONE, rung=Rung.CLONE, sums="s1", merge=Merge.RUNNING)
     s = returning_pair(half)
     assert wanted(s) == replace(half, epoch=EPOCH)
-    void = wanted(returning_pair(replace(half, node=DB_A)))
-    assert void is not None and not void.open  # it serves: nothing is to be repaired there
+    for record in (
+        replace(half, node=DB_A),  # it serves: nothing is to be repaired there
+        replace(half, stage=Stage.BUNDLE, merge=Merge.UNKNOWN),  # nothing was begun: all shows in the sets
+    ):
+        void = wanted(returning_pair(record))
+        assert void is not None and not void.open
 
 
 def test_what_somebody_writes_there_meanwhile_is_a_return_of_its_own():
