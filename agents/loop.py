@@ -86,6 +86,7 @@ OLDER = (
     "OLD_RECORD: {}.{} in ZooKeeper is older than {}.{}, which was followed here, and is not obeyed: ZooKeeper lost "
     "writes or is another one. Give it back its newest data, name the right servers in agent.yaml, or run kembar adopt"
 )
+NUMBER_MAX = 2**63 - 2  # of a GTID
 BUSY_TICK_S = 0.1  # while something is under way
 SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
 RELEASES: Mapping[Mysqld, str] = {Mysqld.HUNG: "hung", Mysqld.EXITING: "exited", Mysqld.DEAD: "exited"}
@@ -477,4 +478,8 @@ def _task(s: Sight) -> Task | None:
         primary = ""  # its evidence is on both hosts: it needs nothing of the other node, which may be lost
     if primary is None or not (mine or serves):
         return None
-    return Task(record, returning=mine, primary_executed=GtidSet.parse(primary))
+    executed = GtidSet.parse(primary)
+    if mine and s.peer.report is not None and (uuid := s.peer.report.identity.get("server_uuid")):
+        # What it gave the number to itself it has: its report may be older than what has come from it by now.
+        executed |= GtidSet.parse(f"{uuid}:1-{NUMBER_MAX}")
+    return Task(record, returning=mine, primary_executed=executed)

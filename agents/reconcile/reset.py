@@ -8,6 +8,7 @@ from __future__ import annotations
 from agents.binlog.catalog import Asks
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.returning import STRAY
 
 STATEMENT_S = 30.0
 _FENCE = (
@@ -46,7 +47,7 @@ def reset(session: Asks, before: GtidSet, target: GtidSet) -> None:
         return
     if executed:
         if executed != before:
-            raise StepFailed(f"stray_gtid: executed is {executed}, expected {before}, or {target} after the reset")
+            raise StepFailed(f"{STRAY}: executed is {executed}, expected {before}, or {target} after the reset")
         busy = [f"{state[what]} {what}" for what in ("transactions", "receivers", "appliers") if state[what] != "0"]
         if busy:
             raise StepFailed(f"{', '.join(busy)} under way: nothing may be reset yet")
@@ -54,7 +55,7 @@ def reset(session: Asks, before: GtidSet, target: GtidSet) -> None:
     session.ask("SET GLOBAL gtid_purged = %s", (str(target),), within_s=STATEMENT_S)
     after = _ask(session)
     if not GtidSet.parse(after["executed"]) == GtidSet.parse(after["purged"]) == target:
-        raise StepFailed(f"stray_gtid: after the reset executed is {after['executed']}, purged is {after['purged']}")
+        raise StepFailed(f"{STRAY}: after the reset executed is {after['executed']}, purged is {after['purged']}")
 
 
 def _ask(session: Asks) -> dict[str, str]:

@@ -20,7 +20,7 @@ from agents.reconcile.reset import fenced, reset
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import STAGES, Merge, Reconcile
-from orchestrator.core.returning import Returning, Rung, Stage
+from orchestrator.core.returning import STRAY, Returning, Rung, Stage
 from orchestrator.core.wire import plain
 
 STATEMENT_S, EXECUTED_S = 10.0, 10.0
@@ -136,26 +136,30 @@ class Returner:
         except LogUnfit as unfit:
             return Refusal(unfit.reason, "", str(unfit))
 
+    def _folder(self, record: Reconcile) -> Folder:
+        return Folder.of(self._place.evidence, record)
+
+    def _archived(self, record: Reconcile, primary_executed: GtidSet) -> str:
+        """The sum of the evidence, which is kept now if it was not before."""
+        folder = self._folder(record)
+        if sums := folder.sums():
+            return sums
+        self.facts = replace(self.facts, doing="keeping the binary log as evidence")
+        with closing(self._sessions()) as session:
+            index = Path(_value(session, "log_bin_index"))
+        try:
+            files = files_after(self._place.datadir, index, primary_executed)
+        except LogUnfit as unfit:
+            # Nothing is taken out of a server of which nobody could say afterwards what it was.
+            self.facts = replace(self.facts, rung=record.rung, refusal=f"evidence_incomplete: {unfit}")
+            raise
+        return folder.keep(files, index)
+
     def _keep(self, record: Reconcile, primary_executed: GtidSet) -> None:
-        folder = Folder.of(self._place.evidence, record)
-        if not folder.sums():
-            self.facts = replace(self.facts, doing="keeping the binary log as evidence")
-            session = self._sessions()
-            try:
-                index = Path(_value(session, "log_bin_index"))
-            finally:
-                session.close()
-            try:
-                files = files_after(self._place.datadir, index, primary_executed)
-            except LogUnfit as unfit:
-                # Nothing is taken out of a server of which nobody could say afterwards what it was.
-                self.facts = replace(self.facts, rung=record.rung, refusal=f"evidence_incomplete: {unfit}")
-                raise
-            folder.keep(files, index)
         self._kept(
             reached=Stage.BUNDLE,
             owed=True,
-            sums=folder.sums(),
+            sums=self._archived(record, primary_executed),
             errant=record.errant,
             transactions=record.transactions,
             rows=record.rows,
@@ -165,20 +169,25 @@ class Returner:
 
     def _rewind(self, record: Reconcile) -> None:
         """Change the rows back, then note from where to where the GTIDs go: from then on it is only about these."""
-        folder = Folder.of(self._place.evidence, record)
+        folder = self._folder(record)
         with closing(self._sessions()) as session:
             fenced(session)
             self._kept(rewinding=True)
             session.ask("SET GLOBAL super_read_only = OFF", within_s=STATEMENT_S)
         noted = folder.noted(RESET)
         if noted is None:
-            noted = self._noted(folder, self._undo(record, folder))
+            noted = self._noted(folder, self._undo(record))
         with closing(self._sessions()) as session:
             session.ask("SET SESSION sql_log_bin = 0", within_s=STATEMENT_S)
             session.ask(
                 "DELETE FROM kembar.reconcile_journal WHERE reconcile_id = %s", (record.id,), within_s=STATEMENT_S
             )
-            reset(session, GtidSet.parse(noted["before"]), GtidSet.parse(noted["target"]))
+            try:
+                reset(session, GtidSet.parse(noted["before"]), GtidSet.parse(noted["target"]))
+            except StepFailed as error:
+                if str(error).startswith(STRAY):
+                    self.facts = replace(self.facts, refusal=str(error))
+                raise
         self._kept(reached=Stage.REWIND, rewinding=False, doing="", percent=0.0)
 
     def _clone(self, record: Reconcile) -> None:
@@ -195,22 +204,25 @@ class Returner:
         self.facts = replace(self.facts, doing=doing, percent=round(percent, 1))
 
     def _verify(self, record: Reconcile) -> None:
-        """The touched rows on both: read there, then here once all of theirs is executed here; twice, as some are hot.
-
-        Raises StepFailed while some differ.
-        """
+        """Raises StepFailed while touched rows differ."""
         if record.merge is not Merge.DONE:
             return  # it changes these rows
-        keys = touched_keys(Folder.of(self._place.evidence, record), GtidSet.parse(record.errant))
+        if differing := self._differing(record):
+            raise StepFailed(differing)
+        self._cloner.end(record)
+        self._kept(reached=Stage.VERIFY, owed=False, doing="", percent=0.0)
+
+    def _differing(self, record: Reconcile) -> str:
+        """Which touched rows differ: read there, then here once all of theirs is executed here; more than once, as
+        some are hot. Empty if none does."""
+        keys = touched_keys(self._folder(record), GtidSet.parse(record.errant))
         left = list(range(len(keys)))
         for _ in range(COMPARISONS):
             left = self._different(record, keys, left)
             if not left:
-                self._cloner.end(record)
-                self._kept(reached=Stage.VERIFY, owed=False, doing="", percent=0.0)
-                return
+                return ""
         named = ", ".join(f"{keys[n][0]} {keys[n][1]}" for n in left[:SHOWN_MAX])
-        raise StepFailed(f"{len(left)} of {len(keys)} touched rows differ from the primary's: {named}")
+        return f"{len(left)} of {len(keys)} touched rows differ from the primary's: {named}"
 
     def _different(self, record: Reconcile, keys: Sequence[tuple[Table, str]], which: Sequence[int]) -> list[int]:
         different = []
@@ -234,8 +246,9 @@ class Returner:
         )
         return row["late"] == "0"
 
-    def _undo(self, record: Reconcile, folder: Folder) -> Undo:
-        undo = plan_undo(folder.files(), GtidSet.parse(record.errant))
+    def _undo(self, record: Reconcile) -> GtidSet:
+        """Change the rows back, as far as the journal does not say so yet; what was undone."""
+        undo = plan_undo(self._folder(record).files(), GtidSet.parse(record.errant))
         if isinstance(undo, Refusal):
             self.facts = replace(self.facts, refusal=f"the evidence no longer allows what it did: {undo}")
             raise StepFailed(self.facts.refusal)
@@ -246,14 +259,19 @@ class Returner:
         except Mismatch as mismatch:
             self.facts = replace(self.facts, refusal=str(mismatch))
             raise
-        return undo
+        return undo.gtids
 
-    def _noted(self, folder: Folder, undo: Undo) -> dict[str, str]:
+    def _held(self, folder: Folder) -> GtidSet:
+        return held(folder.files())
+
+    def _noted(self, folder: Folder, undone: GtidSet) -> dict[str, str]:
         with closing(self._sessions()) as session:
             before = GtidSet.parse(_value(session, "gtid_executed"))
-        if stray := before - held(folder.files()):
-            raise StepFailed(f"stray_gtid: {stray} came after the evidence was kept, and would be lost with the log")
-        noted = {"before": str(before), "target": str(before - undo.gtids)}
+        if stray := before - self._held(folder):
+            why = f"{STRAY}: {stray} came after the evidence was kept, and would be lost with the log"
+            self.facts = replace(self.facts, refusal=why)
+            raise StepFailed(why)
+        noted = {"before": str(before), "target": str(before - undone)}
         folder.note(RESET, noted)
         return noted
 

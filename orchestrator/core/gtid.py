@@ -56,6 +56,11 @@ class GtidSet:
         left = {s: _without(mine, other.intervals.get(s, ())) for s, mine in self.intervals.items()}
         return type(self)({s: intervals for s, intervals in left.items() if intervals})
 
+    def given_by(self, uuid: str) -> Self:
+        """Those whose numbers that server gave, with a tag or without."""
+        mine = {source: parts for source, parts in self.intervals.items() if source.partition(":")[0] == uuid}
+        return type(self)(mine)
+
     def __le__(self, other: Self) -> bool:
         """Whether every transaction of this set is in `other`."""
         return not self - other

@@ -55,7 +55,7 @@ def unreturned(returning: Returning, cut: str, executed: str, uuid: str) -> str:
         )
     taken_out = GtidSet.parse(cut) | GtidSet.parse(returning.errant if returning.owed else "")
     free = taken_out - GtidSet.parse(executed)
-    if not any(source.partition(":")[0] == uuid for source in free.intervals):
+    if not free.given_by(uuid):
         return ""
     return (
         f"it would give the numbers {free} to other transactions, which were taken out of it and are kept as evidence: "

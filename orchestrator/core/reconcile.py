@@ -12,7 +12,7 @@ from enum import StrEnum
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.mergepolicy import Automation, MergePolicy
 from orchestrator.core.model import NodeName
-from orchestrator.core.returning import Merging, Returning, Rung, Stage
+from orchestrator.core.returning import STRAY, Merging, Returning, Rung, Stage
 
 
 class Merge(StrEnum):
@@ -184,7 +184,7 @@ def _waits(record: Reconcile, merging: Merging, policy: MergePolicy) -> str:
 
 def _next_rung(record: Reconcile, returning: Returning, policy: MergePolicy) -> Reconcile:
     """The evidence is kept whatever fails, so the next rung needs no other than what is on both hosts."""
-    if record.rung is Rung.CLONE:
+    if record.rung is Rung.CLONE or returning.refusal.startswith(STRAY):
         return replace(record, stage=Stage.STOPPED, stopped=returning.refusal)
     stage = Stage.CLONE if record.sums and policy.clone.allowed else Stage.BUNDLE
     return replace(

@@ -60,11 +60,11 @@ def _opened(s: Situation) -> Reconcile | None:
     report = s.report(s.standby)
     if s.cluster.phase not in SETTLED or report is None or report.epoch != s.cluster.epoch:
         return None
-    if report.returning.owed and not (report.errant and _ended(s, report.returning)):
-        return _reopened(s, report.returning)
     primary = s.report(s.primary)
+    if report.returning.owed and not (_alone(report, primary) and _ended(s, report.returning)):
+        return _reopened(s, report.returning)
     # A standby that replicates is judged by the primary, who samples in the order that shows no false ones.
-    if errant := report.errant or (primary.peer_errant if primary else ""):
+    if errant := _alone(report, primary):
         return _new(s, Rung.REWIND, Stage.DETECT, errant)
     if primary is not None and unsettled(None, report, primary.executed):
         return _new(s, Rung.TRUNCATE, Stage.BUNDLE, report.cut)
@@ -90,9 +90,11 @@ def _new(s: Situation, rung: Rung, stage: Stage, errant: str) -> Reconcile:
 
 
 def _ended(s: Situation, said: Returning) -> bool:
-    """Whether all that it was about is settled, though its rows were not compared: a new return sees to what came."""
+    """Whether a new return may see to all that there is now: nothing was begun with, or all is settled of the first."""
     record = s.reconcile.value if s.reconcile else None
-    return record is not None and record.id == said.id and record.merge is Merge.DONE
+    if record is None or record.id != said.id:
+        return False
+    return record.merge is Merge.DONE or (record.merge is Merge.UNKNOWN and not said.rewinding)
 
 
 def _reopened(s: Situation, said: Returning) -> Reconcile:
@@ -135,8 +137,19 @@ def _facts(s: Situation, record: Reconcile) -> Facts:
         nothing_errant=_nothing_errant(report, primary),
         policy=s.policy.reconcile,
         server=_server(report),
-        errant=report.errant if report else "",
+        errant=_alone(report, primary) if report else "",
     )
+
+
+def _alone(report: Report, primary: Report | None) -> str:
+    """What the primary never saw, by its own judgement too: it may be older than what it has taken in since.
+
+    Nor is it errant what the primary gave the number to itself: its last report may be older than what came from it.
+    """
+    errant = GtidSet.parse(report.errant)
+    if primary is not None:
+        errant = (errant | GtidSet.parse(primary.peer_errant)) - GtidSet.parse(primary.executed)
+    return str(errant - errant.given_by(_server(primary)))
 
 
 def _server(report: Report | None) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+STRAY = "stray_gtid"  # a refusal that begins so: nobody has evidence of what would be lost by the next rung
+
 
 class Rung(StrEnum):
     """How a node comes back; each costs more than the one before."""

@@ -66,6 +66,24 @@ class _Counted:
         self._session.close()
 
 
+def until(life: Breaking, begins: str) -> Callable[[], Lasting]:
+    """Its sessions; the life ends right after a statement that begins so."""
+
+    class Session:
+        def __init__(self) -> None:
+            self._session = life()
+
+        def ask(self, sql: str, arguments: Sequence[object] = (), *, within_s: float | None) -> tuple[Row, ...]:
+            rows = self._session.ask(sql, arguments, within_s=within_s)
+            life.ended |= sql.startswith(begins)
+            return rows
+
+        def close(self) -> None:
+            self._session.close()
+
+    return Session
+
+
 def killed(one: Undoer) -> None:
     """SIGKILL for its mysqld, and the end of that process."""
     os.kill(one.server.pid, signal.SIGKILL)

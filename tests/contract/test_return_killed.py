@@ -28,7 +28,7 @@ from orchestrator.core.gtid import GtidSet
 from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.reconcile import Facts, Reconcile, advance
 from orchestrator.core.returning import Merging, Rung, Stage
-from tests.contract.breaking import Breaking, killed, revived
+from tests.contract.breaking import Breaking, killed, revived, until
 from tests.contract.returning import (
     NODE,
     NUMBERS,
@@ -289,30 +289,12 @@ def test_what_was_kept_once_is_not_merged_because_its_conflict_has_gone(two: Two
     into = Into(made)
     probe = Breaking(lambda: rejoin_session(two.new))
     with suppress(DatabaseUnavailable):
-        into.live(_until_recorded(probe))
+        into.live(until(probe, "INSERT INTO kembar.quarantine"))
     assert made.reasons() == ["update_differs"]
     two.new.do("UPDATE acct SET bal = 200 WHERE id = 2")
     merger = into.live(lambda: rejoin_session(two.new))
     assert dict(merger.facts.verdicts) == {"quarantined": 1}
     assert two.rows("acct")[1] == ("2", "200", "")
-
-
-def _until_recorded(life: Breaking) -> Callable[[], Any]:
-    """Its life ends right after the entry of a quarantined transaction."""
-
-    class Session:
-        def __init__(self) -> None:
-            self._session = life()
-
-        def ask(self, sql: str, arguments: Any = (), *, within_s: float | None) -> Any:
-            rows = self._session.ask(sql, arguments, within_s=within_s)
-            life.ended |= "INTO kembar.quarantine" in sql
-            return rows
-
-        def close(self) -> None:
-            self._session.close()
-
-    return Session
 
 
 # --- at random

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -24,6 +24,7 @@ from orchestrator.core.gtid import GtidSet
 from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.reconcile import Facts, Merge, Reconcile, advance
 from orchestrator.core.returning import Merging, Rung, Stage
+from tests.contract.breaking import Breaking, until
 from tests.contract.returning import NODE, NUMBERS, Two, rejoin_session, returner, two_servers, unasked
 from tests.contract.test_return_killed import digest
 
@@ -201,8 +202,27 @@ def test_what_was_written_after_the_evidence_is_not_lost_with_the_log(two: Two) 
     two.old.do("INSERT INTO acct VALUES (77, 7, 'late')")
     log = two.old.ask("SHOW BINARY LOGS")
     case.step()
-    assert case.record.stage is Stage.REWIND and case.said.startswith("stray_gtid: ")
+    assert case.record.stage is Stage.STOPPED and case.record.stopped.startswith("stray_gtid: ")
     assert case.returner.facts.rewinding and two.old.ask("SHOW BINARY LOGS") == log
+
+
+def test_a_write_between_the_reset_and_the_numbers_asks_a_person(two: Two) -> None:
+    """It has a number that another transaction had, so nothing is undone of it and nothing is taken over it."""
+    case = Case(two)
+    two.old.do(CHANGE)
+    case.step()
+    case.step()
+    life = Breaking(lambda: rejoin_session(two.old))
+    two.old.do("SET GLOBAL super_read_only = ON, GLOBAL offline_mode = ON")
+    with suppress(KembarError):
+        returner(two.old, case.home, until(life, "RESET BINARY LOGS"), unasked).work(case.record, case.before)
+    assert not two.old.executed()
+    two.old.server.database.set_writable()
+    two.old.do("INSERT INTO acct VALUES (78, 7, 'late')")
+    case.step()
+    assert case.record.stage is Stage.STOPPED and case.record.stopped.startswith("stray_gtid: ")
+    assert ("78", "7", "late") in two.rows("acct", two.old)
+    two.old.do("RESET BINARY LOGS AND GTIDS")
 
 
 def test_evidence_that_cannot_be_read_asks_a_person_before_anything_is_merged(two: Two) -> None:

@@ -18,7 +18,7 @@ from orchestrator.core.situation import Sighting, Situation
 from orchestrator.core.unreadable import Record, Unreadable
 from tests.builders import DB_A, DB_B, EPOCH, NOW, UUID_A, rejoining, seen, situation
 
-ERRANT = f"{UUID_A}:101-103"
+ERRANT, UUID_B = f"{UUID_A}:101-103", "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"
 NEW = Reconcile(42, EPOCH, DB_B, Rung.REWIND, Stage.DETECT, errant=ERRANT)
 REWIND = (Stage.DETECT, Stage.BUNDLE, Stage.REWIND, Stage.REJOIN, Stage.VERIFY, Stage.CLOSED)
 MERGED = Merging(42, "s1", done=True, verdicts={"merged": 2, "quarantined": 1})
@@ -258,6 +258,17 @@ def test_a_new_epoch_takes_over_what_is_half_done():
         assert void is not None and not void.open
 
 
+def test_nothing_is_opened_for_what_the_primary_has_by_now_or_gave_the_number_to():
+    """Its last judgement, and its last report, may be older than what it has taken in, and what has come from it."""
+    own = {"identity": {"server_uuid": UUID_A}, "executed": f"{UUID_A}:1-100,{UUID_B}:1"}
+    s = returning_pair(errant=f"{UUID_A}:101-103,{UUID_B}:1")
+    primary = replace(s.reports[DB_A], value=seen(DB_A, peer_errant=f"{UUID_B}:1", **own).report)
+    assert wanted(replace(s, reports={**s.reports, DB_A: primary})) is None
+    later = replace(s.reports[DB_B], value=replace(s.reports[DB_B].value, errant=f"{UUID_B}:1-2"))
+    record = wanted(replace(s, reports={DB_A: primary, DB_B: later}))
+    assert record is not None and record.errant == f"{UUID_B}:2"
+
+
 def test_what_somebody_writes_there_meanwhile_is_a_return_of_its_own():
     """Once all that the first was about is settled; until then the node waits with it."""
     later = f"{UUID_A}:104"
@@ -271,6 +282,15 @@ def test_what_somebody_writes_there_meanwhile_is_a_return_of_its_own():
     assert (next_one.id, next_one.stage, next_one.errant) == (43, Stage.DETECT, later)
     again = wanted(returning_pair(over, returning=said))
     assert again is not None and again.id == 42  # nothing new: it is brought to its end
+
+
+def test_what_nobody_had_begun_with_is_begun_anew_with_all_that_there_is():
+    closed = replace(NEW, stage=Stage.CLOSED, sums="s1")
+    said = returned(Stage.BUNDLE, owed=True)
+    record = wanted(returning_pair(closed, errant=f"{UUID_A}:101-104", returning=said))
+    assert record is not None and (record.id, record.stage) == (43, Stage.DETECT)
+    half = wanted(returning_pair(closed, errant=ERRANT, returning=replace(said, rewinding=True)))
+    assert half is not None and (half.id, half.stage) == (42, Stage.BUNDLE)
 
 
 OWING = Returning(

@@ -54,7 +54,7 @@ def look(record: Reconcile | None = None, version: int = 3, leading: bool = True
     told = {"token": "", "receiver_connected": False, "applier_running": False, "errant": ERRANT, **standby}
     merging = Merging(42, "s", done=True, verdicts={"merged": 1})
     situation = rejoining(
-        seen(DB_A, merging=merging, executed=f"{UUID_A}:1-101"),
+        seen(DB_A, merging=merging, executed=f"{UUID_A}:1-{101 if record is not None and record.open else 100}"),
         seen(DB_B, **told),  # type: ignore[arg-type]
     )
     if record is not None:
