@@ -14,6 +14,7 @@ from orchestrator.core.ports import Stored
 from orchestrator.core.requests import Kind, Pause, Request
 from tests.sim.carried import decode
 from tests.sim.mysqld import Commit, Numbers, Server, values
+from tests.sim.returns import Returns
 
 if TYPE_CHECKING:
     from tests.sim.kernel import Kernel
@@ -38,6 +39,7 @@ class Checker:
         self.may_diverge = False  # loss was accepted, roles adopted, commits let go alone, or a write made by hand
         self.rules: dict[str, int] = {}
         self.when_rule: dict[str, Callable[[], None]] = {}  # for stories
+        self.returns = Returns(self)
         self._paused_since: float | None = None
         self._term = 0
         self._forced: str | None = None  # loss was accepted until this node opens
@@ -50,6 +52,7 @@ class Checker:
         node.server.made_writable = self.made_writable
         node.server.lets_go = self.relaxed
         node.server.receiver.started = self.receiver_started
+        node.server.logs = self.returns.logged
 
     def fail(self, text: str) -> None:
         self.world.note(f"VIOLATION {text}")
@@ -119,6 +122,7 @@ class Checker:
 
     def _certified(self, new: Cluster) -> None:
         """Everything that was ever acknowledged is on the node that is promotable from now on."""
+        self.returns.certified(self.world.nodes[new.primary].peer)
         server = self.world.nodes[new.primary].peer.server
         held = {txn.value for txn in server.content_to_be()}
         now = self.world.time.now
@@ -156,6 +160,7 @@ class Checker:
     def made_writable(self, server: Server) -> None:
         node = self.world.nodes[server.node]
         self.world.note(f"mysqld of {server.node} is writable")
+        self.returns.whole(node, "is made writable")
         if server.receiver.on:
             self.fail(f"I3: {server.node} is made writable with a running receiver")
         desired, opened = self.desired, node.memory.opened()
@@ -180,6 +185,7 @@ class Checker:
             self.fail(f"I5: {server.node} relaxes while its record says {state}")
 
     def receiver_started(self, server: Server) -> None:
+        self.returns.whole(self.world.nodes[server.node], "starts its receiver")
         if server.writable and self.world.nodes[server.node].kernel.is_open:
             self.fail(f"I7: the receiver of {server.node} starts while it serves")
 
@@ -243,3 +249,4 @@ class Checker:
         lost = set(self.world.meter.ok) - values(primary.server) - self.forgiven
         if lost:
             self.fail(f"acknowledged values {sorted(lost)[:5]} ({len(lost)}) are not on {primary.name} at the end")
+        self.returns.final(primary)

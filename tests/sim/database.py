@@ -178,6 +178,7 @@ class SimDatabase:
             durable=server.durable,
             connections=1,
             commits=0,
+            identity={"server_uuid": server.uuid},
         )
 
     def executed(self, within_s: float = 1.0) -> str:

@@ -66,7 +66,7 @@ def _call_person(world: World, errant: str) -> None:
     if not world.checker.may_diverge:
         world.checker.fail(f"diverged, though nobody forced anything: {errant}")
     said = _said(world)
-    if not any("rebuild" in text for text in said):
+    if not any("rebuild" in text or "stopped: stray_gtid" in text for text in said):
         world.checker.fail(f"only a person can end this, and nobody is told: {said}")
     assert world.checker.desired is not None
     world.injector.rebuild(world.nodes[world.checker.desired.primary].peer)

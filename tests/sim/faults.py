@@ -50,7 +50,7 @@ class Injector:
     def __init__(self, world: World) -> None:
         self.world = world
         self.injected: dict[str, int] = {}
-        self._requests = 0
+        self._requests = self._rebuilt = 0
         self._by_hand = -1  # heartbeats have this value
 
     def schedule(self, faults: list[Fault]) -> None:
@@ -374,7 +374,10 @@ class Injector:
         self.world.note(f"{node.name} is rebuilt from {node.peer.name}")
         node.kill_agent()
         node.server.vanish()
+        self.world.checker.returns.given_up(node)
         node.server.disk = node.peer.server.disk.copied(node.server.disk)
+        self._rebuilt += 1
+        node.server.uuid = f"{node.server.uuid[:-4]}{self._rebuilt:04d}"  # as no copy brings one
         node.start_agent()
 
     def heal(self) -> None:

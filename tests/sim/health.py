@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from random import Random
 
 from agents.binlog.capture import Outcome, TailState
@@ -12,6 +11,7 @@ from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Mysqld
 from tests.sim import strands
+from tests.sim.kept import Archive, Kept
 from tests.sim.kernel import Clock
 from tests.sim.mysqld import Commit, Server
 
@@ -213,7 +213,7 @@ class SimHealth:
         self._server.once_unfrozen(send)
 
 
-def capture(server: Server, index: Path, epoch: int, primary: GtidSet, own: str) -> Outcome:
+def capture(server: Server, kept: Kept, epoch: int, primary: GtidSet, own: str) -> Outcome:
     """agents.binlog.capture on the simulated disk: the tail is cut if nothing of the primary's set follows it."""
     assert not server.alive and own == server.uuid
 
@@ -228,6 +228,9 @@ def capture(server: Server, index: Path, epoch: int, primary: GtidSet, own: str)
         return Outcome(TailState.CLEAN)
     if any(txn.uuid != server.uuid or has(txn.uuid, txn.number) for txn in tail):
         return Outcome(TailState.KEPT, "the tail is not only its own")
+    if committed := [txn for txn in tail if server.disk.executed.has(txn.uuid, txn.number)]:
+        raise AssertionError(f"{server.node} cuts off {committed[:3]}, whose rows are committed")
+    kept.own[str(epoch)] = Archive(GtidSet.parse(server.disk.executed.text()), tuple(tail))
     server.cut(count)
     gtids = GtidSet.parse(",".join(f"{txn.uuid}:{txn.number}" for txn in tail))
     return Outcome(TailState.CUT, f"{count} transactions", str(gtids))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.core.gtid import GtidSet
 from tests.sim.network import Network
 from tests.sim.strands import Time
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tests.sim.replication import Receiver, Stream
 
 Call = Callable[[], None]
+NOTHING = -(10**12)  # the value of an empty transaction
 
 
 class Txn(NamedTuple):
@@ -94,7 +96,15 @@ class Disk:
     relay: deque[Txn] = field(default_factory=deque)  # received and not applied
     source: str | None = None  # the node that the channel names
     closed: bool = False  # the binary log, by a clean shutdown
+    journal: set[tuple[str, int]] = field(default_factory=set)  # of a rewind
+    undone: set[tuple[str, int]] = field(default_factory=set)  # rows are changed back, GTIDs are there
+    emptied: bool = False  # the binary log was reset, and the rows are there without any GTID
+    purged: str = ""
     started: int = 0  # how often mysqld was started on it
+
+    def holds(self, txn: Txn) -> bool:
+        """Whether its rows are committed in the engine, and not changed back."""
+        return self.executed.has(txn.uuid, txn.number) and (txn.uuid, txn.number) not in self.undone
 
     def copied(self, replaced: Disk) -> Disk:
         """What the engine holds, as the data directory of another server, in the place of `replaced`."""
@@ -125,6 +135,7 @@ class Server:
         self.streams: list[Stream] = []  # to replicas, as this end believes
         self.when_exiting: list[Call] = []
         self.made_writable: Callable[[Server], None] = lambda server: None
+        self.logs: Callable[[Server, Txn], None] = lambda server, txn: None
         self.lets_go: Callable[[Server], None] = lambda server: None  # commits may go without a copy from now on
         self.world_note: Callable[[str], None] = lambda text: None
         self.switched_on: list[Call] = []  # told when the source side begins to wait
@@ -190,7 +201,7 @@ class Server:
         if self.disk_full:
             self.kill()
             return
-        for txn in self.disk.binlog:
+        for txn in () if self.disk.emptied else self.disk.binlog:
             self.disk.executed.add(txn.uuid, txn.number)
         self.disk.relay.clear()  # relay_log_recovery
         kept = Numbers()
@@ -287,6 +298,7 @@ class Server:
         if self.disk_full:
             self.blocked.append((txn, done))
             return
+        self.logs(self, txn)
         self.disk.binlog.append(txn)
         waits = self.source_on and self.waits_for_ever and not self.gave_up
         if self.source_on and not waits:
@@ -373,12 +385,44 @@ class Server:
 
     def content(self) -> dict[tuple[str, int], int]:
         """Every value that is committed in the engine, by its GTID."""
-        executed = self.disk.executed
-        return {(txn.uuid, txn.number): txn.value for txn in self.disk.binlog if executed.has(txn.uuid, txn.number)}
+        return {(txn.uuid, txn.number): txn.value for txn in self.disk.binlog if self.disk.holds(txn)}
 
     def content_to_be(self) -> list[Txn]:
         """What it will have committed once it has applied everything that it holds."""
         return [*self.disk.binlog, *(txn for txn, _ in self.blocked), *self.disk.relay]
+
+    # --- what a rewind does
+
+    @property
+    def half_rewound(self) -> bool:
+        return bool(self.disk.undone) or self.disk.emptied
+
+    def undo(self, txns: Sequence[Txn]) -> None:
+        """Their rows and the journal, in one commit."""
+        for txn in txns:
+            if (txn.uuid, txn.number) in self.disk.undone:
+                raise AssertionError(f"{self.node} undoes {txn} twice")
+            self.disk.undone.add((txn.uuid, txn.number))
+            self.disk.journal.add((txn.uuid, txn.number))
+
+    def reset_log(self) -> None:
+        self.disk.executed, self.disk.received, self.disk.emptied = Numbers(), Numbers(), True
+        self.disk.purged = ""
+
+    def set_purged(self, target: GtidSet) -> None:
+        """What is left of the rows is all that is executed. A number of rows that were not changed back would lie."""
+        disk = self.disk
+        disk.executed, disk.emptied, disk.purged = Numbers(), False, str(target)
+        for uuid, intervals in target.intervals.items():
+            for first, last in intervals:
+                for number in range(first, last + 1):
+                    disk.executed.add(uuid, number)
+        left = [txn for txn in disk.binlog if not disk.executed.has(txn.uuid, txn.number)]
+        if wrong := [txn for txn in left if (txn.uuid, txn.number) not in disk.undone]:
+            raise AssertionError(f"{self.node} gives up the numbers of {wrong[:3]}, whose rows are there")
+        disk.binlog = [txn for txn in disk.binlog if disk.executed.has(txn.uuid, txn.number)]
+        disk.undone = {(txn.uuid, txn.number) for txn in disk.binlog if (txn.uuid, txn.number) in disk.undone}
+        self.acked = len(disk.binlog) - 1
 
     # --- binary log of a dead server
 
@@ -398,5 +442,4 @@ class Server:
 
 def values(server: Server) -> set[int]:
     """Every value that is committed in the engine."""
-    executed = server.disk.executed
-    return {txn.value for txn in server.disk.binlog if executed.has(txn.uuid, txn.number)}
+    return {txn.value for txn in server.disk.binlog if server.disk.holds(txn)}

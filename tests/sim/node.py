@@ -17,6 +17,7 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.core.model import HostFacts, NodeName, Phase
 from tests.sim.database import SimDatabase
 from tests.sim.health import SimHealth, SimMemory, SimSupervisor, capture
+from tests.sim.kept import Kept
 from tests.sim.kernel import Clock, Kernel, SimGate, SimVip
 from tests.sim.mirror import SimMirror
 from tests.sim.mysqld import Server as Mysqld
@@ -44,7 +45,7 @@ class Node:
         self.server.when_exiting.append(self._mysqld_exits)
         Receiver(self.server)
         self.clock = Clock(world.time, world.rng(f"clock-{name}"))
-        self.memory = SimMemory()
+        self.memory, self.kept = SimMemory(), Kept()
         self.process: Process | None = None
         self.keeper: LeaseKeeper | None = None
         self.client: Client | None = None
@@ -105,17 +106,19 @@ class Node:
         steps = Steps(
             name, paths, client, keeper, vip, supervisor, database, self.memory,
             Source(self.peer.name, 3306, "kembar_repl", "", None), clock, policy.address_lifetime_s,
-            lambda index, epoch, primary, own: capture(self.server, index, epoch, primary, own),
+            lambda index, epoch, primary, own: capture(self.server, self.kept, epoch, primary, own),
             lambda: None,  # nobody returns by a copy here
         )  # fmt: skip
         health = SimHealth(self.server, clock, process, rng, hang_s=policy.hang_s)
         server, executor = Server(database, supervisor, self.memory, clock, database.preflight), Executor(steps, clock)
         telling = Telling(executor, health, server, self.memory, clock, lambda facts: HostFacts())
+        repair = SimRepair(self, process, rng, news.set)
         agent = Agent(
             name, self.peer.name, self.peer.name, paths, clock, client, self._mirror, keeper, vip,
             server, health, self.memory, steps, executor, telling,
-            SimRepair(self.server, process, rng), Unverified(), news,
+            repair, Unverified(), news,
         )  # fmt: skip
+        world.breaking(process.spawn("repair", repair.worker.run), self, (self._crash, self.server.kill))
         for title, run in (("keeper", keeper.run), ("tick", agent.run)):
             world.pausing(process.spawn(title, run), rng, (self._crash, self.server.kill))
 

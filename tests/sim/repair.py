@@ -1,41 +1,255 @@
-"""What the repair threads of both agents do about a return, in virtual time: rows are values, evidence is a name.
+"""The repair thread of one agent, in virtual time: the product's own, with sessions and logs that are simulated.
 
-Stands for agents.reconcile. The record, its state machine and what the ticks do about it are the product's own.
+Rows are values. What a server has changed back is in `disk.undone` until its GTIDs are taken back too.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from random import Random
+from typing import TYPE_CHECKING, Any
 
+from agents.reconcile.merger import Merger
+from agents.reconcile.returner import Returner
 from agents.reconcile.swap import SwapState
-from agents.reconcile.worker import Task
+from agents.reconcile.worker import RepairWorker, Task
+from orchestrator.core.errors import DatabaseUnavailable, StepFailed, Unavailable
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.kept import Settlements
-from orchestrator.core.reconcile import Merge, Reconcile
+from orchestrator.core.mergepolicy import MergePolicy
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.returning import Ended, Merging, Outcome, Returning, Rung, Stage, Verdict
-from tests.sim.mysqld import Numbers, Server, Txn, values
+from tests.sim import strands
+from tests.sim.kept import Archive, SimFolder, folder_of
+from tests.sim.mysqld import NOTHING, Txn, values
 from tests.sim.strands import Process
 
-EVIDENCE = "evidence-{}"
-NOTHING = -2  # the value of an empty transaction
+if TYPE_CHECKING:
+    from tests.sim.node import Node
+
 CHOICES = -1000  # values below are of the notes of choices
+TOGETHER = 20  # transactions that are undone in one commit
+COMMIT_S = 5.0
+
+
+class SimSession:
+    """The statements of a return but for those that carry events. Each takes a while, and may be the last."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._server, self._life = node, node.server, node.server.life
+        self._reach("login")
+
+    def close(self) -> None:
+        """Nothing is left of it."""
+
+    def _reach(self, name: str) -> None:
+        strand = strands.this_strand()
+        self._node.world.checker.returns.step(self._node, name)
+        strand.boundary(strands.CHANGES)
+        strand.sleep(0.003)
+        if self._server.life != self._life or not self._server.answers:
+            raise DatabaseUnavailable("no answer")
+
+    def ask(self, sql: str, arguments: Sequence[object] = (), *, within_s: float | None) -> tuple[dict[str, str], ...]:
+        words = sql.split()
+        self._reach(" ".join(words[:3]))
+        return self._answer(words, arguments)
+
+    def _answer(self, words: list[str], arguments: Sequence[object]) -> tuple[dict[str, str], ...]:
+        server, disk = self._server, self._server.disk
+        busy = {"receivers": str(int(server.receiver.on)), "appliers": str(int(server.receiver.applying))}
+        match words:
+            case ["SELECT", "@@GLOBAL.server_uuid", *_]:
+                return ({"value": server.uuid},)
+            case ["SELECT", "@@GLOBAL.gtid_executed", *_]:
+                return ({"value": disk.executed.text()},)
+            case ["SELECT", "@@GLOBAL.offline_mode", *_]:
+                return ({"offline": str(int(server.offline)), "read_only": str(int(server.read_only)), **busy},)
+            case ["SELECT", state, *_] if state.startswith("REPLACE(@@GLOBAL.gtid_executed"):
+                return ({"executed": disk.executed.text(), "purged": disk.purged, "transactions": "0", **busy},)
+            case ["SET", "GLOBAL", "super_read_only", *_]:
+                server.super_read_only = False
+            case ["SET", "SESSION", *_]:
+                pass
+            case ["DELETE", "FROM", "kembar.reconcile_journal", *_]:
+                disk.journal.clear()
+            case ["RESET", *_]:
+                server.reset_log()
+            case ["SET", "GLOBAL", "gtid_purged", *_]:
+                server.set_purged(GtidSet.parse(str(arguments[0])))
+            case _:
+                raise AssertionError(f"no simulated server knows {' '.join(words)[:60]}")
+        return ()
+
+
+class NoCopies:
+    """Nobody returns by a copy here."""
+
+    state = SwapState()
+
+    def work(self, record: Reconcile, tell: object) -> bool:
+        return False
+
+    def end(self, record: Reconcile) -> None:
+        """There is no old directory."""
+
+
+class SimReturner(Returner):
+    """What reads or writes binary logs is simulated; the order of everything is the product's."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._server = node, node.server
+        self._sessions: Any = lambda: SimSession(node)
+        self._owing: Any = node.kept
+        self._cloner: Any = NoCopies()
+        self.facts = self._owing.read()
+
+    def _folder(self, record: Reconcile) -> Any:
+        return SimFolder(self._node.kept, folder_of(record))
+
+    def _executed_here(self) -> GtidSet:
+        with closing(self._sessions()) as session:
+            return GtidSet.parse(session.ask("SELECT @@GLOBAL.gtid_executed AS value", within_s=1.0)[0]["value"])
+
+    def _detect(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        errant = self._executed_here() - primary_executed
+        self._reached(Stage.DETECT, rung=Rung.REWIND, errant=str(errant), transactions=len(errant))
+
+    def _archived(self, record: Reconcile, primary_executed: GtidSet) -> str:
+        name, kept = folder_of(record), self._node.kept
+        if name not in kept.own:
+            executed = self._executed_here()
+            txns = tuple(txn for txn in self._server.disk.binlog if not has(primary_executed, txn))
+            self._node.world.checker.returns.step(self._node, "archive")
+            strands.this_strand().boundary(strands.CHANGES)
+            kept.own[name] = Archive(executed, txns)
+        return kept.own[name].sums
+
+    def _held(self, folder: Any) -> GtidSet:
+        return self._node.kept.own[folder._name].held
+
+    def _undo(self, record: Reconcile) -> GtidSet:
+        """All from the first errant one on, newest first, as far as the journal does not name it."""
+        errant, txns = GtidSet.parse(record.errant), self._node.kept.own[folder_of(record)].txns
+        first = next((n for n, txn in enumerate(txns) if has(errant, txn)), None)
+        if first is None:
+            raise StepFailed(f"the evidence does not hold {errant}")
+        with closing(SimSession(self._node)) as session:
+            done = self._journal()
+            left = [txn for txn in reversed(txns[first:]) if key(txn) not in done]
+            for begin in range(0, len(left), TOGETHER):
+                session._reach("undo")
+                self._server.undo(left[begin : begin + TOGETHER])
+        return gtids(txns[first:])
+
+    def _journal(self) -> set[tuple[str, int]]:
+        return set(self._server.disk.journal)
+
+    def _differing(self, record: Reconcile) -> str:
+        """Both hold the same under these numbers."""
+        with closing(SimSession(self._node)):
+            ours, theirs = self._server.content(), self._node.peer.server.content()
+            for txn in self._node.kept.own[folder_of(record)].txns:
+                if has(GtidSet.parse(record.errant), txn) and ours.get(key(txn)) != theirs.get(key(txn)):
+                    return f"{key(txn)} differs"
+        return ""
+
+
+class SimMerger(Merger):
+    """One transaction after the other, each under its own number; which are in conflict their values tell."""
+
+    def __init__(self, node: Node, rng: Random) -> None:
+        self._node, self._server, self._rng = node, node.server, rng
+        self._policy: Any = MergePolicy
+        self.facts = Merging()
+
+    def _serves(self) -> bool:
+        return self._node.kernel.is_open
+
+    def _fetched(self, record: Reconcile) -> str:
+        peer, name = self._node.peer, folder_of(record)
+        strands.this_strand().sleep(self._rng.uniform(0.005, 0.05))
+        reachable = self._node.world.network.both(self._node.name, peer.name)
+        if not reachable or peer.process is None or peer.process.frozen:
+            raise Unavailable(f"the agent of {peer.name} does not answer")
+        found = peer.kept.own.get(name)
+        if found is None or found.sums != record.sums:
+            raise StepFailed(f"the evidence of {peer.name} is not the one that it named")
+        strands.this_strand().boundary(strands.CHANGES)
+        self._node.kept.theirs[name] = found
+        return record.sums
+
+    def _merge(self, record: Reconcile) -> str:
+        errant, found = GtidSet.parse(record.errant), Counter[str]()
+        for txn in self._node.kept.theirs[folder_of(record)].txns:
+            if has(errant, txn):
+                found[self._take(record, txn)] += 1
+        if missing := errant - GtidSet.parse(self._server.disk.executed.text()):
+            raise StepFailed(f"the evidence does not hold {missing}")
+        self.facts = replace(self.facts, verdicts=dict(found))
+        return ""
+
+    def _take(self, record: Reconcile, txn: Txn) -> Verdict:
+        with closing(SimSession(self._node)) as session:
+            if not self._serves():
+                raise StepFailed("this node no longer serves: the merge goes on where the power is")
+            verdict = verdict_of(record, txn)
+            if self._server.disk.executed.has(txn.uuid, txn.number):
+                return verdict
+            if verdict is Verdict.QUARANTINED:
+                self._enter(session, txn)
+            self._commit(session, txn if verdict is Verdict.MERGED else Txn(txn.uuid, txn.number, NOTHING))
+            return verdict
+
+    def _enter(self, session: SimSession, txn: Txn) -> None:
+        self._node.kept.entries[key(txn)] = txn.value
+        session._reach("entered")
+
+    def _commit(self, session: SimSession, txn: Txn) -> None:
+        """Under its own number: one that another session has is waited for, one that is executed is done."""
+        server, end = self._server, self._server.time.now + COMMIT_S
+        if server.super_read_only:
+            raise StepFailed("1290: the server is read only")
+        if not any(key(commit.txn) == key(txn) for commit in server.pipeline):
+            self._node.world.checker.returns.merges(self._node)
+            server.log(txn, None)
+        while not server.disk.executed.has(txn.uuid, txn.number):
+            session._reach("commit")
+            strands.this_strand().sleep(0.01)
+            if server.time.now > end:
+                raise StepFailed("its commit waits")
 
 
 class SimRepair:
-    """The repair thread of one agent: each stage takes a while, and ends with the process."""
+    """Repair (see agents.loop): the worker, and what persons chose, which is simulated as a whole."""
 
-    def __init__(self, server: Server, process: Process, rng: Random) -> None:
-        self._server, self._process, self._rng = server, process, rng
-        self._task: Task | None = None
-        self._busy = False
-        self.returning, self.merging = Returning(), Merging()
+    def __init__(self, node: Node, process: Process, rng: Random, changed: Any) -> None:
+        self._server, self._process, self._rng = node.server, process, rng
+        swap: Any = NoCopies()
+        self.worker = RepairWorker(SimReturner(node), SimMerger(node, rng), swap, changed)
         self.settled: tuple[Outcome, ...] = ()
         self._choosing: set[str] = set()
         self._may_choose = False
-        self.trouble = ""
         self.swap = SwapState()
+
+    @property
+    def returning(self) -> Returning:
+        return self.worker.returning
+
+    @property
+    def merging(self) -> Merging:
+        return self.worker.merging
+
+    @property
+    def trouble(self) -> str:
+        return self.worker.trouble
+
+    def give(self, task: Task | None) -> None:
+        self.worker.give(task)
 
     def decide(self, settlements: Settlements | None) -> None:
         """Each takes a while; its note is a transaction of its own."""
@@ -60,78 +274,26 @@ class SimRepair:
         elif server.writable:
             server.commit(value, None)
 
-    def give(self, task: Task | None) -> None:
-        self._task = task
-        if task is not None and not self._busy and self._left(task):
-            self._busy = True
-            self._server.time.after(self._rng.uniform(0.01, 0.5), lambda: self._process.do(self._work))
-
-    def _left(self, task: Task) -> bool:
-        record = task.record
-        if task.returning:
-            done = self.returning.id == record.id and self.returning.reached is record.stage
-            return record.stage in (Stage.DETECT, Stage.BUNDLE, Stage.REWIND, Stage.VERIFY) and not done
-        fetched = self.merging.id == record.id and self.merging.sums == record.sums
-        return bool(record.sums) and not (fetched and (self.merging.done or record.merge is not Merge.RUNNING))
-
-    def _work(self) -> None:
-        self._busy = False
-        task = self._task
-        if task is None or not self._server.answers or not self._left(task):
-            return
-        if task.returning:
-            self._return(task)
-        else:
-            self._take_in(task.record)
-
-    def _return(self, task: Task) -> None:
-        record, disk = task.record, self._server.disk
-        facts = self.returning if self.returning.id == record.id else Returning(record.id, rung=record.rung)
-        match record.stage:
-            case Stage.DETECT:
-                errant = GtidSet.parse(disk.executed.text()) - task.primary_executed
-                facts = replace(facts, errant=str(errant), transactions=len(errant), rung=Rung.REWIND)
-            case Stage.BUNDLE:
-                facts = replace(facts, sums=EVIDENCE.format(record.id))
-            case Stage.REWIND:
-                if not self._server.offline or self._server.receiver.on:
-                    return
-                rewind(self._server, GtidSet.parse(record.errant))
-        self.returning = replace(facts, reached=record.stage)
-
-    def _take_in(self, record: Reconcile) -> None:
-        facts = self.merging if self.merging.id == record.id else Merging(record.id)
-        self.merging = replace(facts, sums=record.sums)
-        if record.merge is not Merge.RUNNING or not self._server.writable:
-            return
-        errant = GtidSet.parse(record.errant)
-        for uuid, number in numbers(errant):
-            logged = any((txn.uuid, txn.number) == (uuid, number) for txn in self._server.disk.binlog)
-            if not (logged or self._server.disk.executed.has(uuid, number)):
-                self._server.log(Txn(uuid, number, NOTHING), None)
-        if errant <= GtidSet.parse(self._server.disk.executed.text()):
-            self.merging = replace(self.merging, done=True, verdicts={Verdict.DISCARDED: len(errant)})
-
 
 def choice_value(request: str) -> int:
     """Of the transaction by which this choice is made."""
     return CHOICES - zlib.crc32(request.encode())
 
 
-def rewind(server: Server, errant: GtidSet) -> None:
-    """The values of these transactions are gone, and their numbers are free again."""
-    disk, taken = server.disk, set(numbers(errant))
-    disk.binlog = [txn for txn in disk.binlog if (txn.uuid, txn.number) not in taken]
-    disk.executed, disk.received = Numbers(), Numbers()
-    for txn in disk.binlog:
-        disk.executed.add(txn.uuid, txn.number)
-    server.acked = len(disk.binlog) - 1
+def verdict_of(record: Reconcile, txn: Txn) -> Verdict:
+    """Heartbeats and what nobody was told of are discarded; of the others one in two is in conflict."""
+    if txn.value == -1 or not record.acknowledged:
+        return Verdict.DISCARDED
+    return Verdict.QUARANTINED if zlib.crc32(str(txn.value).encode()) % 2 else Verdict.MERGED
 
 
-def numbers(gtids: GtidSet) -> list[tuple[str, int]]:
-    return [
-        (uuid, number)
-        for uuid, intervals in gtids.intervals.items()
-        for first, last in intervals
-        for number in range(first, last + 1)
-    ]
+def key(txn: Txn) -> tuple[str, int]:
+    return txn.uuid, txn.number
+
+
+def has(gtids: GtidSet, txn: Txn) -> bool:
+    return any(first <= txn.number <= last for first, last in gtids.intervals.get(txn.uuid, ()))
+
+
+def gtids(txns: Sequence[Txn]) -> GtidSet:
+    return GtidSet.parse(",".join(f"{txn.uuid}:{txn.number}" for txn in txns))

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import agents.lease
+import agents.reconcile.worker
 import orchestrator.coordination.election
 import orchestrator.loop
 import orchestrator.reconciler
@@ -132,6 +133,26 @@ class World:
             strand.pauses = pauses
         return strand
 
+    def breaking(self, strand: Strand, node: Node, crashes: Sequence[Callable[[], None]]) -> None:
+        """A repair is broken off at some of its boundaries, in most seeds: its agent, its mysqld, an orchestrator."""
+        rng = self.rng(f"repair-{node.owner}")
+        every = self.rng("repairs").choice((0, 400, 1500))
+        if not every or not self.swarm.kinds:
+            return
+
+        def pauses(strand: Strand) -> float:
+            strand.until_pause = int(rng.expovariate(1 / every)) + 1
+            if self.calm:
+                return 0.0
+            if rng.random() < 0.2:
+                return rng.uniform(0.05, 2.0)
+            crash = rng.choice((*crashes, *(one._crash for one in self.deciding.values() if one.process)))
+            self.time.after(0.0, crash)
+            return 1e-6
+
+        strand.until_pause = int(rng.expovariate(1 / every)) + 1
+        strand.pauses = pauses
+
     def run(self) -> Result:
         """The storm, then the quiet ending."""
         result = Result(self.seed, trace=self.trace)
@@ -192,6 +213,7 @@ def virtual_time() -> Iterator[None]:
     places: list[tuple[Any, str, object]] = [
         (agents.lease, "threading", threading),
         (agents.lease, "Future", strands.Future),
+        (agents.reconcile.worker, "threading", threading),
         (orchestrator.loop, "threading", threading),
         (orchestrator.coordination.election, "threading", threading),
         (orchestrator.reconciler, "queue", SimpleNamespace(SimpleQueue=strands.Queue)),
