@@ -281,10 +281,10 @@ class Server:
         """A write of a client or of the heartbeat; False if the server refuses it."""
         if self.read_only or self.super_read_only:
             return False
-        self.log(Txn(self.uuid, self._next_number(), value), done)
+        self.log(Txn(self.uuid, self.next_number(), value), done)
         return True
 
-    def _next_number(self) -> int:
+    def next_number(self) -> int:
         number = self.disk.executed.first_free(self.uuid)
         for txn in (*(waiting.txn for waiting in self.pipeline), *(txn for txn, _ in self.blocked)):
             if txn.uuid == self.uuid:
@@ -370,7 +370,7 @@ class Server:
     def write_by_hand(self, value: int) -> None:
         """An administrator writes, whatever the server is."""
         if self.answers:
-            self.log(Txn(self.uuid, self._next_number(), value), None)
+            self.log(Txn(self.uuid, self.next_number(), value), None)
 
     def set_offline(self, on: bool) -> None:
         """Ends the sessions of ordinary accounts, the dump to a replica among them."""
