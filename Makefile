@@ -73,7 +73,7 @@ soak: setup  ## a pair under load without any fault: make soak MINUTES=60
 	@mkdir -p $(RESULTS)
 	$(KEMBAR) lab soak --minutes $(MINUTES) -o json > $(RESULTS)/soak.json
 
-demo: setup  ## a lab, its page, and a killed primary with its measured outage; leaves the lab running
+demo: setup  ## a lab, a killed primary with its measured outage, and a return with what it merged; leaves it running
 	$(KEMBAR) lab demo
 
 lab: setup  ## a lab that stays, for a look or for faults of your own: kembar lab up

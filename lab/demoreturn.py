@@ -49,7 +49,7 @@ class LeftBehind:
         tell.step(f"Now what nobody hopes for: writes that only one server has. {old} is the primary.")
         cut_replication(self._stand)
         await_alone(self._stand)
-        tell.more(f"{new} no longer hears it. It goes on alone, which is recorded first: mode ASYNC.")
+        tell.more(f"{new} no longer hears it. {old} goes on alone, which is recorded first: mode ASYNC.")
         with writing(self._stand) as cursor:
             cursor.executemany(SET, [(BEHIND, 1), (BEHIND, 2)])
         tell.more(f"A client is told that two deposits are committed, accounts 1 and 2: {BEFORE} -> {BEHIND}")
@@ -110,7 +110,11 @@ class LeftBehind:
             tell.more(f"  account 2  {versions}: both changed it, so a person decides ({row['conflict']})")
         different = differences(self._stand)
         tell.more(f"Compared row by row: {', '.join(different) or 'both servers hold the same'}.")
+        tell.more(f"More of it, and what a person may choose: {self._shown(record)}")
         return not different and balance == BEHIND and len(rows) == kept == merged == 1
+
+    def _shown(self, record: Mapping[str, Any]) -> str:
+        return self._teller.painted(f"{self._kembar} reconcile show {record['id']}", CYAN)
 
     def _versions(self) -> tuple[tuple[str, str], ...]:
         return ("before", "base"), (f"{self._old.name} left", "left"), (f"{self._new.name} has", "primary")
