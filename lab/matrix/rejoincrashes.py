@@ -7,16 +7,21 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from lab import faults
+from lab.diverging import asking
 from lab.matrix.crashes import Crashes, MysqldCrashes
 from lab.matrix.parting import BACK_S, Parting
 from lab.matrix.rejoins import ACCOUNTS, some_updates, update
 from lab.matrix.row import Priority, Row
 from lab.matrix.trial import Trial
+from lab.stand import wait_for
 from lab.topology import Node
 
 REWIND = ("begin", "journal", "rows", "commit")
 RESET = ("forget", "reset", "purged")
 MERGE = ("number", "begin", "rows", "commit", "rollback", "keep")
+COPY = ("copy", "unfollow")
+SWAP = ("kill_mysqld", "swap_data", "start_mysqld")
+DDL = "CREATE TABLE only_behind (id INT PRIMARY KEY)"  # which rows cannot undo
 STAGES = ("detect", "bundle", "rewind", "rejoin", "verify", "closed")
 Crashing = Callable[[Trial, dict[Node, list[str]]], AbstractContextManager[Crashes]]
 
@@ -31,6 +36,34 @@ def returning_node_crashes(t: Trial, names: Sequence[str], crashing: Crashing) -
         parting.back()
         parting.ended(BACK_S)
     parting.returned()
+
+
+def copied_node_crashes(t: Trial, crashing: Crashing) -> None:
+    parting = _left_behind(t, DDL)
+    swapping = [f"agent.{side}.{name}" for name in SWAP for side in ("before", "after")]
+    with crashing(t, {parting.old: [*places(COPY), *swapping]}):
+        parting.back()
+        parting.ended(BACK_S)
+    t.check(parting.returned()["rung"] == "clone", "it came back by another rung")
+
+
+def donor_gone(t: Trial) -> None:
+    """The new primary's server dies while it is copied, and is started in place: the copy is begun again."""
+    parting = _left_behind(t, DDL)
+    parting.back()
+    parting.seen("detect")
+    with asking(t.stand, parting.old) as cursor:
+        cursor.execute("SET GLOBAL clone_max_data_bandwidth = 1")  # MiB/s: it takes a minute
+
+        def copying() -> bool:
+            cursor.execute("SELECT 1 FROM performance_schema.clone_status WHERE STATE = 'In Progress'")
+            return bool(cursor.fetchall())
+
+        wait_for(copying, BACK_S, f"{parting.old.name} does not copy", every_s=0.1)
+        faults.inject(t.stand, "mysqld-crash", parting.new.name)
+        cursor.execute("SET GLOBAL clone_max_data_bandwidth = 0")
+    parting.ended(BACK_S)
+    t.check(parting.returned()["rung"] == "clone", "it came back by another rung")
 
 
 def merging_node_crashes(t: Trial, names: Sequence[str], crashing: Crashing) -> None:
@@ -90,11 +123,12 @@ def half_rewound_is_not_promoted(t: Trial) -> None:
     parting.returned(BACK_S)
 
 
-def _left_behind(t: Trial) -> Parting:
+def _left_behind(t: Trial, *more: str) -> Parting:
     """Enough for several commits on either side; one in fifty conflicts."""
     parting = Parting(t)
     parting.alone(*ACCOUNTS)
     some_updates(parting, "behind", range(1, 51))
+    parting.client(*more)
     parting.lost()
     parting.client(update(7, "ahead-7"))
     return parting
@@ -119,6 +153,27 @@ def _of(who: str, run: Callable[..., None], names: Sequence[str], what: str) -> 
 
 
 ROWS = (
+    *(
+        Row(
+            39,
+            f"return by a copy: {victim} killed at each step",
+            Priority.P1,
+            f"failpoints before and after {', '.join((*COPY, *SWAP))}: kill -9 of {victim}",
+            "a copy is begun again, a swap is finished; both equal",
+            partial(copied_node_crashes, crashing=crashing),
+            back_s=BACK_S,
+        )
+        for victim, crashing in (("agent", Crashes), ("mysqld", MysqldCrashes))
+    ),
+    Row(
+        39,
+        "return by a copy: the donor is gone half-way",
+        Priority.P1,
+        "kill -9 of the new primary's mysqld while it is copied",
+        "never promotable meanwhile; the copy is begun again; both equal",
+        donor_gone,
+        back_s=BACK_S,
+    ),
     *_of("the returning node", returning_node_crashes, (*REWIND, *RESET), "rewind and reset"),
     *_of("the new primary", merging_node_crashes, MERGE, "merge"),
     *(

@@ -10,7 +10,7 @@ import pymysql
 from lab import faults
 from lab.diverging import asking, await_waiting, cut_replication, writing
 from lab.matrix.parting import BACK_S, Parting
-from lab.matrix.row import NotRun, Priority, Row
+from lab.matrix.row import Priority, Row
 from lab.matrix.trial import Trial
 from lab.sessions import Session
 from lab.smalldisk import SmallDisk
@@ -345,12 +345,3 @@ ROWS = (
     _row(61, "left behind: the schema differs", f"{BEHIND}; the new primary changes the table",
          "rewound; kept for a person, as rows no longer fit", changed_schema),
 )  # fmt: skip
-NOT_RUN = (
-    NotRun(
-        39,
-        "clone interrupted, the donor gone",
-        Priority.P1,
-        "never promotable; bounded retries",
-        "this version has no clone",
-    ),
-)

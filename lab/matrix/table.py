@@ -38,12 +38,9 @@ ROWS: tuple[Row, ...] = (
     *rejoins.ROWS,
     *rejoincrashes.ROWS,
 )
-NOT_RUN: tuple[NotRun, ...] = (*notrun.ROWS, *rejoins.NOT_RUN)
+NOT_RUN: tuple[NotRun, ...] = notrun.ROWS
 # Names that stand for the numbers of several rows.
-GROUPS: Mapping[str, frozenset[int]] = {
-    "rejoin": frozenset(row.number for row in (*rejoins.ROWS, *rejoincrashes.ROWS))
-    | frozenset(row.number for row in rejoins.NOT_RUN)
-}
+GROUPS: Mapping[str, frozenset[int]] = {"rejoin": frozenset(row.number for row in (*rejoins.ROWS, *rejoincrashes.ROWS))}
 
 
 def chosen(priority: str | None, only: Collection[int]) -> tuple[list[Row], list[NotRun]]:

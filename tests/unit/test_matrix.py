@@ -80,7 +80,7 @@ def test_the_rows_of_a_return_have_a_name_together():
     assert {"left behind", "return", "unacknowledged DDL and CREATE USER"} <= {
         re.split("[:,]", row.name)[0] for row in rows
     }
-    assert not [row for row in rows if row.number <= 50]
+    assert {row.number for row in rows if row.number <= 50} == {39}  # a copy that is interrupted
 
 
 @pytest.mark.parametrize(
