@@ -117,6 +117,11 @@ LOCK_HOLDERS = (
     " JOIN performance_schema.threads h ON h.THREAD_ID = g.OWNER_THREAD_ID"
     " WHERE w.PROCESSLIST_ID = %s AND p.OBJECT_TYPE IN ('GLOBAL', 'COMMIT', 'BACKUP LOCK') LIMIT 5"
 )
+SCHEMA = "performance_schema"  # nearly all that is asked is there
+ACCOUNT_LOCK = (
+    f"SELECT COUNT(*) AS waiting FROM {SCHEMA}.threads WHERE PROCESSLIST_STATE = 'Waiting for acl cache lock'"  # noqa: S608
+    " AND PROCESSLIST_USER = SUBSTRING_INDEX(USER(), '@', 1)"
+)
 SEMISYNC_WAITERS = (
     "SELECT COUNT(*) AS waiting FROM performance_schema.threads"
     " WHERE PROCESSLIST_STATE = 'Waiting for semi-sync ACK from replica'"

@@ -26,7 +26,7 @@ class Database:
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._roles = Roles(access, clock)
-        self._facts = Session(access, "kembar_facts", many=True)
+        self._facts = Session(access, "kembar_facts", many=True, database=dialect.SCHEMA)
         self._heartbeat = Session(access, "kembar_heartbeat")
         self._query: str | None = None  # of the server that `_facts` is logged in to
         self.channel = Channel(self._roles)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,7 +145,7 @@ class Probes:
         self._n = 0
         self._select = StatementProbe(Session(access, "kembar_select"), clock, every_s, lambda: ("SELECT 1", ()))
         self._commit = StatementProbe(Session(access, "kembar_commit"), clock, every_s, self._next_commit)
-        self._waits = WaitsProbe(Session(access, "kembar_waits"), self._commit, clock)
+        self._waits = WaitsProbe(Session(access, "kembar_waits", database=dialect.SCHEMA), self._commit, clock)
         self._disk = DiskProbe(directories, clock)
         self._pulse = Pulse(clock)
         self._alive_since = clock.waiter_now()
@@ -204,7 +205,10 @@ class Probes:
 
 
 class WaitsProbe:
-    """What a late commit waits for, asked on a session of its own: its questions take locks too."""
+    """What a late commit waits for, asked on a session of its own: its questions take locks too.
+
+    Logged in before there is anything to ask: a waiting account statement lets nobody log in.
+    """
 
     def __init__(self, session: Session, commit: StatementProbe, clock: Clock) -> None:
         self._session = session
@@ -222,11 +226,17 @@ class WaitsProbe:
         while not self._stopped.wait(WAITS_S):
             late = self._commit.state.waiting_s(self._clock.waiter_now(), 0.0) > LATE_S
             self._state = self._look() if late else Waits()
+            if not late and self._commit.wanted:
+                self._get_ready()
         self._session.close()
 
     def stop(self) -> None:
         self._stopped.set()
         self._session.cut()
+
+    def _get_ready(self) -> None:
+        with suppress(DatabaseUnavailable):  # the other probes tell of it
+            self._session.login(LOGIN_S)
 
     def _look(self) -> Waits:
         try:

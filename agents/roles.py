@@ -47,8 +47,8 @@ class Roles:
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self.clock = clock
-        self._session = Session(access, MARK)
-        self._spare = Session(access, MARK)
+        self._session = Session(access, MARK, database=dialect.SCHEMA)
+        self._spare = Session(access, MARK, database=dialect.SCHEMA)
 
     def run(self, sql: str, arguments: tuple[object, ...] = (), *, within_s: float = STATEMENT_S) -> None:
         """Run one statement. Raises DatabaseUnavailable (not sent), StatementRefused, StepFailed (it may still take
@@ -71,6 +71,13 @@ class Roles:
         """Log both sessions in while logins work: in a stall they may hang (docs/safety.md 7)."""
         self._session.login(within_s)
         self._spare.login(within_s)
+
+    def locked_out(self, within_s: float = STATEMENT_S) -> bool:
+        """Whether a statement of ours waits for the lock that an account statement holds; False if nobody says."""
+        try:
+            return self._spare.ask(dialect.ACCOUNT_LOCK, within_s=within_s)[0]["waiting"] != "0"
+        except DatabaseUnavailable:
+            return False
 
     def ask(self, sql: str, arguments: tuple[object, ...] = (), *, within_s: float = STATEMENT_S) -> tuple[Row, ...]:
         """Rows of a statement that changes nothing. Raises DatabaseUnavailable, StatementRefused."""

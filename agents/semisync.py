@@ -20,6 +20,10 @@ POLL_S = 0.02
 STATUS = tuple(name for name in dialect.STATUS if name.startswith("Rpl_semi_sync_source"))
 
 
+class AccountsLocked(StepFailed):
+    """What would let commits go waits itself, for an account statement among them."""
+
+
 class SemiSync:
     """The source side of one server."""
 
@@ -49,10 +53,16 @@ class SemiSync:
         """Let commits go without an acknowledgement; only after the record says ASYNC. Raises StepFailed.
 
         Nothing waits: `timeout=0` alone, which stalls nobody. Something waits: `enabled=OFF` too, on a session of its
-        own; the waiting commits are free at once, this call returns up to 1 s later.
+        own; the waiting commits are free at once, this call returns up to 1 s later. AccountsLocked: nothing helps
+        but the end of mysqld.
         """
         deadline = Deadline(self._roles.clock, within_s)
-        self._roles.run(dialect.set_global(TIMEOUT, 0))
+        try:
+            self._roles.run(dialect.set_global(TIMEOUT, 0))
+        except StepFailed as error:
+            if self._roles.locked_out():
+                raise AccountsLocked(f"SET GLOBAL waits behind an account statement: {error}") from error
+            raise
         # Read after the timeout was set: who began to wait before is counted, who comes later does not wait.
         if self._waiting(deadline):
             self._roles.run_beside(dialect.set_global(SOURCE_ON, "OFF"), within_s=within_s)

@@ -93,9 +93,16 @@ class _Wire(Connection):
 class Session:
     """A session that is opened at the first statement, and again after it was lost."""
 
-    def __init__(self, access: Access, program: str, *, many: bool = False, once: bool = False) -> None:
+    def __init__(
+        self, access: Access, program: str, *, many: bool = False, once: bool = False, database: str | None = None
+    ) -> None:
         """`program` is the connection attribute program_name, by which it is found on the server; `many` allows
-        several statements in one round trip; `once` never opens it again: what was set in it would be gone."""
+        several statements in one round trip; `once` never opens it again: what was set in it would be gone.
+
+        Rights on `database` are looked up at the login, those on others at each statement, under a lock that a waiting
+        account statement holds (measured).
+        """
+        self._database = database
         self._access = access
         self._once, self._used = once, False
         self._program = program
@@ -187,6 +194,7 @@ class Session:
                 defer_connect=True,
                 user=self._access.user,
                 password=self._access.password,
+                database=self._database,
                 program_name=self._program,
                 client_flag=self._flags,
                 autocommit=True,

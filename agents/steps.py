@@ -16,6 +16,7 @@ from agents.dialect import ChannelTls
 from agents.lease import LeaseKeeper
 from agents.look import last_writer
 from agents.mysql import Database
+from agents.semisync import AccountsLocked
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import readable
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, StepFailed
@@ -116,7 +117,7 @@ class Steps:
             Action.WRITE_PROMOTION: self._write_promotion,
             Action.TAKE_LEASE: self._take_lease,
             Action.RECORD_RELAXED: self._record_relaxed,
-            Action.RELAX: lambda order: self._database.semisync.relax(),
+            Action.RELAX: self._relax,
             Action.REQUIRE_ACK: lambda order: self._database.semisync.require_ack(REQUIRE_ACK_S),
             Action.CERTIFY: self._certify,
             Action.RECORD_DEGRADED: self._record_degraded,
@@ -134,6 +135,14 @@ class Steps:
             Action.SET_ONLINE: lambda order: self._database.set_offline(False),
             Action.AWAIT_HANDOVER: self._await_handover,
         }
+
+    def _relax(self, order: Order) -> None:
+        """The record says ASYNC: whatever recovery commits then was let go, as its clients were told nothing."""
+        try:
+            self._database.semisync.relax()
+        except AccountsLocked:
+            self._supervisor.kill()
+            raise
 
     def run(self, action: Action, order: Order) -> None:
         """Carry it out. Raises KembarError."""

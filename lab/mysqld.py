@@ -23,7 +23,6 @@ from orchestrator.core.errors import Refused, StepFailed
 OLDEST = (8, 0, 26)
 INITIALISE_S = 120.0
 BALLAST_S_PER_MB = 0.5
-ROLE = "kembar_role"
 TEMPLATE_FORMAT = 1  # grows when what is in the template changes
 
 
@@ -257,10 +256,6 @@ def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[
         _user("kembar_repl", "%", passwords.repl),
         _user("kembar_clone", "%", passwords.clone),
         _user("app", "%", passwords.app),
-        # With any role a session keeps its rights: else each statement waits for the lock of a waiting CREATE USER.
-        f"CREATE ROLE {ROLE}",
-        *(f"GRANT {ROLE} TO 'kembar_agent'@'{host}'" for host in ("localhost", "127.0.0.1")),
-        *(f"SET DEFAULT ROLE {ROLE} TO 'kembar_agent'@'{host}'" for host in ("localhost", "127.0.0.1")),
         "CREATE DATABASE kembar",
         "CREATE TABLE kembar.heartbeat"
         " (node VARCHAR(64) PRIMARY KEY, n BIGINT UNSIGNED NOT NULL, at TIMESTAMP(6) NOT NULL)",

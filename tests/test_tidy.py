@@ -94,9 +94,9 @@ TABLE = (
     Row(2, "failing loop watching showing recorder reconciler", "orchestrator",
         f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop reporter server telling verify", "agents",
-        f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.session agents.binlog.capture "
-        "agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker agents.reconcile.swap "
-        "agents.reconcile.verifier"),
+        f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.semisync agents.session "
+        "agents.binlog.capture agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker "
+        "agents.reconcile.swap agents.reconcile.verifier"),
     Row(2, "returner merger worker cloning deciding publishing comparison verifier", "agents.reconcile",
         f"{AGENTS_L0} {RECORDS} agents.binlog agents.reconcile agents.session"),
     Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo teller "

@@ -12,6 +12,7 @@ from agents import preflight, roles
 from agents.evidence import Process, judge
 from agents.mysql import Database
 from agents.probes import Probes
+from agents.semisync import AccountsLocked
 from agents.session import Session
 from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
 from orchestrator.core.model import Mysqld
@@ -229,6 +230,24 @@ def test_a_hang_is_seen_by_a_tick_that_hangs_itself(pair: Pair, probes: Probes) 
 def test_a_stalled_commit_is_not_a_hung_server(pair: Pair, probes: Probes, stalled: Background) -> None:
     eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ("SYNC_STALLED",)), 5)
     assert probes.stalled_s() > 0.4
+
+
+def test_an_account_statement_that_waits_hides_nothing_and_is_known(pair: Pair, probes: Probes) -> None:
+    """It holds the lock under which rights are looked up: logins hang, and every statement outside one's database."""
+    server = pair.primary
+    server.database.semisync.require_ack()
+    root = server.session("root")
+    mark = "SELECT 1 FROM performance_schema.session_connect_attrs WHERE ATTR_VALUE = 'kembar_waits'"
+    eventually(lambda: bool(root.ask(mark, within_s=5)), 5)  # logged in before there is anything to ask
+    with pair.standby.frozen():
+        create = Background(lambda: root.ask("CREATE USER waits@localhost", within_s=60))
+        eventually(lambda: server.database.facts().wait_sessions >= 1, 5)
+        eventually(lambda: seen(probes, server) == (Mysqld.RUNNING, ("SYNC_STALLED",)), 5)
+        with pytest.raises(AccountsLocked):
+            server.database.semisync.relax()
+    assert create.ends_within(10)
+    root.ask("DROP USER waits@localhost", within_s=10)
+    root.close()
 
 
 @pytest.mark.parametrize("requires_ack", [False, True])
