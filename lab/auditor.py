@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def audit(vip: str, interface: str, answers: Path, stop: threading.Event) -> Non
         while not stop.is_set():
             began = time.monotonic()
             try:
+                _drop_late(link)
                 link.send(question)
                 macs = _answers(link, wanted, began + ROUND_S)
             except OSError:  # the client's own link is down: nobody can answer it
@@ -39,6 +41,14 @@ def audit(vip: str, interface: str, answers: Path, stop: threading.Event) -> Non
                 stop.wait(ROUND_S)
             if macs:
                 found.write(f"{began:.6f} {' '.join(sorted(macs))}\n")
+
+
+def _drop_late(link: socket.socket) -> None:
+    """What came between two rounds, or while we were paused."""
+    link.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            link.recv(64)
 
 
 def _answers(link: socket.socket, wanted: bytes, until: float) -> set[str]:
@@ -50,6 +60,8 @@ def _answers(link: socket.socket, wanted: bytes, until: float) -> set[str]:
             frame = link.recv(64)
         except TimeoutError:
             break
+        if time.monotonic() > until:
+            break  # we were paused meanwhile: whoever said it, and when, is not known
         if len(frame) < FRAME.size:
             continue
         _, _, _, _, _, _, _, operation, mac, address, _, _ = FRAME.unpack(frame[: FRAME.size])
