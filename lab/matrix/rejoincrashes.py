@@ -51,7 +51,7 @@ def donor_gone(t: Trial) -> None:
     """The new primary's server dies while it is copied, and is started in place: the copy is begun again."""
     parting = _left_behind(t, DDL)
     parting.back()
-    parting.seen("detect")
+    parting.seen("bundle")
     with asking(t.stand, parting.old) as cursor:
         cursor.execute("SET GLOBAL clone_max_data_bandwidth = 1")  # MiB/s: it takes a minute
 
