@@ -33,8 +33,6 @@ from tests.contract.rewinding import Undoer
 pytestmark = pytest.mark.lab
 
 COPIED_S = 90.0
-SLOW = "SET GLOBAL clone_max_data_bandwidth = 1, GLOBAL clone_autotune_concurrency = OFF"  # MiB/s: it takes a minute
-FAST = "SET GLOBAL clone_max_data_bandwidth = 0"
 COPYING = "SELECT COUNT(*) FROM performance_schema.clone_status WHERE STATE = 'In Progress'"
 
 
@@ -53,6 +51,7 @@ class Node:
     record: Reconcile
     donor: Donor
     facts: Mapping[str, Any] = field(default_factory=dict)  # what the donor's agent says instead
+    said: Mapping[str, Any] = field(default_factory=dict)  # what it has said, without asking its server again
     wanted: bool = True
     trouble: str = ""
 
@@ -81,7 +80,7 @@ class Node:
         if question == "touched":
             return self.made.merger.touched(what)
         assert question == "donor"
-        return {**told(lambda: rejoin_session(self.two.new), lambda: True), **self.facts}
+        return self.said or {**told(lambda: rejoin_session(self.two.new), lambda: True), **self.facts}
 
     def work(self, stage: Stage = Stage.CLONE) -> bool:
         """Whether the stage is reached; why not is in `trouble`."""
@@ -137,7 +136,7 @@ def restart(one: Undoer) -> None:
 
 def alike(two: Two) -> None:
     """Two servers with the same small table that may both be written to, neither replicating."""
-    two.old.do("STOP REPLICA", "RESET REPLICA ALL", FAST)
+    two.old.do("STOP REPLICA", "RESET REPLICA ALL")
     two.new.server.database.set_writable()
     two.old.server.database.set_writable()
     two.alike("CREATE TABLE acct (id INT PRIMARY KEY, bal INT)", "INSERT INTO acct VALUES (1, 100), (2, 200), (3, 300)")
@@ -159,6 +158,8 @@ def parted(two: Two, *statements: str) -> Iterator[Node]:
     try:
         yield node
     finally:
+        if not two.new.server.running:
+            restart(two.new)
         two.new.do("RESET REPLICA ALL")
         if not two.old.server.running:
             node.swap.perform()
@@ -278,16 +279,16 @@ def test_an_agent_that_is_killed_while_it_copies_leaves_a_copy_that_its_successo
     two: Two, tmp_path: Path
 ) -> None:
     with parted(two) as node:
-        two.old.do(SLOW)
+        node.said = node.ask("donor", {})
         process = agent(node, tmp_path, "never")
         eventually(lambda: two.old.ask(COPYING) == [("1",)], 30)
-        process.kill()
-        process.wait(30)
-        assert two.old.ask(COPYING) == [("1",)]  # it goes on, though nobody waits for it
-        node.start_agent()
-        assert not node.work() and "still being ended" in node.trouble
+        with two.new.server.frozen():
+            process.kill()
+            process.wait(30)
+            assert two.old.ask(COPYING) == [("1",)]  # it goes on, though nobody waits for it
+            node.start_agent()
+            assert not node.work() and "still being ended" in node.trouble
         eventually(lambda: two.old.ask(COPYING) == [("0",)], 30)
-        two.old.do(FAST)
         node.copied()
 
 
@@ -305,40 +306,49 @@ def test_an_agent_that_is_killed_between_the_renames_finishes_them(two: Two, ren
 
 
 @contextmanager
-def slowly(node: Node) -> Iterator[Callable[[], bool]]:
-    """A copy that is under way; what is yielded ends it and says whether it was complete."""
-    node.two.old.do(SLOW)
+def half_way(node: Node) -> Iterator[Callable[[], bool]]:
+    """A copy whose donor has stopped for as long; what is yielded waits for its end: whether it was complete."""
     outcome: list[bool] = []
     thread = threading.Thread(target=lambda: outcome.append(node.work()), daemon=True)
     thread.start()
-    eventually(lambda: node.two.old.ask(COPYING) == [("1",)], 30)
-    eventually(lambda: node.returner.facts.percent > 0, 30)
 
     def ended() -> bool:
         thread.join(60)
         assert not thread.is_alive()
         return outcome[0] or bool(node.swap.state.planned)
 
-    yield ended
+    eventually(lambda: node.two.old.ask(COPYING) == [("1",)], 30)
+    with node.two.new.server.frozen():
+        yield ended
     thread.join(60)
 
 
 def test_a_donor_that_dies_half_way_is_said_and_the_copy_is_begun_again_once_it_is_back(two: Two) -> None:
     with parted(two) as node:
-        with slowly(node) as ended:
+        with half_way(node) as ended:
             two.new.server.kill()
             assert not ended()
         assert "clone_failed" in node.trouble and node.untouched()
         assert node.returner.facts.refusal == ""  # it may help to try again
         restart(two.new)
         two.new.server.database.set_writable()
-        two.old.do(FAST)
+        node.copied()
+
+
+def test_a_copy_of_which_nothing_comes_any_more_ends_if_its_donor_does_not_serve(two: Two) -> None:
+    """By itself it would wait for 300 s."""
+    with parted(two) as node:
+        with half_way(node) as ended:
+            node.said = {"serves": False}
+            assert not ended()
+        assert "donor_not_primary" in node.trouble and node.untouched()
+        node.said = {}
         node.copied()
 
 
 def test_a_node_that_dies_half_way_begins_again(two: Two) -> None:
     with parted(two) as node:
-        with slowly(node) as ended:
+        with half_way(node) as ended:
             two.old.server.kill()
             assert not ended()
         restart(two.old)
@@ -348,7 +358,7 @@ def test_a_node_that_dies_half_way_begins_again(two: Two) -> None:
 
 def test_a_copy_that_nobody_wants_any_more_ends(two: Two) -> None:
     with parted(two) as node:
-        with slowly(node) as ended:
+        with half_way(node) as ended:
             node.wanted = False
             assert not ended()
         assert "no longer asked for" in node.trouble and node.untouched()
