@@ -206,6 +206,18 @@ def test_what_was_written_after_the_evidence_is_not_lost_with_the_log(two: Two) 
     assert case.returner.facts.rewinding and two.old.ask("SHOW BINARY LOGS") == log
 
 
+def test_what_an_earlier_return_took_out_of_the_log_did_not_come_after_the_evidence(two: Two) -> None:
+    """It left all that had been executed until then as purged, in a log that does not begin with that."""
+    case = Case(two)
+    two.old.do(CHANGE)
+    case.before = two.old.executed()
+    two.old.do("RESET BINARY LOGS AND GTIDS", f"SET GLOBAL gtid_purged = '{case.before}'", CHANGE)
+    for _ in range(3):
+        case.step()
+    assert (case.record.stage, case.record.stopped, case.said) == (Stage.REJOIN, "", "")
+    assert two.old.executed() == case.before
+
+
 def test_a_write_between_the_reset_and_the_numbers_asks_a_person(two: Two) -> None:
     """It has a number that another transaction had, so nothing is undone of it and nothing is taken over it."""
     case = Case(two)
