@@ -15,6 +15,7 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import readable
 from orchestrator.core.errors import KembarError
 from orchestrator.core.history import Event
+from orchestrator.core.invariants import check_return
 from orchestrator.core.kept import Settlements
 from orchestrator.core.model import Instant
 from orchestrator.core.ports import Check, Coordinator, Create, Delete, Op, Seen, SetData
@@ -94,6 +95,7 @@ class Reconciler:
     def _advance(self, look: Look, s: Situation, record: Reconcile, guards: list[Op], seen: Seen) -> None:
         before = s.reconcile.value if s.reconcile else None
         record = _stamped(record, before, zookeeper_ms(look.seen))
+        check_return(before, record)
         ops = [*guards, SetData(self._paths.returning, encode(record), seen.stored.version)]
         if not record.open:
             ops.append(self._copy(record))

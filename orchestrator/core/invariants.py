@@ -8,12 +8,20 @@ from __future__ import annotations
 from orchestrator.core.errors import InvariantBroken
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Cluster, Mode, Phase
-from orchestrator.core.returning import Returning
+from orchestrator.core.reconcile import STAGES, Merge, Reconcile
+from orchestrator.core.returning import Returning, Rung
 
 
 def check_step(old: Cluster, new: Cluster) -> None:
     """Raises InvariantBroken naming the rule and both records."""
     for name, holds in _statements(old, new):
+        if not holds:
+            raise InvariantBroken(f"{name}: from {old} to {new}")
+
+
+def check_return(old: Reconcile | None, new: Reconcile) -> None:
+    """I16: raises InvariantBroken naming the statement and both records of returns; `old` None: the first one."""
+    for name, holds in _of_returns(old, new) if old is not None else ():
         if not holds:
             raise InvariantBroken(f"{name}: from {old} to {new}")
 
@@ -85,6 +93,30 @@ def _alone(record: Cluster) -> tuple[tuple[str, bool], ...]:
         ("I5: nobody is promotable in ASYNC", record.mode is Mode.SYNC or promotable is None),
         ("I5: the primary is not its own heir", promotable is None or promotable.node != record.primary),
     )
+
+
+def _of_returns(old: Reconcile, new: Reconcile) -> tuple[tuple[str, bool], ...]:
+    same = new.id == old.id and new.attempt == old.attempt and old.open
+    begun = same and bool(old.sums)
+    return (
+        ("I16: numbers of returns only grow", new.id >= old.id),
+        ("I16: a return ends before another begins", new.id == old.id or not old.open),
+        ("I16: no stage comes again", not same or new.rung is not old.rung or not _before(new, old)),
+        ("I16: no rung comes again", not same or order(new.rung) >= order(old.rung)),
+        ("I16: what is kept as evidence stays what it was", not begun or new.sums == old.sums),
+        ("I16: what the evidence is of stays what it was", not begun or new.errant == old.errant),
+        ("I16: a merge that is done stays done", not same or old.merge is not Merge.DONE or new.merge is Merge.DONE),
+    )
+
+
+def _before(new: Reconcile, old: Reconcile) -> bool:
+    stages = STAGES[old.rung]
+    return new.stage in stages and old.stage in stages and stages.index(new.stage) < stages.index(old.stage)
+
+
+def order(rung: Rung) -> int:
+    """Each rung costs more than the ones before."""
+    return list(Rung).index(rung)
 
 
 def _grows(old: Cluster, new: Cluster) -> bool:

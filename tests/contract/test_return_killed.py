@@ -132,7 +132,7 @@ class Back:
             "journal": old.ask("SELECT COUNT(*) FROM kembar.reconcile_journal"),
             "errant": (self.record.transactions, self.record.rows, len(GtidSet.parse(self.record.errant))),
             "evidence": (
-                [hashlib.sha256((folder.logs / name).read_bytes()).hexdigest() == sum_ for sum_, name in listed],
+                all(hashlib.sha256((folder.logs / name).read_bytes()).hexdigest() == sum_ for sum_, name in listed),
                 hashlib.sha256((folder.logs / "SHA256SUMS").read_bytes()).hexdigest() == self.record.sums,
                 len(gtids_in(folder.files()) - self.before),
             ),

@@ -11,6 +11,7 @@ from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import check_step, older
 from orchestrator.core.model import Cluster, LeaderRecord, Lease, LeaseState, Mode, Phase, Sync, SyncState
 from orchestrator.core.ports import Stored
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Kind, Pause, Request
 from tests.sim.carried import decode
 from tests.sim.mysqld import Commit, Numbers, Server, values
@@ -74,6 +75,9 @@ class Checker:
             self.desired = new if self._going_back else self.desired
             if not self._going_back:
                 self._decided(new)
+        elif path == paths.returning and stored is not None:
+            record = decode(Reconcile, stored.data) if stored.data else None
+            self.returns.written(record, going_back=self._going_back)
         elif path == paths.leader and stored is not None and stored.data:
             self._term = decode(LeaderRecord, stored.data).term
         elif path == paths.pause and stored is not None:

@@ -30,9 +30,11 @@ from tests.sim.database import Sessions
 from tests.sim.health import SimSupervisor
 from tests.sim.kernel import SimGate
 from tests.sim.mutation import Mutant, hunt, planted
+from tests.sim.returnmutants import RETURNS
 from tests.sim.stories import STORIES
 
 MUTANTS: tuple[Mutant, ...] = (
+    *RETURNS,
     # --- the gate and the lease
     planted(
         "SHUT does not reach the kernel",

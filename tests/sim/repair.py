@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CHOICES = -1000  # values below are of the notes of choices
 TOGETHER = 20  # transactions that are undone in one commit
 COMMIT_S = 5.0
+AGAIN = "undo again"  # the step, when something is undone already
 
 
 class SimSession:
@@ -138,11 +139,12 @@ class SimReturner(Returner):
         first = next((n for n, txn in enumerate(txns) if has(errant, txn)), None)
         if first is None:
             raise StepFailed(f"the evidence does not hold {errant}")
+        self._node.world.checker.returns.undoes(self._node, folder_of(record))
         with closing(SimSession(self._node)) as session:
             done = self._journal()
             left = [txn for txn in reversed(txns[first:]) if key(txn) not in done]
             for begin in range(0, len(left), TOGETHER):
-                session._reach("undo")
+                session._reach(AGAIN if begin else "undo")
                 self._server.undo(left[begin : begin + TOGETHER])
         return gtids(txns[first:])
 
@@ -201,6 +203,7 @@ class SimMerger(Merger):
             if self._server.disk.executed.has(txn.uuid, txn.number):
                 return verdict
             if verdict is Verdict.QUARANTINED:
+                self._node.world.checker.returns.kept.add(key(txn))
                 self._enter(session, txn)
             self._commit(session, txn if verdict is Verdict.MERGED else Txn(txn.uuid, txn.number, NOTHING))
             return verdict

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from orchestrator.core.errors import InvariantBroken
+from orchestrator.core.invariants import check_return
+from orchestrator.core.reconcile import Reconcile
 from tests.sim.kept import Archive
 from tests.sim.mysqld import NOTHING, Server, Txn, values
 
@@ -21,7 +24,9 @@ class Returns:
     def __init__(self, checker: Checker) -> None:
         self._checker = checker
         self.first: dict[Key, Txn] = {}  # the first transaction that had this number
+        self.record: Reconcile | None = None
         self.lost: set[int] = set()  # values that a person gave up with a data directory
+        self.kept: set[Key] = set()  # what was found to be in conflict, and must not be used up without an entry
         self.steps: list[tuple[str, str]] = []  # node, name
         self.when_step: dict[int, Callable[[Node], None]] = {}  # for stories: at the n-th of them
         self.when_named: dict[str, Callable[[Node], None]] = {}
@@ -33,6 +38,16 @@ class Returns:
         known = self.first.setdefault((txn.uuid, txn.number), txn)
         if known.value != txn.value and NOTHING not in (known.value, txn.value):
             self._checker.fail(f"{server.node} gives {txn.uuid}:{txn.number} to {txn.value}, which {known.value} had")
+
+    def written(self, record: Reconcile | None, *, going_back: bool) -> None:
+        """I16, of what is there, whoever wrote it with what in his hands."""
+        old, self.record = self.record, record
+        if going_back or record is None:
+            return
+        try:
+            check_return(old, record)
+        except InvariantBroken as error:
+            self._checker.fail(str(error))
 
     def step(self, node: Node, name: str) -> None:
         self.steps.append((node.name, name))
@@ -56,9 +71,14 @@ class Returns:
         return opened is not None and opened[0] > node.kept.note.epoch
 
     def merges(self, node: Node) -> None:
-        desired = self._checker.desired
-        if desired is None or desired.primary != node.name or not node.kernel.is_open:
+        if not node.kernel.is_open:
             self._checker.fail(f"{node.name} merges without the power to")
+
+    def undoes(self, node: Node, name: str) -> None:
+        """Evidence before change, and on both hosts."""
+        own, copy = node.kept.own.get(name), node.peer.kept.theirs.get(name)
+        if own is None or copy is None or own.sums != copy.sums:
+            self._checker.fail(f"{node.name} changes rows back, and {node.peer.name} has no copy of the evidence")
 
     def given_up(self, node: Node) -> None:
         """A person replaces its data directory."""
@@ -75,20 +95,11 @@ class Returns:
         self._used_up(primary)
 
     def _used_up(self, primary: Node) -> None:
-        """Whose number an empty transaction has used up was in conflict, unwanted, or is kept."""
+        """Whatever was in conflict has an entry where its number was used up."""
         entries = set(primary.kept.entries) | set(primary.peer.kept.entries)
-        for txn in primary.server.disk.binlog:
-            first = self.first[txn.uuid, txn.number]
-            if txn.value != NOTHING or first.value == NOTHING or (txn.uuid, txn.number) in entries:
-                continue
-            if (
-                first.value >= 0
-                and first.value in self._checker.world.meter.ok
-                and first.value in self._checker.forgiven
-            ):
-                evidence = _both(primary.kept.theirs, primary.peer.kept.own)
-                if first.value not in evidence | _both(primary.peer.kept.theirs, primary.kept.own) | self.lost:
-                    self._checker.fail(f"{first} was used up without an entry")
+        empty = {(txn.uuid, txn.number) for txn in primary.server.disk.binlog if txn.value == NOTHING}
+        if unseen := (self.kept & empty) - entries:
+            self._checker.fail(f"{sorted(unseen)[:3]} were in conflict, and were used up without an entry")
 
 
 def _both(copies: dict[str, Archive], own: dict[str, Archive]) -> set[int]:

@@ -12,6 +12,7 @@ from orchestrator.core.model import DEFAULT
 from orchestrator.core.requests import Kind
 from tests.sim.decisions import DECISIONS
 from tests.sim.network import ZK
+from tests.sim.repairs import REPAIRS
 from tests.sim.returning import RETURNING
 from tests.sim.story import AT, CALM, Story, cut, primary
 from tests.sim.surprises import SURPRISES
@@ -273,6 +274,7 @@ STORIES: Mapping[str, Story] = {
     "the standby is fed slowly": Story(standby_returns_while_primary_writes, differs={"batch": 2}),
     "ZooKeeper stalls": Story(zookeeper_stalls, never="F1 F2 F5"),
     "certified again, then the primary dies": Story(standby_returns_while_primary_writes),
+    **REPAIRS,
     **RETURNING,
     **DECISIONS,
     **SURPRISES,

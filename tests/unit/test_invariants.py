@@ -15,10 +15,11 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.core.admission import admit
 from orchestrator.core.errors import InvariantBroken, StepFailed
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.invariants import lacking, older, unreturned
+from orchestrator.core.invariants import check_return, lacking, older, unreturned
 from orchestrator.core.model import Certified, Goal, Mode, Mysqld, Role
+from orchestrator.core.reconcile import Merge, Reconcile
 from orchestrator.core.requests import Kind
-from orchestrator.core.returning import Returning
+from orchestrator.core.returning import Returning, Rung, Stage
 from orchestrator.core.rules import decide
 from tests.builders import DB_A, DB_B, UUID_A, request, seen, situation
 from tests.fakes import FakeClock, FakeCoordinator
@@ -114,6 +115,38 @@ def test_not_even_force_makes_a_half_rewound_node_the_primary(kind):
     (check,) = [check for check in admit(s.requests["r1"].value, s).checks if check.name == "returned"]
     assert not check.passed and "wait until it is through" in check.detail
     assert decide(s).rule is None or decide(s).rule.id != "F6"
+
+
+RETURN = Reconcile(42, 7, DB_B, Rung.REWIND, Stage.REWIND, Merge.RUNNING, ERRANT, sums="s1")
+BROKEN: dict[str, dict[str, Any]] = {
+    "numbers": {"id": 41},
+    "ends before": {"id": 43},
+    "stage": {"stage": Stage.BUNDLE},
+    "evidence stays": {"sums": "s2"},
+    "of stays": {"errant": f"{OWN}:101"},
+}
+
+
+@pytest.mark.parametrize("named", BROKEN)
+def test_a_step_of_a_return_that_goes_back_is_stopped(named):
+    with pytest.raises(InvariantBroken, match=f"I16: .*{named}"):
+        check_return(RETURN, replace(RETURN, **BROKEN[named]))
+
+
+def test_no_rung_comes_again_and_no_merge_is_undone():
+    cloning = replace(RETURN, rung=Rung.CLONE, stage=Stage.CLONE, merge=Merge.DONE)
+    check_return(RETURN, cloning)
+    with pytest.raises(InvariantBroken, match="I16: no rung"):
+        check_return(cloning, replace(RETURN, merge=Merge.DONE))
+    with pytest.raises(InvariantBroken, match="I16: a merge"):
+        check_return(cloning, replace(cloning, merge=Merge.RUNNING))
+
+
+def test_a_person_may_let_one_that_stopped_go_on_and_one_that_was_closed_too_early_is_opened_again():
+    stopped = replace(RETURN, rung=Rung.CLONE, stage=Stage.STOPPED)
+    check_return(stopped, replace(stopped, stage=Stage.CLONE, attempt=1))
+    check_return(replace(RETURN, stage=Stage.CLOSED), replace(RETURN, stage=Stage.BUNDLE))
+    check_return(None, RETURN)
 
 
 def test_nothing_older_than_what_was_followed_is_obeyed():
