@@ -68,6 +68,8 @@ class SimSession:
                 return ({"value": server.uuid},)
             case ["SELECT", "@@GLOBAL.gtid_executed", *_]:
                 return ({"value": disk.executed.text()},)
+            case ["SELECT", "@@GLOBAL.gtid_purged", *_]:
+                return ({"value": disk.purged},)
             case ["SELECT", "@@GLOBAL.offline_mode", *_]:
                 return ({"offline": str(int(server.offline)), "read_only": str(int(server.read_only)), **busy},)
             case ["SELECT", state, *_] if state.startswith("REPLACE(@@GLOBAL.gtid_executed"):
