@@ -20,6 +20,7 @@ from orchestrator.core.errors import Refused, StepFailed
 
 ALONE_S, FORCED_S, STARTED_S = 20.0, 30.0, 30.0
 ANSWER_S = 30.0
+TRIES = 20
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -109,6 +110,31 @@ def asking(stand: Stand, node: Node, answer_s: float = ANSWER_S) -> Iterator[Cur
 def writing(stand: Stand) -> Iterator[Cursor]:
     """A client's cursor through the VIP. Raises pymysql.err.Error, StepFailed."""
     yield from _lent(_client(stand))
+
+
+class Client:
+    """One of the VIP that connects anew after a broken connection; only for statements that may be repeated."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
+        self._session: Session | None = None
+
+    def execute(self, statement: str, *arguments: object) -> int:
+        """Until it is acknowledged; how many rows it changed. Raises StepFailed with the last error."""
+        for _ in range(TRIES):
+            try:
+                self._session = self._session or _client(self._stand)
+                with self._session.cursor() as cursor:
+                    return cursor.execute(statement, arguments or None)
+            except (pymysql.err.OperationalError, OSError) as error:
+                last = error
+                self.close()
+        raise StepFailed(f"{statement[:60]}: not acknowledged in {TRIES} tries: {last}")
+
+    def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            drop(session)
 
 
 def clients(stand: Stand, count: int) -> list[Session]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ import pymysql
 from lab import faults, namespaces, returns
 from lab.comparison import differences, sets_equal
 from lab.diverging import (
+    Client,
     asking,
     await_alone,
     await_mysqld,
@@ -197,30 +199,30 @@ def clone(scene: Scene) -> None:
 
     A change of the table itself would keep every later transaction of it for a person.
     """
-    _left_behind(scene, (f"CREATE TABLE only_old_{scene.run} (id BIGINT PRIMARY KEY)",))
+    _left_behind(scene, (f"CREATE TABLE IF NOT EXISTS only_old_{scene.run} (id BIGINT PRIMARY KEY)",))
 
 
 def _left_behind(scene: Scene, between: Sequence[str]) -> None:
     stand = scene.stand
     cut_replication(stand)
     await_alone(stand)
-    with writing(stand) as cursor:
+    with closing(Client(stand)) as client:
         for row in range(1, scene.transactions + 1):
             note = f"old-{scene.run}-{row}"
-            cursor.execute("UPDATE rejoin SET v = v + 1, note = %s WHERE id = %s", (note, row))
+            client.execute("UPDATE rejoin SET v = v + 1, note = %s WHERE id = %s", note, row)
             scene.acknowledged[row] = note
             if row == scene.transactions // 2:
                 for statement in between:
-                    cursor.execute(statement)
+                    client.execute(statement)
     faults.end_database(stand, scene.old)
     namespaces.unblock_all(stand.name)
     force(stand, scene.new)
-    with writing(stand) as cursor:
-        note = f"new-{scene.run}"
-        scene.conflicting = cursor.execute(
+    with closing(Client(stand)) as client:
+        client.execute(
             "UPDATE rejoin SET note = %s WHERE MOD(id, %s) = 0 AND id <= %s",
-            (note, CONFLICT_EVERY, scene.transactions),
-        )
+            f"new-{scene.run}", CONFLICT_EVERY, scene.transactions,
+        )  # fmt: skip
+    scene.conflicting = scene.transactions // CONFLICT_EVERY
     scene.began = come_back(stand, scene.old)
 
 
