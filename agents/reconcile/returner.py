@@ -214,17 +214,24 @@ class Returner:
 
     def _differing(self, record: Reconcile) -> str:
         """Which touched rows differ: read there, then here once all of theirs is executed here; more than once, as
-        some are hot. Empty if none does."""
+        some are hot. Empty if none does.
+
+        One that changed there between two comparisons is equal: what changed it came as the whole row, and was executed
+        here.
+        """
         keys = touched_keys(self._folder(record), GtidSet.parse(record.errant))
         left = list(range(len(keys)))
+        said: dict[int, str | None] = {}  # by the primary, last time
         for _ in range(COMPARISONS):
-            left = self._different(record, keys, left)
+            left = self._different(record, keys, left, said)
             if not left:
                 return ""
         named = ", ".join(f"{keys[n][0]} {keys[n][1]}" for n in left[:SHOWN_MAX])
         return f"{len(left)} of {len(keys)} touched rows differ from the primary's: {named}"
 
-    def _different(self, record: Reconcile, keys: Sequence[tuple[Table, str]], which: Sequence[int]) -> list[int]:
+    def _different(
+        self, record: Reconcile, keys: Sequence[tuple[Table, str]], which: Sequence[int], said: dict[int, str | None]
+    ) -> list[int]:
         different = []
         for begin in range(0, len(which), TOGETHER):
             part = which[begin : begin + TOGETHER]
@@ -236,7 +243,8 @@ class Returner:
             if len(theirs["rows"]) != len(part):
                 raise StepFailed(f"the primary's agent answers {len(theirs['rows'])} rows of {len(part)}")
             pairs = zip(part, ours.rows, theirs["rows"], strict=True)
-            different += [n for n, own, other in pairs if own != other]
+            different += [n for n, own, other in pairs if own != other and said.get(n, other) == other]
+            said.update(zip(part, theirs["rows"], strict=True))
             self.facts = replace(self.facts, doing="comparing", percent=round(100 * begin / max(len(which), 1), 1))
         return different
 
