@@ -375,8 +375,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 converge._primary_without_mysqld,
                 (
                     (
-                        "(Action.WITHDRAW, Action.START",
-                        "(Action.WITHDRAW, *[Action.CAPTURE_TAIL][: local.was_primary], Action.START",
+                        "(Action.WITHDRAW, *_swap",
+                        "(Action.WITHDRAW, *[Action.CAPTURE_TAIL][: local.was_primary], *_swap",
                     ),
                 ),
             ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.core.errors import InvariantBroken
 from orchestrator.core.invariants import check_return
 from orchestrator.core.reconcile import Reconcile
+from orchestrator.core.returning import Rung
 from tests.sim.kept import Archive
 from tests.sim.mysqld import NOTHING, Server, Txn, values
 
@@ -25,6 +26,7 @@ class Returns:
         self._checker = checker
         self.first: dict[Key, Txn] = {}  # the first transaction that had this number
         self.record: Reconcile | None = None
+        self.never: Rung | None = None  # for stories
         self.lost: set[int] = set()  # values that a person gave up with a data directory
         self.kept: set[Key] = set()  # what was found to be in conflict, and must not be used up without an entry
         self.steps: list[tuple[str, str]] = []  # node, name
@@ -44,6 +46,8 @@ class Returns:
         old, self.record = self.record, record
         if going_back or record is None:
             return
+        if record.rung is self.never:
+            self._checker.fail(f"{record.node} returns by {record.rung}, and need not")
         try:
             check_return(old, record)
         except InvariantBroken as error:
