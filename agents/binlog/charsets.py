@@ -27,6 +27,14 @@ _CODECS = {
 }  # fmt: skip
 
 
+# Nearly the same: good for a comparison in which a character that differs is a reason to refuse.
+_NEARLY = {
+    "big5": "big5", "cp1256": "cp1256", "cp1257": "cp1257", "cp932": "cp932", "eucjpms": "euc_jp", "euckr": "euc_kr",
+    "gb18030": "gb18030", "gb2312": "gb2312", "gbk": "gbk", "koi8u": "koi8-u", "latin7": "iso8859-13",
+    "macce": "mac-latin2", "macroman": "mac-roman", "sjis": "shift_jis", "tis620": "tis-620", "ujis": "euc_jp",
+}  # fmt: skip
+
+
 def charset(collation: int) -> str:
     """The name of its character set; empty if the number is not known."""
     return _sets().get(collation, "")
@@ -39,6 +47,17 @@ def decoded(text: bytes, collation: int) -> str | None:
         return None
     if codec == "latin1":
         return "".join(map(_LATIN1.__getitem__, text))
+    try:
+        return text.decode(codec)
+    except UnicodeDecodeError:
+        return None
+
+
+def nearly(text: bytes, collation: int) -> str | None:
+    """As `decoded`, also by a codec that may take some characters for others."""
+    codec = _NEARLY.get(charset(collation))
+    if codec is None:
+        return decoded(text, collation)
     try:
         return text.decode(codec)
     except UnicodeDecodeError:

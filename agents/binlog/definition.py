@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agents.binlog.charsets import decoded
+from agents.binlog.charsets import nearly
 from agents.binlog.table import BINARY, Column, Table, Type
 
 _INTEGERS = {
@@ -100,5 +100,5 @@ def _type(column: Column) -> str:
 
 
 def _label(label: bytes, collation: int) -> str:
-    text = label.decode("utf-8", "replace") if collation == BINARY else decoded(label, collation)
+    text = label.decode("utf-8", "replace") if collation == BINARY else nearly(label, collation)
     return (label.hex() if text is None else text).translate(_ESCAPED)

@@ -63,7 +63,7 @@ def comparison(column: Column) -> str:
         case kind if kind in _HASHED:
             value = f"SHA2({name}, 256)"
         case _:
-            value = name
+            value = _unfilled(column)
     return f"COALESCE({value}, 'N')"
 
 
@@ -80,8 +80,14 @@ def reading(column: Column) -> str:
         case Type.FLOAT:
             value = f"{name} + 0E0"
         case _:
-            value = name
+            value = _unfilled(column)
     return f"IF({name} IS NULL, '', CONCAT('=', CAST({value} AS CHAR)))"
+
+
+def _unfilled(column: Column) -> str:
+    """Of a column with ZEROFILL, which is unsigned, the server shows zeros that are no part of the value."""
+    number = column.type in _INTEGERS or column.type is Type.NEWDECIMAL
+    return f"ABS({quoted(column.name)})" if number and column.unsigned else quoted(column.name)
 
 
 def told(text: str) -> str | None:

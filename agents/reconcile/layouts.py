@@ -37,7 +37,8 @@ _ROWS = (
     " AND table_type = 'BASE TABLE'"
 )
 _COLUMNS = (
-    "SELECT column_name AS name, data_type AS type, collation_name AS collation, is_nullable AS nullable"
+    "SELECT column_name AS name, data_type AS type, collation_name AS collation, is_nullable AS nullable,"
+    " column_type LIKE '%% unsigned%%' AS without_sign"
     " FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
     " AND generation_expression = '' ORDER BY ordinal_position"
 )
@@ -105,7 +106,8 @@ def shape_of(session: Asks, schema: str, name: str) -> str | None:
 def _column(row: Row, collations: dict[str, int]) -> Column:
     """As far as comparisons ask for it."""
     collation = collations.get(row["collation"], 0) if row["collation"] else BINARY
-    return Column(row["name"], _TYPES[row["type"]], 0, 0, row["nullable"] == "YES", collation=collation)
+    unsigned, nullable = row["without_sign"] == "1", row["nullable"] == "YES"
+    return Column(row["name"], _TYPES[row["type"]], 0, 0, nullable, unsigned=unsigned, collation=collation)
 
 
 def _key(key: Sequence[Row], columns: dict[str, Column]) -> tuple[Column, ...]:

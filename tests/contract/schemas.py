@@ -69,6 +69,17 @@ GEOMETRIES = st.one_of(
         ]
     ),
 )
+SHAPES = {
+    "POINT SRID 4326": ["ST_GeomFromText('POINT(1 2)', 4326)", "ST_GeomFromText('POINT(-90 180)', 4326)"],
+    "LINESTRING": ["ST_GeomFromText('LINESTRING(0 0, 1 1, 0 0)')", "ST_GeomFromText('LINESTRING(1e300 -1e300, 0 0)')"],
+    "POLYGON": ["ST_GeomFromText('POLYGON((0 0, 0 9, 9 9, 0 0), (1 2, 1 3, 2 3, 1 2))')"],
+    "MULTIPOLYGON": ["ST_GeomFromText('MULTIPOLYGON(((0 0, 0 1, 1 1, 0 0)), ((5 5, 5 6, 6 6, 5 5)))')"],
+    "MULTILINESTRING": ["ST_GeomFromText('MULTILINESTRING((0 0, 1 1), (2 2, 3 3))')"],
+    "GEOMETRYCOLLECTION": [
+        "ST_GeomFromText('GEOMETRYCOLLECTION(POINT(1 1), GEOMETRYCOLLECTION EMPTY)')",
+        "ST_GeomFromText('GEOMETRYCOLLECTION EMPTY')",
+    ],
+}
 REALS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False).map(lambda v: f"{v!r}e0")
 VECTORS = st.lists(st.integers(-1000, 1000), min_size=1, max_size=4).map(lambda v: f"TO_VECTOR('{v}')")
 DATES = ("0000-00-00", "2024-02-29", "9999-12-31", "1000-01-01", "2023-00-00")
@@ -104,6 +115,21 @@ KINDS = st.sampled_from(
         timed("TIMESTAMP(6) NULL", *STAMPS), timed("TIME", *TIMES), timed("TIME(6)", *TIMES), timed("TIME(3)", *TIMES),
         number("YEAR", 1901, 2155),
         Kind("JSON", JSON_LITERALS), Kind("GEOMETRY", GEOMETRIES), Kind("VECTOR(4)", VECTORS),
+        *(Kind(sql, st.sampled_from(values)) for sql, values in SHAPES.items()),
+        Kind("VECTOR(1)", st.sampled_from(["TO_VECTOR('[1e-38]')", "TO_VECTOR('[-3e38]')"])),
+        Kind("VECTOR(2048)", st.integers(1, 2048).map(lambda n: f"TO_VECTOR('[{','.join(map(str, range(n)))}]')")),
+        number("BOOL", -128, 127), number("BIT(17)", 0, 2**17 - 1), number("INT(7) ZEROFILL", 0, 2**32 - 1),
+        Kind("DECIMAL(65,30)", st.decimals(-(10**34), 10**34, allow_nan=False, places=30).map(lambda v: f"{v:f}")),
+        Kind("DOUBLE(20,5)", REALS), Kind("FLOAT UNSIGNED", REALS), Kind("DECIMAL(1,1)", st.sampled_from([".9", ".1"])),
+        text("CHAR(0) CHARACTER SET utf8mb4", 0), text("CHAR(255) CHARACTER SET utf8mb4", 255),
+        text("VARCHAR(64) CHARACTER SET utf8mb3", 40), text("CHAR(80) CHARACTER SET utf32", 80),
+        text("MEDIUMTEXT CHARACTER SET gbk", 70000), text("VARCHAR(20) CHARACTER SET ucs2", 20),
+        text("CHAR(30) CHARACTER SET latin1 COLLATE latin1_german2_ci", 30), text("TEXT CHARACTER SET eucjpms", 300),
+        binary("VARBINARY(0)", 0), binary("BINARY(1)", 1), binary("VARBINARY(256)", 256),
+        labels("ENUM('x', '\u20ac') CHARACTER SET utf16", 2, several=False),
+        labels("SET('\u3042', 'b', 'c') CHARACTER SET sjis", 3, several=True),
+        Kind("TIMESTAMP(6) NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)", st.just("DEFAULT")),
+        Kind("DATETIME(2) DEFAULT CURRENT_TIMESTAMP(2) ON UPDATE CURRENT_TIMESTAMP(2)", st.just("DEFAULT")),
     ]
 )  # fmt: skip
 IDS = st.integers(0, 9)
@@ -119,6 +145,7 @@ class Made:
     keyed: bool
 
 
+SHAPED = ("POINT", "LINESTRING", "POLYGON", "GEOMETRY")  # no partition holds them
 KEYS = {
     "none": "id INT",
     "unique or NULL": "id INT UNIQUE",
@@ -135,8 +162,17 @@ EXTRAS = (
     "CHECK (id < 1000)",
     "INDEX ((id % 3))",
     "n INT DEFAULT 7 INVISIBLE",
+    "j JSON AS (JSON_ARRAY(id, 'x')) STORED",
+    "h VARBINARY(32) AS (UNHEX(SHA2(id, 256))) STORED INVISIBLE",
+    "f DOUBLE AS (id / 7) VIRTUAL INVISIBLE",
+    "e BIGINT DEFAULT (7 * 6)",
+    "b BIT(9) DEFAULT b'101' NOT NULL",
 )
-PARTITIONS = (" PARTITION BY HASH (id) PARTITIONS 3", " PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (5),"
+PARTITIONS = (" PARTITION BY KEY (id) PARTITIONS 4",
+              " PARTITION BY RANGE (id) SUBPARTITION BY HASH (id) SUBPARTITIONS 2"
+              " (PARTITION a VALUES LESS THAN (3), PARTITION b VALUES LESS THAN MAXVALUE)",
+              " PARTITION BY LIST (id) (PARTITION a VALUES IN (NULL, 0, 1, 2), PARTITION b VALUES IN (3, 4, 5, 6, 7))",
+              " PARTITION BY HASH (id) PARTITIONS 3", " PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (5),"
               " PARTITION b VALUES LESS THAN MAXVALUE)")  # fmt: skip
 
 
@@ -158,7 +194,7 @@ def table(draw: st.DrawFn, name: str, parent: Made | None = None) -> Made:
         rule = draw(st.sampled_from(["CASCADE", "SET NULL"]))
         parts += ["p INT", f"FOREIGN KEY (p) REFERENCES {parent.name} (id) ON DELETE {rule} ON UPDATE {rule}"]
         columns.append(("p", IDS.map(str)))
-    elif parent is not None and key in ("none", "pair"):
+    elif parent is not None and key in ("none", "pair") and not any(shape in sql for sql in parts for shape in SHAPED):
         partition = draw(st.sampled_from(["", *PARTITIONS]))
     definition = f"CREATE TABLE {name} ({', '.join(parts)}){partition}"
     return Made(name, definition, tuple(columns), keyed=key not in ("none", "unique or NULL"))
@@ -192,6 +228,11 @@ def statement(draw: st.DrawFn, tables: Sequence[Made]) -> str:
                 f"UPDATE {one.name} SET id = id + 1 ORDER BY id DESC",
                 f"UPDATE {one.name} SET {assigned}, id = id - 1{where}",
                 f"DELETE FROM {one.name}{where}",
+                f"UPDATE {tables[0].name} AS x JOIN {tables[-1].name} AS y ON x.id >= y.id SET x.id = x.id + 9,"
+                " y.id = y.id + 20",
+                f"DELETE x, y FROM {tables[0].name} AS x JOIN {tables[-1].name} AS y USING (id)",
+                f"INSERT IGNORE INTO {one.name} ({written}) SELECT {written} FROM {one.name} ORDER BY id DESC LIMIT 3"
+                f" ON DUPLICATE KEY UPDATE {assigned}",
             ]
         )
     )
@@ -225,15 +266,44 @@ class Story:
     """Tables, the rows in them, transactions, and the statement at which the first attempt to undo them is lost."""
 
     tables: tuple[Made, ...]
+    triggers: tuple[str, ...]
     rows: tuple[str, ...]
     work: tuple[str, ...]
     lost_at: int
+
+
+LOGS = (
+    Made(
+        "log",
+        "CREATE TABLE log (n INT AUTO_INCREMENT PRIMARY KEY, what CHAR(1), id INT)",
+        (("id", IDS.map(str)),),
+        True,
+    ),
+    Made("log", "CREATE TABLE log (n INT DEFAULT 1, what CHAR(1), id INT)", (("id", IDS.map(str)),), False),
+)
+TRIGGERS = (
+    "AFTER INSERT ON {0} FOR EACH ROW INSERT INTO log (what, id) VALUES ('i', NEW.id), ('i', NEW.id)",
+    "BEFORE UPDATE ON {0} FOR EACH ROW SET NEW.id = NEW.id % 50",
+    "AFTER UPDATE ON {0} FOR EACH ROW UPDATE log SET what = 'u', id = id + 1 WHERE id = OLD.id",
+    "BEFORE DELETE ON {0} FOR EACH ROW DELETE FROM log WHERE id = OLD.id",
+    "AFTER DELETE ON {0} FOR EACH ROW REPLACE INTO log (n, what, id) VALUES (OLD.id, 'd', OLD.id)",
+)
+
+
+@st.composite
+def triggers(draw: st.DrawFn, tables: Sequence[Made]) -> list[str]:
+    """Some of each table, which write into the log."""
+    chosen = draw(st.lists(st.tuples(st.sampled_from(TRIGGERS), st.sampled_from(tables)), max_size=4, unique=True))
+    return [f"CREATE TRIGGER t{n} {text.format(one.name)}" for n, (text, one) in enumerate(chosen)]
 
 
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
     first = draw(table("a"))
     tables = [first, draw(table("b", first))]
+    made = draw(triggers(tables))
+    if made:
+        tables.append(draw(st.sampled_from(LOGS)))
     rows = [f"INSERT IGNORE INTO {one.name} ({names(one)}) VALUES {draw(filled(one))}" for one in tables]
     work = [sql for one in draw(st.lists(transaction(tables), min_size=3, max_size=8)) for sql in one]
-    return Story(tuple(tables), tuple(rows), tuple(work), draw(st.integers(1, 40)))
+    return Story(tuple(tables), tuple(made), tuple(rows), tuple(work), draw(st.integers(1, 40)))

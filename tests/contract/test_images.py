@@ -44,6 +44,11 @@ MORE = {
     "VARCHAR(20) CHARACTER SET utf8mb3 COLLATE utf8mb3_bin": ["'\u20ac'"],
     "VARCHAR(20) CHARACTER SET cp1251": ["'\u0416'"],
     "VARCHAR(20) CHARACTER SET sjis": ["'\u30a2'"],
+    "SET('\u3042','b') CHARACTER SET sjis": ["3", "1", "''"],
+    "INT(9) ZEROFILL": ["7", "0", "4294967295"],
+    "BIGINT ZEROFILL": ["18446744073709551615", "5"],
+    "DECIMAL(9,2) ZEROFILL": ["7.5", "0", "1234567.89"],
+    "DECIMAL(65,30) UNSIGNED": ["12345678901234567890123456789012345.123456789012345678901234567891", "0.5"],
     "TEXT CHARACTER SET gbk": ["'\u4e2d'"],
     "VARCHAR(200) CHARACTER SET latin1": [f"CHAR({','.join(map(str, range(1, 256)))} USING latin1)"],
 }  # fmt: skip
@@ -91,6 +96,8 @@ def test_a_value_is_shown_as_the_server_shows_it(
     name, images = inserted[kind]
     assert len(images) == len(ALL[kind]) + 1
     spelled = {"FLOAT": "v + 0E0", "DOUBLE(10,2)": "v + 0E0", "BIT": "v + 0", "VECTOR": "CAST(v AS BINARY)"}
+    spelled |= {filled: "ABS(v)" for filled in ALL if "ZEROFILL" in filled}
+    spelled |= {labelled: "CAST(v AS BINARY)" for labelled in ALL if "SET('\u3042'" in labelled}
     column = spelled.get(kind) or spelled.get(kind.split("(")[0], "v")
     for image in images:
         found = image.shown()

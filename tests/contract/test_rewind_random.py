@@ -44,7 +44,7 @@ def on() -> Iterator[Undoer]:
     print_blob=True,
 )
 def test_any_story_comes_back(on: Undoer, story: Story) -> None:
-    on.made(*(one.definition for one in story.tables))
+    on.made(*(one.definition for one in story.tables), *story.triggers)
     attempt(on, story.rows)
     before, tables, sums = on.executed(), on.dump(), on.checksums()
     attempt(on, story.work)
