@@ -190,8 +190,7 @@ class Comparison:
         self._watch.tell(self._progress, keep=True)
 
     def _skip(self, why: Iterable[str]) -> None:
-        skipped = self._progress.told.skipped
-        self._told(skipped=(*skipped, *(one for one in why if one not in skipped)))
+        self._told(skipped=tuple(dict.fromkeys((*self._progress.told.skipped, *why))))
 
     def _waits(self, why: str) -> None:
         self._told(doing=f"waiting: {why}")
