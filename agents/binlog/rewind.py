@@ -19,13 +19,15 @@ from agents.binlog.contents import Reason
 from agents.binlog.fields import Unreadable
 from agents.binlog.logs import contents, mapped
 from agents.binlog.parse import IN_USE, MAGIC, Buffer, events
-from agents.binlog.undo import Place, Refusal, Undo, transaction_at, undoing
+from agents.binlog.undo import ROWS_BYTES, Place, Refusal, Undo, transaction_at, undoing
 from agents.session import StatementRefused
 from orchestrator.core.errors import StepFailed
 
 STATEMENT_S = 60.0
 TOGETHER = 500  # one commit for so many is 3 times as fast as one for each (measured)
 TOGETHER_BYTES = 8 << 20  # of the log
+ROW_BYTES = 1  # so that each row is an event of its own
+DUPLICATE = 1062
 STATEMENT_BYTES = 64  # around an encoded event
 
 
@@ -99,7 +101,21 @@ def _prepare(session: Lasting, data: Buffer) -> None:
 
 
 def _undo(session: Lasting, reconcile_id: int, data: Buffer, batch: Sequence[Place]) -> None:
-    """One commit: the rows of some transactions, and their names in the journal."""
+    """One commit: the rows of some transactions, and their names in the journal.
+
+    Without a primary key the server changes the rows of one event in the order in which it meets them (measured): a
+    unique value that has gone from row to row is then a duplicate. Row by row it goes back as it came.
+    """
+    try:
+        _commit(session, reconcile_id, data, batch, ROWS_BYTES)
+    except Mismatch as mismatch:
+        if not isinstance(mismatch.__cause__, StatementRefused) or mismatch.__cause__.errno != DUPLICATE:
+            raise
+        session.ask("ROLLBACK", within_s=STATEMENT_S)
+        _commit(session, reconcile_id, data, batch, ROW_BYTES)
+
+
+def _commit(session: Lasting, reconcile_id: int, data: Buffer, batch: Sequence[Place], rows_bytes: int) -> None:
     session.ask("BEGIN", within_s=STATEMENT_S)
     values = ", ".join(["(%s, %s)"] * len(batch))
     names = [argument for place in batch for argument in (reconcile_id, place.gtid)]
@@ -112,7 +128,7 @@ def _undo(session: Lasting, reconcile_id: int, data: Buffer, batch: Sequence[Pla
         try:
             one = transaction_at(data, place)
             with contents(data, one) as changes:
-                for event in undoing(changes, one):
+                for event in undoing(changes, one, rows_bytes):
                     session.ask(binlog_statement(event), within_s=STATEMENT_S)
         except (StatementRefused, Unreadable) as error:
             raise Mismatch(place.gtid, str(error)) from error

@@ -130,10 +130,10 @@ def transaction_at(data: Buffer, place: Place) -> Transaction:
     return next(transactions(data, place.position))
 
 
-def undoing(data: Buffer, one: Transaction) -> Iterator[bytes]:
+def undoing(data: Buffer, one: Transaction, rows_bytes: int = ROWS_BYTES) -> Iterator[bytes]:
     """The events that undo a transaction, in their order: each a TABLE_MAP and a ROWS event, as bytes.
 
-    `data` is where the positions of its changes are (`logs.contents`). One of more than ROWS_BYTES has a single row.
+    `data` is where the positions of its changes are (`logs.contents`). One of more than `rows_bytes` has a single row.
     """
     splitters: dict[int, tuple[Table, Splitter]] = {}
     for change in reversed(one.changes):
@@ -144,7 +144,7 @@ def undoing(data: Buffer, one: Transaction) -> Iterator[bytes]:
         at_s, _, server_id, _, _, _ = HEADER.unpack_from(data, change.position)
         content = data[change.position + HEADER.size : change.position + change.length - CRC_BYTES]
         splitter = splitters[described.number][1]
-        for kind, reverse in inverse(described, splitter, rows(change.kind, content), ROWS_BYTES):
+        for kind, reverse in inverse(described, splitter, rows(change.kind, content), rows_bytes):
             yield mapping + framed(kind, reverse, 0, at_s, server_id)
 
 

@@ -159,6 +159,11 @@ CASES = {
             "REPLACE INTO k VALUES (99, 1), (-2, 7)",
         ],
     ),
+    "a unique value that goes from row to row, without a primary key": (
+        ["k (u INT UNIQUE, n INT)"],
+        ["INSERT INTO k VALUES (0, 0), (1, 1), (2, 2), (NULL, 3)"],
+        ["UPDATE k SET u = u - 1 ORDER BY u", "UPDATE k SET u = u + 1, n = n + 1 ORDER BY u DESC"],
+    ),
     "a unique swap in one transaction": (
         ["k (id INT PRIMARY KEY, u INT UNIQUE)"],
         ["INSERT INTO k VALUES (1, 1), (2, 2)"],
