@@ -16,7 +16,8 @@ COLUMN = "note"  # in which rows write values that are found nowhere else
 
 
 def violations(stand: Stand, told: Collection[str], *, refused: bool) -> list[str]:
-    """What is lost of `told`. Where a return was `refused` the old primary still has its own rows, shut away."""
+    """What is lost of `told`. Where a return was `refused` the old primary still has its own rows, shut away, and its
+    record tells of the evidence."""
     primary, other = roles(stand)
     with asking(stand, primary) as cursor:
         stored = _stored(cursor)
@@ -24,6 +25,7 @@ def violations(stand: Stand, told: Collection[str], *, refused: bool) -> list[st
         entries = "\n".join(str(summary) for (summary,) in cursor.fetchall())
     entries += "\n".join(file.read_text() for file in _files(stand, primary, "*/quarantine/*.json"))
     if refused:
+        entries += "the record of the return"
         with asking(stand, other) as cursor:
             stored |= _stored(cursor)
     left = set(told) - stored

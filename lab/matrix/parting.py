@@ -78,15 +78,17 @@ class Parting:
         last = self.ended(within_s)
         if last["stage"] == returns.STOPPED:
             self._judge_refused(last)
+        elif last["waits"]:
+            self._judge_waiting(last)
         else:
             self._judge_equal()
         return last
 
     def ended(self, within_s: float = BACK_S) -> Version:
-        """The record once it is closed or has stopped, while clients write. Raises StepFailed."""
+        """The record once it is closed, has stopped, or waits for a person, while clients write. Raises StepFailed."""
         t = self.t
         wait_for(
-            lambda: self._stopped() or self._closed(),
+            lambda: self._stopped() or self._closed() or self._waits(),
             within_s,
             lambda: f"{self.old.name} does not return: {self.last()} {excerpt(t.stand.snapshot())}",
             every_s=0.1,
@@ -131,6 +133,19 @@ class Parting:
     def _closed(self) -> bool:
         versions = returns.last_return(self.t.returns(), self.t.began)
         return bool(versions) and versions[-1]["stage"] == returns.CLOSED
+
+    def _waits(self) -> bool:
+        """Nothing more but the merge is to be done, and that waits for a person."""
+        versions = returns.last_return(self.t.returns(), self.t.began)
+        return bool(versions) and versions[-1]["stage"] == "verify" and bool(versions[-1]["waits"])
+
+    def _judge_waiting(self, last: Version) -> None:
+        """A copy of the primary that may not take over, as long as nobody has said what becomes of the evidence."""
+        t = self.t
+        t.refused = True
+        t.note(f"waits for a person: {last['waits']}; {'; '.join(last['reasons'])}")
+        t.check(not t.row(self.old, t.view())["promotable"], f"{self.old.name} may take over")
+        t.check(last["rung"] == "clone", f"a node that was not rebuilt replicates, by {last['rung']}")
 
     def _judge_equal(self) -> None:
         t = self.t

@@ -230,8 +230,8 @@ def corrupt_log(t: Trial) -> None:
     parting.lost()
     path = t.stand.files.instance(parting.old).datadir / file
     content = bytearray(path.read_bytes())
-    at = content.rindex(b"behind-3")
-    content[at : at + 8] = b"BEHIND-3"
+    at = content.rindex(b"first-3")  # what the row was before: no value that anybody was told
+    content[at : at + 7] = b"FIRST-3"
     path.write_bytes(content)
     parting.back()
     parting.returned()
