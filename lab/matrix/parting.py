@@ -26,8 +26,8 @@ class Parting:
     In the order of its methods; whatever was begun is undone at the end of the row.
     """
 
-    def __init__(self, t: Trial, *, old: Node | None = None, new: Node | None = None) -> None:
-        self.t, self.old, self.new = t, old or t.primary, new or t.standby
+    def __init__(self, t: Trial) -> None:
+        self.t, self.old, self.new = t, t.primary, t.standby
         self._rest = ExitStack()
         t.undo.callback(namespaces.unblock_all, t.stand.name)
         t.undo.callback(self._rest.close)
