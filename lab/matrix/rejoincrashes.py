@@ -119,8 +119,8 @@ def _refused(t: Trial, parting: Parting, *checks: str) -> None:
 
     def by_that_alone() -> bool:
         _, answer = t.kembar(*arguments)
-        checks = answer.get("checks", ()) if isinstance(answer, dict) else ()
-        failed[:] = [one["name"] for one in checks if not one["passed"]]
+        asked = answer.get("checks", ()) if isinstance(answer, dict) else ()
+        failed[:] = [one["name"] for one in asked if not one["passed"]]
         return len(failed) == 1 and failed[0] in checks
 
     wait_for(by_that_alone, MOVED_S, lambda: f"not refused by {checks}, but by {failed or 'nothing'}", every_s=0.2)
