@@ -17,7 +17,7 @@ from tests.sim.story import Story, cut, primary
 from tests.sim.world import World
 
 RETURN_S = 8.0  # until the old primary has come back and everything is armed
-UNDECIDED_S = 1.5
+UNDECIDED_S = 2.5
 
 
 def certified_and_nobody_settles(world: World, then: Callable[[World], None]) -> None:
