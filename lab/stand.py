@@ -62,9 +62,10 @@ class Stand:
         as if each server had a disk of its own: in a lab three of them share the one that both mysqlds wait for.
         `ballast_mb`: a table of that size is there from the beginning.
         """
-        self.claim(say)
-        if os.geteuid() != 0:
-            raise Refused("the lab makes network namespaces: run it as root, or with sudo")
+        with self.claimed(say):
+            return self._up(profile, say, port, zookeeper_apart=zookeeper_apart, ballast_mb=ballast_mb)
+
+    def _up(self, profile: str, say: Say, port: int, *, zookeeper_apart: bool, ballast_mb: int) -> Facts:
         mysqld, java = find_programs()
         listening = listen(port)
         facts = Facts(
@@ -104,14 +105,30 @@ class Stand:
     @contextmanager
     def lent(self, profile: str, say: Say, *, zookeeper_apart: bool = False, ballast_mb: int = 0) -> Iterator[Facts]:
         """The lab for as long as the block lasts, then down, also if it did not come up. Raises as `up` does."""
-        self.claim(say)  # it is somebody else's, and not to be ended
-        try:
-            yield self.up(profile, say, port=0, zookeeper_apart=zookeeper_apart, ballast_mb=ballast_mb)
-        finally:
-            self.down()
+        with self.claimed(say):
+            try:
+                yield self._up(profile, say, 0, zookeeper_apart=zookeeper_apart, ballast_mb=ballast_mb)
+            finally:
+                self.down()
 
-    def claim(self, say: Say) -> None:
-        """What an interrupted run left, in which nothing lives any more, is cleared away."""
+    @contextmanager
+    def claimed(self, say: Say) -> Iterator[None]:
+        """The name for as long as the block lasts, after what an interrupted run left of it has been cleared away.
+
+        Raises Refused if a process of a lab of that name lives, or somebody else has claimed it: a lab that is just
+        begun looks as one that was interrupted.
+        """
+        if os.geteuid() != 0:
+            raise Refused("the lab makes network namespaces: run it as root, or with sudo")
+        with socket.socket(socket.AF_UNIX) as held:
+            try:
+                held.bind(f"\0kembar-lab-{self.name}")  # no file: it ends with the process that holds it
+            except OSError:
+                raise Refused(f"another command is at work on lab {self.name}: wait until it has ended") from None
+            self._clear(say)
+            yield
+
+    def _clear(self, say: Say) -> None:
         if self.files.read_facts() is None and not namespaces.existing(self.name):
             return
         if self._members() or namespaces.inhabited(self.name):

@@ -11,14 +11,13 @@ from orchestrator.connected import connected
 from orchestrator.core.errors import StaleWrite
 from orchestrator.core.ports import Create, SetData
 
-CONNECT_S = 10.0
 PATH = "/kembar-lab-speed"
 WRITES = 50
 PACE_S = 0.02
 
 
 def main(hosts: Sequence[str]) -> int:
-    with connected(hosts, CONNECT_S) as client:
+    with connected(hosts) as client:
         try:
             client.submit((Create(PATH, b""),)).result(2.0)
         except StaleWrite:

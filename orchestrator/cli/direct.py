@@ -12,7 +12,7 @@ from orchestrator.cli.exits import Exit, Failed
 from orchestrator.connected import connected
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.paths import ROOT, Paths
-from orchestrator.core.errors import ConfigWrong, KembarError
+from orchestrator.core.errors import ConfigWrong, CoordinatorUnavailable, KembarError
 from orchestrator.core.model import NodeName
 from orchestrator.core.ports import Clock, Seen
 from orchestrator.core.rules import decide
@@ -34,8 +34,10 @@ def read_view_directly(hosts: tuple[str, ...], cluster: str, vip: str) -> dict[s
             seen = _read(zookeeper, paths, pair, int(clock.wall_s() * 1000))
     except ConfigWrong as error:
         raise Failed(Exit.USAGE, f"client.yaml: zookeeper: {error}") from None
-    except KembarError as error:
+    except CoordinatorUnavailable as error:
         raise Failed(Exit.UNREACHABLE, f"ZooKeeper does not answer either: {error}") from None
+    except KembarError as error:
+        raise Failed(Exit.UNREACHABLE, f"ZooKeeper: {error}") from None
     return _view_of(seen, paths, pair, vip or "(address not in client.yaml)", clock)
 
 

@@ -378,11 +378,15 @@ def test_what_an_interrupted_run_left_is_cleared_but_not_while_something_lives_i
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as living:
             assert living.stdout is not None
             living.stdout.readline()
-            with pytest.raises(Refused, match="stands already"):
-                Stand(left).claim(said.append)
+            with pytest.raises(Refused, match="stands already"), Stand(left).claimed(said.append):
+                pass
             assert len(namespaces.existing(left)) == 1 + len(plan.nodes)
-        Stand(left).claim(said.append)
-        assert not namespaces.existing(left)
-        assert len(said) == 1
+        with Stand(left).claimed(said.append):
+            assert not namespaces.existing(left)
+            assert len(said) == 1
+            namespaces.up(plan, left)
+            with pytest.raises(Refused, match="another command"), Stand(left).claimed(said.append):
+                pass
+            assert len(namespaces.existing(left)) == 1 + len(plan.nodes), "a lab that is just begun is nobody's remains"
     finally:
         namespaces.down(left)

@@ -37,13 +37,14 @@ class Checker:
         self.world = world
         self.desired: Cluster | None = None
         self.forgiven: set[int] = set()  # values that a forced failover gave up
-        self.may_diverge = False  # loss was accepted, roles adopted, commits let go alone, or a write made by hand
+        self.may_diverge = False  # loss was accepted, or an administrator wrote where nobody may
         self.rules: dict[str, int] = {}
         self.when_rule: dict[str, Callable[[], None]] = {}  # for stories
         self.returns = Returns(self)
         self._paused_since: float | None = None
         self._term = 0
         self._forced: str | None = None  # loss was accepted until this node opens
+        self._adopted = False
         self._going_back = False
         self._alone: dict[int, float] = {}  # values that semi-sync let go by itself, or a stranger acknowledged: when
 
@@ -105,11 +106,11 @@ class Checker:
             self._certified(new)
         if new.term != self._term and new.rule != "new":
             self.fail(f"C1: {new.rule} was written in term {new.term}, the present one is {self._term}")
-        if new.rule == "F6":
-            # An adoption forgets from whom power was taken, and so whose end of the log was told to nobody.
+        if new.rule == "F6" and self._adopts(new):
+            self._adopted = True
+        elif new.rule == "F6":
+            self._forced = new.primary
             self.may_diverge = True
-            if not self._adopts(new):
-                self._forced = new.primary
         if new.rule in ("F1", "F5", "S2"):
             self._forgive(new)
 
@@ -203,7 +204,7 @@ class Checker:
         held = disk.received.has(txn.uuid, txn.number) or disk.executed.has(txn.uuid, txn.number)
         if held:
             return
-        if node.server.gave_up or node.server.strangers or txn.number in node.server.let_go:
+        if node.server.went_alone(commit):
             self._alone[txn.value] = self.world.time.now
             return
         # A record from before ZooKeeper lost writes gives no power to whoever remembers a later one.
@@ -245,6 +246,19 @@ class Checker:
                 logged.add(txn.uuid, txn.number)
             seen = seen | GtidSet.parse(logged.text())
         return str(ours - seen) or standby.server.receiver.error
+
+    def excused(self) -> bool:
+        """Whether the standby may have what the primary never saw, though nobody chose that: each of it went alone.
+
+        Or it was told to nobody, and an adoption forgot from whom power was taken, and so whose log may be cut.
+        """
+        assert self.desired is not None
+        primary = self.world.nodes[self.desired.primary].server
+        standby = self.world.nodes[self.desired.primary].peer.server
+        own = standby.content().items() - primary.content().items()
+        return bool(own) and all(
+            gtid in standby.alone or (self._adopted and value not in self.world.meter.ok) for gtid, value in own
+        )
 
     def final(self) -> None:
         """Everything that a client was told is on the primary."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.core.model import DEFAULT, FAST, NodeName
+from orchestrator.core.model import DEFAULT, FAST, NodeName, Policy
 from orchestrator.core.ports import SetData
 from orchestrator.core.requests import Kind, Pause, Request
 from tests.sim.carried import encode
@@ -134,18 +134,18 @@ class Injector:
 
     def _orchestrator_kill(self, fault: Fault) -> None:
         if fault.other > 0.6:
-            self._once_at("F3", lambda: self.world.time.after(0.0, lambda: self._nobody_decides(fault.seconds)))
+            self.once_at("F3", lambda: self.world.time.after(0.0, lambda: self.nobody_decides(6.0 + fault.seconds)))
             self.world.time.after(fault.seconds + 2.0, lambda: self._mysqld_kill(fault))
             return
         one = self._orchestrator(fault)
         one.kill()
         self._later(fault, one.start)
 
-    def _nobody_decides(self, seconds: float) -> None:
+    def nobody_decides(self, seconds: float) -> None:
         """While a node returns: by the time somebody does, it may be ready for its certificate."""
         for one in self.world.deciding.values():
             one.kill()
-            self.world.time.after(6.0 + seconds, one.start)
+            self.world.time.after(seconds, one.start)
 
     def _orchestrator_stop(self, fault: Fault) -> None:
         process = self._orchestrator(fault).process
@@ -210,14 +210,12 @@ class Injector:
 
     def _semisync_gives_up(self, fault: Fault) -> None:
         self._node(fault).server.give_up()
-        self.world.checker.may_diverge = True  # from now on commits go alone
 
     def _third_replica(self, fault: Fault) -> None:
         """It connects while the standby is there; later it leaves."""
         server = self._node(fault).server
         if server.source_on and server.streams:
             server.strangers += 1
-            self.world.checker.may_diverge = True
             life = server.life
             self._later(fault, lambda: server.life == life and setattr(server, "strangers", server.strangers - 1))
 
@@ -329,7 +327,7 @@ class Injector:
         """Somebody loses patience: the primary is lost, and a little later loss is accepted, or while it moves."""
         if fault.which > 0.7:
             moving = "S1" if fault.other < 0.5 else "F1"
-            self._once_at(moving, lambda: self.world.time.after(fault.other / 4, lambda: self.request(Kind.FAILOVER)))
+            self.once_at(moving, lambda: self.world.time.after(fault.other / 4, lambda: self.request(Kind.FAILOVER)))
             self._switchover(fault) if moving == "S1" else self._host_loss(fault)
             return
         if fault.which < 0.4:
@@ -338,7 +336,7 @@ class Injector:
             self._host_loss(fault)
         self.world.time.after(fault.seconds * fault.other, lambda: self.request(Kind.FAILOVER))
 
-    def _once_at(self, rule: str, call: Callable[[], None]) -> None:
+    def once_at(self, rule: str, call: Callable[[], None]) -> None:
         """When the rule is written next, unless something else waits for that."""
 
         def once() -> None:
@@ -359,17 +357,20 @@ class Injector:
 
     def _policy(self, fault: Fault) -> None:
         """Other timings, under way."""
-        store, path = self.world.store, self.world.paths.policy
-        policy = DEFAULT if fault.which < 0.5 else FAST
-        store.apply((SetData(path, encode(policy), -1),), 0)
+        self.put_policy(DEFAULT if fault.which < 0.5 else FAST)
+
+    def put_policy(self, policy: Policy) -> None:
+        self._set(self.world.paths.policy, policy)
 
     def _pause(self, fault: Fault) -> None:
-        self._put_pause(Pause(active=True, for_s=0.0, reason="a test", actor="olga"))
-        self._later(fault, lambda: self._put_pause(Pause()))
+        self.put_pause(Pause(active=True, for_s=0.0, reason="a test", actor="olga"))
+        self._later(fault, lambda: self.put_pause(Pause()))
 
-    def _put_pause(self, pause: Pause) -> None:
-        store, path = self.world.store, self.world.paths.pause
-        store.apply((SetData(path, encode(pause), -1),), 0)
+    def put_pause(self, pause: Pause) -> None:
+        self._set(self.world.paths.pause, pause)
+
+    def _set(self, path: str, record: Policy | Pause) -> None:
+        self.world.store.apply((SetData(path, encode(record), -1),), 0)
 
     def rebuild(self, node: Node) -> None:
         """A person gives up what only this node has: it gets a copy of the other's data directory."""
@@ -388,7 +389,7 @@ class Injector:
         world.note("quiet")
         world.network.heal_all()
         world.store.available = True
-        self._put_pause(Pause())
+        self.put_pause(Pause())
         for node in world.nodes.values():
             node.boot()
             node.start_agent()

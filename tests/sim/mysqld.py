@@ -155,6 +155,7 @@ class Server:
         self.source_on, self.waits_for_ever = False, True
         self.gave_up = False  # semi-sync has switched itself off, until the standby has caught up
         self.let_go: set[int] = set()  # numbers of those that waited then
+        self.alone: set[tuple[str, int]] = set()  # what has been committed so, by its GTID
         self.strangers = 0  # other replicas that acknowledge
         self.durable = not self.settings
         self.no_tx = 0
@@ -326,6 +327,8 @@ class Server:
                 return
             self.pipeline.popleft()
             self.disk.executed.add(commit.txn.uuid, commit.txn.number)
+            if self.went_alone(commit):
+                self.alone.add((commit.txn.uuid, commit.txn.number))
             if commit.done is not None:
                 commit.done("ok", commit)
 
@@ -353,6 +356,10 @@ class Server:
         self.gave_up = self.source_on
         self.let_go = {commit.txn.number for commit in self.pipeline}
         self._let_go()
+
+    def went_alone(self, commit: Commit) -> bool:
+        """Whether semi-sync gave it up, or somebody else than the standby may have acknowledged it."""
+        return bool(self.gave_up or self.strangers or commit.txn.number in self.let_go)
 
     def _let_go(self) -> None:
         for commit in self.pipeline:

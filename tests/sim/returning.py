@@ -8,48 +8,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from orchestrator.core.model import DEFAULT, FAST, Policy
-from orchestrator.core.ports import SetData
+from orchestrator.core.model import DEFAULT, FAST
 from orchestrator.core.requests import Kind, Pause
-from tests.sim.carried import encode
 from tests.sim.network import ZK
 from tests.sim.story import Story, cut, primary
 from tests.sim.world import World
 
 RETURN_S = 8.0  # until the old primary has come back and everything is armed
-UNDECIDED_S = 2.5
+UNDECIDED_S = 2.5  # longer than a report lives
 
 
 def certified_and_nobody_settles(world: World, then: Callable[[World], None]) -> None:
     """The primary's mysqld dies and comes back; who decides first certifies it. `then` comes before the next look."""
 
     def certified() -> None:
-        _nobody_decides(world, UNDECIDED_S)
+        world.injector.nobody_decides(UNDECIDED_S)
         then(world)
 
-    _once_at(world, "F3", lambda: _nobody_decides(world, RETURN_S))
-    _once_at(world, "U2", certified)
+    _right_after(world, "F3", lambda: world.injector.nobody_decides(RETURN_S))
+    _right_after(world, "U2", certified)
     primary(world).server.kill()
 
 
-def _once_at(world: World, rule: str, call: Callable[[], None]) -> None:
-    """Right after the rule is written: the write itself is a step of one of the orchestrators, and ends first."""
-
-    def once() -> None:
-        world.checker.when_rule.pop(rule)
-        world.time.after(0.0, call)
-
-    world.checker.when_rule[rule] = once
+def _right_after(world: World, rule: str, call: Callable[[], None]) -> None:
+    """The write itself is a step of one of the orchestrators, and ends first."""
+    world.injector.once_at(rule, lambda: world.time.after(0.0, call))
 
 
-def _nobody_decides(world: World, seconds: float) -> None:
-    for one in world.deciding.values():
-        one.kill()
-        world.time.after(seconds, one.start)
-
-
-def _story(then: Callable[[World], None], passes: str) -> Story:
-    return Story(lambda world: certified_and_nobody_settles(world, then), fires=passes.split()[0], passes=passes)
+def _story(then: Callable[[World], None], *passes: str) -> Story:
+    return Story(lambda world: certified_and_nobody_settles(world, then), passes=passes)
 
 
 def _mysqld_dies(world: World) -> None:
@@ -64,8 +51,8 @@ def _host_is_lost(world: World) -> None:
 
 def _forced(world: World) -> None:
     """Somebody has paused Kembar, and has to do by hand what it may not: the host of the primary is lost."""
-    world.store.apply((SetData(world.paths.pause, encode(Pause(active=True, reason="a test", actor="olga")), -1),), 0)
-    world.time.after(6.0, lambda: world.store.apply((SetData(world.paths.pause, encode(Pause()), -1),), 0))
+    world.injector.put_pause(Pause(active=True, reason="a test", actor="olga"))
+    world.time.after(6.0, lambda: world.injector.put_pause(Pause()))
     _host_is_lost(world)
     world.time.after(4.0, lambda: world.injector.request(Kind.FAILOVER))
 
@@ -75,31 +62,27 @@ def _standby_is_cut(world: World) -> None:
     cut(world, 6.0, (node.name, node.peer.name), (node.peer.name, ZK))
 
 
-def _maintained(world: World, seconds: float) -> None:
+def _maintained(world: World) -> None:
     """An operator takes the standby out of the protocol, and gives it back."""
-    _put(world, replace(FAST, maintenance=frozenset({primary(world).peer.name})))
-    world.time.after(seconds, lambda: _put(world, FAST))
-
-
-def _put(world: World, policy: Policy) -> None:
-    world.store.apply((SetData(world.paths.policy, encode(policy), -1),), 0)
+    world.injector.put_policy(replace(FAST, maintenance=frozenset({primary(world).peer.name})))
+    world.time.after(4.0, lambda: world.injector.put_policy(FAST))
 
 
 def forced_while_fencing(world: World) -> None:
     """Back to the host that has just been lost: a person's mistake, which may cost time and nothing else."""
-    _once_at(world, "F1", lambda: world.injector.request(Kind.FAILOVER))
+    _right_after(world, "F1", lambda: world.injector.request(Kind.FAILOVER))
     _host_is_lost(world)
 
 
 RETURNING: Mapping[str, Story] = {
     "forced while FENCING": Story(
-        forced_while_fencing, passes="F6 FENCING>FENCING SYNC>ASYNC", differs={"policy": DEFAULT}
+        forced_while_fencing, passes=("F6 FENCING>FENCING SYNC>ASYNC",), differs={"policy": DEFAULT}
     ),
     "back and certified, then mysqld dies": _story(_mysqld_dies, "F5 REJOINING>PROMOTING SYNC>ASYNC"),
     "back and certified, then the primary's host is lost": _story(_host_is_lost, "F1 REJOINING>FENCING SYNC"),
     "back and certified, then forced": _story(_forced, "F6 REJOINING>FENCING SYNC>ASYNC"),
     "back and certified, then cut off": _story(_standby_is_cut, "U1 REJOINING>REJOINING SYNC>ASYNC"),
     "back and certified, then in maintenance": _story(
-        lambda world: _maintained(world, 4.0), "U3 REJOINING>REJOINING SYNC"
+        _maintained, "U3 REJOINING>REJOINING SYNC", "U2 REJOINING>REJOINING SYNC"
     ),
 }

@@ -16,7 +16,7 @@ AT = 8.0  # by then the pair is certified
 
 @dataclass(frozen=True)
 class Story:
-    """What happens, and what must follow: rules that fire, rules that must not, a transition that is passed.
+    """What happens, and what must follow: rules that fire, rules that must not, transitions that are passed.
 
     `differs` from CALM.
     """
@@ -24,7 +24,7 @@ class Story:
     happens: Callable[[World], None]
     fires: str = ""
     never: str = ""
-    passes: str = ""
+    passes: tuple[str, ...] = ()
     differs: Mapping[str, Any] = field(default_factory=dict)
 
     def unlike(self, result: Result) -> str:
@@ -32,8 +32,8 @@ class Story:
         missing, wrong = set(self.fires.split()) - set(result.rules), set(self.never.split()) & set(result.rules)
         if missing:
             return f"these rules never fired: {sorted(missing)}"
-        if self.passes and self.passes not in result.transitions:
-            return f"never passed: {self.passes}"
+        if never := set(self.passes) - set(result.transitions):
+            return f"never passed: {sorted(never)}"
         return f"these rules fired: {sorted(wrong)}" if wrong else ""
 
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.core.model import DEFAULT, FAST
-from orchestrator.core.ports import Op, SetData
+from orchestrator.core.ports import Op
 from orchestrator.core.requests import Kind, Pause
 from orchestrator.core.returning import Rung
-from tests.sim.carried import encode
 from tests.sim.network import ZK
 from tests.sim.node import Node
 from tests.sim.story import Story, cut, primary
@@ -55,7 +54,7 @@ def faster_timings_while_cut(world: World) -> None:
     """The primary cannot hear of them, and goes on with the longer ones; the standby hears nothing of it either."""
     node = primary(world)
     cut(world, 8.0, (node.name, ZK), (node.name, node.peer.name))
-    world.store.apply((SetData(world.paths.policy, encode(FAST), -1),), 0)
+    world.injector.put_policy(FAST)
 
 
 def disk_of_primary_is_full(world: World) -> None:
@@ -182,7 +181,7 @@ def stalled_then_demoted(world: World) -> None:
 
 def paused_then_the_primary_dies(world: World) -> None:
     pause = Pause(active=True, for_s=0.0, reason="a test", actor="olga")
-    world.store.apply((SetData(world.paths.pause, encode(pause), -1),), 0)
+    world.injector.put_pause(pause)
     world.time.after(3.0, primary(world).server.kill)
 
 
