@@ -138,6 +138,11 @@ def _returned(target: Report | None) -> PreCheck:
         return PreCheck("returned", True, "")
     uuid = target.identity.get("server_uuid", "")
     why = unreturned(target.returning, target.cut, target.executed, uuid)
+    if not why and not uuid and (target.cut or target.returning.owed):
+        why = (
+            "transactions were taken out of its log, and whether their numbers are back is known only while its "
+            "mysqld runs: wait until it does, and ask again"
+        )
     return PreCheck("returned", not why, f"{target.node}: {why}")
 
 

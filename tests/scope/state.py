@@ -14,6 +14,7 @@ from agents.converge import Action, Local
 from agents.dialect import TIMEOUT_MAX_MS
 from agents.lease import Power
 from agents.look import Peer, Sight, local
+from agents.reconcile.swap import SwapState
 from agents.replication import ServerFacts
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import (
@@ -218,6 +219,7 @@ def sight(s: Bare, i: int, *, late: bool) -> Sight:
         certify_after=0.0,
         refusals=(),
         reconcile=None,
+        swap=SwapState(),
         told_handover=text(node.executed),
     )
 

@@ -59,7 +59,11 @@ class Kernel:
     @property
     def is_open(self) -> bool:
         """Whether traffic of the VIP passes: without rules it always does."""
-        return self.powered and (self.time.now < self.lease_until or not self.rules)
+        return self.was_open(self.time.now)
+
+    def was_open(self, since: float) -> bool:
+        """Whether nothing has ended at `since` that is still shut."""
+        return self.powered and (since < self.lease_until or not self.rules)
 
     @property
     def has_address(self) -> bool:

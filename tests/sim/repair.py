@@ -198,6 +198,7 @@ class SimMerger(Merger):
         return ""
 
     def _take(self, record: Reconcile, txn: Txn) -> Verdict:
+        begun = self._server.time.now
         with closing(SimSession(self._node)) as session:
             if not self._serves():
                 raise StepFailed("this node no longer serves: the merge goes on where the power is")
@@ -207,20 +208,20 @@ class SimMerger(Merger):
             if verdict is Verdict.QUARANTINED:
                 self._node.world.checker.returns.kept.add(key(txn))
                 self._enter(session, txn)
-            self._commit(session, txn if verdict is Verdict.MERGED else Txn(txn.uuid, txn.number, NOTHING))
+            self._commit(session, txn if verdict is Verdict.MERGED else Txn(txn.uuid, txn.number, NOTHING), begun)
             return verdict
 
     def _enter(self, session: SimSession, txn: Txn) -> None:
         self._node.kept.entries[key(txn)] = txn.value
         session._reach("entered")
 
-    def _commit(self, session: SimSession, txn: Txn) -> None:
+    def _commit(self, session: SimSession, txn: Txn, begun: float) -> None:
         """Under its own number: one that another session has is waited for, one that is executed is done."""
         server, end = self._server, self._server.time.now + COMMIT_S
         if server.super_read_only:
             raise StepFailed("1290: the server is read only")
         if not any(key(commit.txn) == key(txn) for commit in server.pipeline):
-            self._node.world.checker.returns.merges(self._node)
+            self._node.world.checker.returns.merges(self._node, begun)
             server.log(txn, None)
         while not server.disk.executed.has(txn.uuid, txn.number):
             session._reach("commit")

@@ -74,8 +74,9 @@ class Returns:
         opened = node.memory.opened()
         return opened is not None and opened[0] > node.kept.note.epoch
 
-    def merges(self, node: Node) -> None:
-        if not node.kernel.is_open:
+    def merges(self, node: Node, begun: float) -> None:
+        """The gate may shut between a look at it and the commit, which semi-sync or read only then holds back."""
+        if not node.kernel.was_open(begun):
             self._checker.fail(f"{node.name} merges without the power to")
 
     def undoes(self, node: Node, name: str) -> None:

@@ -117,6 +117,15 @@ def test_not_even_force_makes_a_half_rewound_node_the_primary(kind):
     assert decide(s).rule is None or decide(s).rule.id != "F6"
 
 
+@pytest.mark.parametrize("said", [{"returning": Returning(7, owed=True, errant=ERRANT)}, {"cut": ERRANT}])
+def test_force_waits_until_a_dead_mysqld_can_tell_which_numbers_are_back(said):
+    dead = seen(DB_B, mysqld=Mysqld.DEAD, identity={}, executed="", **said)
+    s = situation(seen(DB_A, report_age_s=60.0, lease_age_s=60.0), dead, requests=(request(Kind.FAILOVER, DB_B),))
+    (check,) = [check for check in admit(s.requests["r1"].value, s).checks if check.name == "returned"]
+    assert not check.passed and "only while its mysqld runs" in check.detail
+    assert decide(s).rule is None or decide(s).rule.id != "F6"
+
+
 RETURN = Reconcile(42, 7, DB_B, Rung.REWIND, Stage.REWIND, Merge.RUNNING, ERRANT, sums="s1")
 BROKEN: dict[str, dict[str, Any]] = {
     "numbers": {"id": 41},
