@@ -13,11 +13,12 @@ DEFAULT_BENCHES ?= host-loss link-loss zookeeper-leader-kill
 RUNS ?= 20
 SEEDS ?= 1000
 MINUTES ?= 10
+RETURN_RUNS ?= 5
 PRIORITIES ?= P1 P2
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test sim scope rewind kills mutants faults soak demo lab bench docs evidence clean
+.PHONY: help setup check test sim scope rewind kills mutants faults soak demo lab bench returns docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -88,10 +89,17 @@ bench: setup  ## the measured outages, each in a lab of its own: make bench BENC
 		echo "bench $$name, profile default"; \
 		$(KEMBAR) lab bench $$name --runs $(RUNS) --profile default -o json > $(RESULTS)/$$name-default.json || exit 1; done
 
+returns: setup  ## what a return takes, by kind and by size of the database, then its faults: make returns RETURN_RUNS=3
+	@mkdir -p $(RESULTS)
+	@for what in "clean" "truncate" $(foreach mb,100 2000,"rewind --database-mb $(mb)" "clone --database-mb $(mb)"); do \
+		set -- $$what; echo "bench rejoin-$$what"; \
+		$(KEMBAR) lab bench rejoin-$$what --runs $(RETURN_RUNS) -o json > $(RESULTS)/rejoin-$$1$${3:+-$$3}.json || exit 1; done
+	$(KEMBAR) lab faults --only rejoin -o json > $(RESULTS)/faults-rejoin.json
+
 docs: setup  ## docs/state-machine.md from the table of rules
 	$(PY) -m orchestrator.cli.docs > docs/state-machine.md
 
-evidence: setup  ## docs/evidence.md from the outputs of make bench, sim, mutants, faults, soak
+evidence: setup  ## docs/evidence.md from the outputs of make bench, returns, sim, mutants, faults, soak
 	$(PY) -m lab.evidence $(RESULTS)
 
 clean:  ## every lab ended, nothing left behind but .venv and the package cache

@@ -30,6 +30,10 @@ TOTALS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         f"{one['write_gap_max_ms']} ms; {_growth(one)}"
     ),
 }
+RETURN_HEAD = (
+    "| bench | alone | database MB | runs | seconds p50 | max | stages of the median | merged | quarantined | "
+    "unaccounted | checksums equal | GTID sets equal |"
+)
 PHASES = ("detect", "fence", "drain", "promote", "vip", "verify")
 
 
@@ -76,6 +80,7 @@ def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
     yield f"| bench | {' | '.join(PHASES)} | server side p50 | ZooKeeper write p50 |"
     yield "|---|" + "---|" * (len(PHASES) + 2)
     yield from (_phases(name, one) for name, one in faults.items() if one["phases_ms"])
+    yield from _returns({name: one for name, one in results.items() if name.startswith("rejoin-")})
     yield from _runs({name: one for name, one in results.items() if name.partition("-")[0] in TOTALS})
     if OVERHEAD in results:
         yield ""
@@ -84,6 +89,26 @@ def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
         yield "```json"
         yield json.dumps(results[OVERHEAD], indent=1)
         yield "```"
+
+
+def _returns(results: Mapping[str, Any]) -> Iterable[str]:
+    """A row for each kind of return that was measured."""
+    if not results:
+        return
+    yield ""
+    yield "## Returns of an old primary"
+    yield ""
+    yield "From the moment its mysqld is started until it may take over again, in seconds; stages overlap."
+    yield "Alone: transactions that only it had. Unaccounted: told to a client, and neither merged nor kept."
+    yield ""
+    yield RETURN_HEAD
+    yield "|" + "---|" * (RETURN_HEAD.count("|") - 1)
+    for name, one in results.items():
+        size = [one["transactions"], one["database_mb"], one["runs"], one["seconds"]["p50"], one["seconds"]["max"]]
+        stages = ", ".join(f"{stage} {seconds}" for stage, seconds in one["phases"].items())
+        counts = [one["merged"], one["quarantined"], one["unaccounted"]]
+        equal = ["yes" if one[key] else "NO" for key in ("checksums_equal", "gtid_sets_equal")]
+        yield f"| {name} | " + " | ".join(map(str, [*size, stages, *counts, *equal])) + " |"
 
 
 def _runs(results: Mapping[str, Any]) -> Iterable[str]:

@@ -39,11 +39,17 @@ SOAK = WHERE | {
 FAULTS = WHERE | {
     "passed": 31, "failed": 0, "not_run": 3, "acknowledged": 5000, "lost": 0, "duplicates": 0, "two_answerers": 0
 }  # fmt: skip
+RETURN = {
+    "transactions": 1000, "database_mb": 100, "runs": 3, "seconds": {"p50": 5.9, "max": 6.9}, "merged": 2850,
+    "phases": {"rewind": 0.8, "merge": 4.1}, "quarantined": 150, "unaccounted": 0, "checksums_equal": True,
+    "gtid_sets_equal": False,
+}  # fmt: skip
 ALL = {
     "faults-P0": FAULTS,
     "mutants": WHERE | {"found": 40, "planted": 41},
     "mysqld-crash": BENCH,
     "overhead": {"commit_ratio": 0.99, "mysql_version": "9.7.4"},
+    "rejoin-rewind-100": RETURN,
     "sim": WHERE | {"seeds": 2000, "violations": 0, "line": "2000 seeds, 60 simulated hours, 0 violations"},
     "soak": SOAK,
 }
@@ -60,9 +66,15 @@ def test_each_long_run_has_a_row_with_where_it_comes_from():
     assert "| mysqld-crash | fast | 20 | 100.1 |" in text
 
 
+def test_each_kind_of_return_has_a_row_that_does_not_hide_what_is_wrong():
+    text = "\n".join(page(ALL, "this machine", "def5678"))
+    row = "| rejoin-rewind-100 | 1000 | 100 | 3 | 5.9 | 6.9 | rewind 0.8, merge 4.1 | 2850 | 150 | 0 | yes | NO |"
+    assert row in text.splitlines()
+
+
 def test_what_was_not_run_has_no_row():
     text = "\n".join(page({"mysqld-crash": BENCH}, "this machine", "def5678"))
-    assert "Long runs" not in text and "Overhead" not in text
+    assert "Long runs" not in text and "Returns" not in text and "Overhead" not in text
 
 
 def test_a_result_that_was_cut_off_is_told_and_nothing_is_written(tmp_path, monkeypatch, capsys):
