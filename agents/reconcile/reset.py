@@ -5,12 +5,22 @@
 
 from __future__ import annotations
 
+import time
+
 from agents.binlog.catalog import Asks
+from agents.dialect import LIVING_SESSIONS
+from agents.roles import MARK, NO_SUCH_THREAD
+from agents.session import StatementRefused
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.returning import STRAY
 
 STATEMENT_S = 30.0
+POLLS, POLL_S = 200, 0.005  # until a session that was ended has gone
+_ROLE_SESSIONS = (
+    "SELECT PROCESSLIST_ID FROM performance_schema.session_connect_attrs"
+    " WHERE ATTR_NAME = 'program_name' AND ATTR_VALUE = %s"
+)
 _FENCE = (
     "SELECT @@GLOBAL.offline_mode AS offline, @@GLOBAL.read_only AS read_only,"
     " (SELECT COUNT(*) FROM performance_schema.replication_connection_status WHERE SERVICE_STATE <> 'OFF')"
@@ -24,6 +34,26 @@ _STATE = (
     " AS receivers,"
     " (SELECT COUNT(*) FROM performance_schema.replication_applier_status WHERE SERVICE_STATE <> 'OFF') AS appliers"
 )
+
+
+def silence(session: Asks) -> None:
+    """End every session that may change a role: a START REPLICA whose caller gave up may still take effect.
+
+    The agent logs in anew, and what it says from then on knows of the repair. Raises StepFailed,
+    DatabaseUnavailable, StatementRefused.
+    """
+    ended = {int(row["PROCESSLIST_ID"]) for row in session.ask(_ROLE_SESSIONS, (MARK,), within_s=STATEMENT_S)}
+    for number in sorted(ended):
+        try:
+            session.ask("KILL %s", (number,), within_s=STATEMENT_S)
+        except StatementRefused as error:
+            if error.errno != NO_SUCH_THREAD:
+                raise
+    for _ in range(POLLS):
+        if not ended or not session.ask(LIVING_SESSIONS, (sorted(ended),), within_s=STATEMENT_S):
+            return
+        time.sleep(POLL_S)
+    raise StepFailed(f"sessions {sorted(ended)} of {MARK} do not end: no row is changed back yet")
 
 
 def fenced(session: Asks) -> None:

@@ -16,7 +16,7 @@ from agents.reconcile.cloning import Cloner, Unclonable
 from agents.reconcile.comparing import texts, touched_keys
 from agents.reconcile.evidence import Folder
 from agents.reconcile.owing import Owing
-from agents.reconcile.reset import fenced, reset
+from agents.reconcile.reset import fenced, reset, silence
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import STAGES, Merge, Reconcile
@@ -171,6 +171,8 @@ class Returner:
         """Change the rows back, then note from where to where the GTIDs go: from then on it is only about these."""
         folder = self._folder(record)
         with closing(self._sessions()) as session:
+            if not self.facts.rewinding:
+                silence(session)
             fenced(session)
             self._kept(rewinding=True)
             session.ask("SET GLOBAL super_read_only = OFF", within_s=STATEMENT_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,15 +21,18 @@ from agents.reconcile.cloning import Cloner
 from agents.reconcile.evidence import Folder
 from agents.reconcile.judging import footprint
 from agents.reconcile.replay import Replay
+from agents.reconcile.reset import silence
 from agents.reconcile.returner import Place, Returner
 from agents.reconcile.swap import Swap
 from agents.reconcile.tables import Tables
 from agents.reconcile.tombstones import bury
-from agents.session import Row, Session
+from agents.roles import MARK
+from agents.session import Access, Row, Session
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import Merge, Reconcile
 from orchestrator.core.returning import Returning, Rung, Stage
+from tests.contract.mysqlpair import eventually
 from tests.contract.returning import Divergence, Two, rejoin_session, two_servers
 
 pytestmark = pytest.mark.lab
@@ -47,6 +51,26 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
 def accounts(two: Two) -> Two:
     two.alike(f"CREATE TABLE {ACCOUNTS}", FILLED)
     return two
+
+
+def test_a_statement_that_may_still_start_replication_is_ended_before_rows_are_changed_back(two: Two) -> None:
+    """Whoever sent it has given up, and the server has not begun with it."""
+    instance, passwords = two.old.server.instance, two.old.server.passwords
+    with (
+        closing(Session(Access(instance.socket, "kembar_agent", passwords.agent), MARK, once=True)) as role,
+        closing(Session(Access(instance.socket, "kembar_agent", passwords.agent), "status", once=True)) as other,
+        closing(rejoin_session(two.old)) as repair,
+        ThreadPoolExecutor() as pool,
+    ):
+        other.ask("SELECT 1", within_s=5.0)
+        late = pool.submit(role.ask, "SELECT SLEEP(60)", within_s=90.0)
+        sleeping = "SELECT 1 FROM information_schema.processlist WHERE info = 'SELECT SLEEP(60)'"
+        eventually(lambda: bool(two.old.ask(sleeping)), 10.0)
+        silence(repair)
+        with pytest.raises(DatabaseUnavailable):
+            late.result()
+        other.ask("SELECT 1", within_s=5.0)
+        silence(repair)  # there is nobody any more
 
 
 def used(two: Two, record_errant: str) -> bool:

@@ -64,6 +64,12 @@ class SimSession:
         server, disk = self._server, self._server.disk
         busy = {"receivers": str(int(server.receiver.on)), "appliers": str(int(server.receiver.applying))}
         match words:
+            case ["SELECT", "PROCESSLIST_ID", "FROM", where, *_] if where.endswith("session_connect_attrs"):
+                return tuple({"PROCESSLIST_ID": str(number)} for number, _ in enumerate(server.late))
+            case ["KILL", *_]:
+                server.late.clear()
+            case ["SELECT", "PROCESSLIST_ID", *_]:
+                pass
             case ["SELECT", "@@GLOBAL.server_uuid", *_]:
                 return ({"value": server.uuid},)
             case ["SELECT", "@@GLOBAL.gtid_executed", *_]:

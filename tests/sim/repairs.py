@@ -130,6 +130,26 @@ def _orchestrators_die(world: World, node: Node) -> None:
         world.time.after(0.0, one._crash)
 
 
+def start_replica_comes_late(world: World) -> None:
+    """One that had no answer takes effect while rows are changed back, which somebody wrote on the standby."""
+    standby = primary(world).peer
+    standby.server.kill()
+    standby.server.late_until, standby.server.late_by_s = world.time.now + 3.0, 60.0
+
+    def once_it_is_under_way() -> None:
+        if standby.server.late:
+            world.injector.write_by_hand(standby)
+        else:
+            world.time.after(0.05, once_it_is_under_way)
+
+    def takes_effect(node: Node) -> None:
+        while node.server.late:
+            node.server.late.pop()()
+
+    once_it_is_under_way()
+    world.checker.returns.when_named["undo"] = takes_effect
+
+
 def written_twice(world: World) -> None:
     """Somebody writes on the standby, and again when that has been repaired, in one desired record."""
     node = primary(world).peer
@@ -175,6 +195,9 @@ REPAIRS: Mapping[str, Story] = {
     "a return, and leaders pause": _story("archive", _leaders_pause),
     "a return, and a leader sleeps before it writes its record": _story("archive", _leader_sleeps),
     "a return, and every orchestrator dies": _story(UNDO, _orchestrators_die),
+    "START REPLICA takes effect while rows are changed back": Story(
+        start_replica_comes_late, never="F1 F5 F6", differs=FEW_WRITES
+    ),
     "the standby is written to three times": Story(written_twice, never="F1 F5 F6", differs=FEW_WRITES),
     "the old primary returns twice": Story(returned_twice, fires="F5 F6", differs=FEW_WRITES),
 }

@@ -115,6 +115,12 @@ RETURNS: tuple[Mutant, ...] = (
         reconciling._new,
         ("number = max(s.cluster.seq, *(one + 1 for one in _used(s)))", "number = 4"),
     ),
+    planted(
+        "nothing is silenced before rows are changed back",
+        "START REPLICA takes effect while rows are changed back",
+        Returner._rewind,
+        ("if not self.facts.rewinding:", "if False:"),
+    ),
     Mutant(
         "a stage that lies behind is done again",
         "a return, its record lost while it is merged",
