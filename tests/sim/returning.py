@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from orchestrator.core.model import DEFAULT, FAST
 from orchestrator.core.requests import Kind, Pause
@@ -74,10 +75,45 @@ def forced_while_fencing(world: World) -> None:
     _host_is_lost(world)
 
 
+def forced_again(world: World, after: str) -> None:
+    """In ASYNC the primary's mysqld does not stay up; somebody accepts loss, and after that rule goes back."""
+    node = primary(world)
+    cut(world, 14.0, (node.name, node.peer.name))
+
+    def back() -> None:
+        node.peer.server.kill()
+        world.injector.request(Kind.FAILOVER, node.name)
+
+    def forced() -> None:
+        _right_after(world, after, back)
+        for number in range(40):
+            world.time.after(0.1 * number, node.server.kill)
+        world.time.after(0.5, lambda: world.injector.request(Kind.FAILOVER))
+
+    world.time.after(5.0, forced)
+
+
+def _again(after: str, passes: str) -> Story:
+    return Story(partial(forced_again, after=after), passes=(passes,), differs={"policy": DEFAULT})
+
+
+def heir_is_lost(world: World) -> None:
+    """While the fence of a lost host is waited for."""
+    heir = primary(world).peer
+    _right_after(world, "F1", heir.server.kill)
+    _host_is_lost(world)
+
+
 RETURNING: Mapping[str, Story] = {
     "forced while FENCING": Story(
         forced_while_fencing, passes=("F6 FENCING>FENCING SYNC>ASYNC",), differs={"policy": DEFAULT}
     ),
+    "the heir's mysqld dies while FENCING": Story(
+        heir_is_lost, passes=("F4 FENCING>REJOINING SYNC>ASYNC",), differs={"policy": DEFAULT}
+    ),
+    "forced again while FENCING": _again("F6", "F6 FENCING>FENCING ASYNC"),
+    "forced again while PROMOTING": _again("F2", "F6 PROMOTING>FENCING ASYNC"),
+    "forced again while REJOINING": _again("F3", "F6 REJOINING>FENCING ASYNC"),
     "back and certified, then mysqld dies": _story(_mysqld_dies, "F5 REJOINING>PROMOTING SYNC>ASYNC"),
     "back and certified, then the primary's host is lost": _story(_host_is_lost, "F1 REJOINING>FENCING SYNC"),
     "back and certified, then forced": _story(_forced, "F6 REJOINING>FENCING SYNC>ASYNC"),
