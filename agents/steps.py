@@ -77,10 +77,10 @@ class Steps:
         source: Source,
         clock: Clock,
         address_lifetime_s: int,
-        capture: Callable[[Path, int, GtidSet, str], Outcome],
+        capture: Callable[[Path, int, GtidSet, str, str], Outcome],
         swap: Callable[[], None],
     ) -> None:
-        """`capture` takes the tail of a dead mysqld: index, epoch, the primary's set, the dead server's uuid.
+        """`capture` takes the tail of a dead mysqld: index, epoch, the primary's set, the dead server's uuid, a doubt.
 
         `swap` puts a complete copy of the primary in the place of the data directory.
         """
@@ -293,9 +293,8 @@ class Steps:
         primary = GtidSet.parse(order.primary_executed)
         index = str(tail["index"]) if tail is not None and tail["incarnation"] == writer[1] else ""
         why = doubt(writer, order.goal, sync, primary) or ("" if index else "where its binary log is was not recorded")
-        outcome = Outcome(TailState.KEPT, why)
-        if not why:
-            outcome = self._capture(Path(index), order.goal.epoch, primary, writer[1].split("/")[0])
+        # The epoch that followed the writer's, also in a later one: a cut that has begun is brought to an end.
+        outcome = self._capture(Path(index), writer[0] + 1, primary, writer[1].split("/")[0], why)
         log.info("tail of epoch %s: %s %s", writer[0], outcome.state, outcome.why, extra={"epoch": order.goal.epoch})
         self._write_tail(*writer, outcome.state, index, outcome.why, outcome.gtids)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from agents.converge import Action, Local, unable
 from agents.executor import Executor
-from agents.look import Sight, cut_tail, kept_tail, own_errant
+from agents.look import Sight, cut_tail, kept_tail, last_writer, own_errant
 from agents.replication import Arrival, ServerFacts
 from agents.server import Server
 from orchestrator.core.gtid import GtidSet
@@ -71,7 +71,7 @@ class Telling:
             memory=memory,
             troubles=self._troubles(sight, found, (memory, forgetful, unreadable)),
             refusals=sight.refusals,
-            cut=cut_tail(self._memory) if sight.goal.role in FOLLOWERS else "",
+            **_cut(sight, self._memory),
             timeline_ms=self._executor.timeline_ms,
             margins=sight.power.margins,
             host=self._host_now(facts),
@@ -143,6 +143,14 @@ def _errant(sight: Sight, found: Local) -> str:
     if sight.goal.role not in FOLLOWERS or replicating:
         return ""
     return str(own_errant(sight) or "")
+
+
+def _cut(sight: Sight, memory: Memory) -> dict[str, Any]:
+    """What was taken off the end of the log, and the epoch of that: another may have begun since."""
+    if sight.goal.role not in FOLLOWERS:
+        return {}
+    gtids, writer = cut_tail(memory), last_writer(memory)
+    return {"cut": gtids, "cut_in": writer[0] + 1} if gtids and writer is not None else {}
 
 
 def _of_server(facts: ServerFacts, last: Arrival | None, now: Instant) -> dict[str, Any]:

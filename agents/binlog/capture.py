@@ -37,18 +37,23 @@ class Outcome:
     gtids: str = ""  # what was cut
 
 
-def capture(datadir: Path, folder: Path, index: Path, epoch: int, primary: GtidSet, own: str) -> Outcome:
+def capture(
+    datadir: Path, folder: Path, index: Path, epoch: int, primary: GtidSet, own: str, doubt: str = ""
+) -> Outcome:
     """Cut what the new primary lacks off the last file of `index`, or say why not. Raises StepFailed; then call again.
 
     `datadir` is mysqld's, to which names in the index are relative; evidence and plan go to `folder`/`epoch`, the epoch
-    of the takeover. `own` is the uuid of the dead server. Only without a mysqld that was started since, and only for a
-    primary whose every commit waited (`truncate.doubt`). A kill at any step leaves the rest to the next call.
+    of the takeover. `own` is the uuid of the dead server. Only without a mysqld that was started since. With a `doubt`
+    whether its every commit waited (`truncate.doubt`) no cut begins, as one may in a later epoch; one that has begun is
+    finished. A kill at any step leaves the rest to the next call.
     """
     evidence = folder / str(epoch)
     plan = evidence / PLAN
     if plan.exists():
         done = cut(datadir, plan)
         return Outcome(TailState.CUT, "an interrupted cut was finished", done.gtids)
+    if doubt:
+        return Outcome(TailState.KEPT, doubt)
     try:
         name = _last(index)
         decided = _planned(datadir, name, primary, own)

@@ -215,7 +215,8 @@ class Report:
     remembered_seq: int = 0
     opened_epoch: int = 0  # the last in which this node served, told with them
     margins: Margins = field(default_factory=Margins)  # of its lease, since the agent's start
-    cut: str = ""  # transactions that were cut off this node's log in this epoch, and are nowhere yet
+    cut: str = ""  # transactions that were cut off this node's log, and are nowhere yet
+    cut_in: int = 0  # the epoch in which they were, by which their evidence is named
     returning: Returning = field(default_factory=Returning)
     merging: Merging = field(default_factory=Merging)
     settled: tuple[Outcome, ...] = ()  # primary: of the choices that are in the record of decisions

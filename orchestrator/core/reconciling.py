@@ -67,7 +67,7 @@ def _opened(s: Situation) -> Reconcile | None:
     if errant := _alone(report, primary):
         return _new(s, Rung.REWIND, Stage.DETECT, errant)
     if primary is not None and unsettled(None, report, primary.executed):
-        return _new(s, Rung.TRUNCATE, Stage.BUNDLE, report.cut)
+        return replace(_new(s, Rung.TRUNCATE, Stage.BUNDLE, report.cut), evidence=str(report.cut_in))
     return None
 
 
@@ -85,7 +85,6 @@ def _new(s: Situation, rung: Rung, stage: Stage, errant: str) -> Reconcile:
         errant=errant,
         acknowledged=not never_told,
         server=_server(s.report(s.standby)),
-        evidence=str(s.cluster.epoch) if rung is Rung.TRUNCATE else "",
     )
 
 

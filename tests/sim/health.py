@@ -213,9 +213,11 @@ class SimHealth:
         self._server.once_unfrozen(send)
 
 
-def capture(server: Server, kept: Kept, epoch: int, primary: GtidSet, own: str) -> Outcome:
+def capture(server: Server, kept: Kept, epoch: int, primary: GtidSet, own: str, doubt: str) -> Outcome:
     """agents.binlog.capture on the simulated disk: the tail is cut if nothing of the primary's set follows it."""
     assert not server.alive and own == server.uuid
+    if doubt:
+        return Outcome(TailState.KEPT, doubt)
 
     def has(uuid: str, number: int) -> bool:
         return any(first <= number <= last for first, last in primary.intervals.get(uuid, ()))

@@ -106,7 +106,7 @@ class Node:
         steps = Steps(
             name, paths, client, keeper, vip, supervisor, database, self.memory,
             Source(self.peer.name, 3306, "kembar_repl", "", None), clock, policy.address_lifetime_s,
-            lambda index, epoch, primary, own: capture(self.server, self.kept, epoch, primary, own),
+            lambda index, epoch, primary, own, doubt: capture(self.server, self.kept, epoch, primary, own, doubt),
             lambda: None,  # nobody returns by a copy here
         )  # fmt: skip
         health = SimHealth(self.server, clock, process, rng, hang_s=policy.hang_s)

@@ -345,10 +345,10 @@ def test_nothing_is_opened_for_a_clean_return_or_before_the_primary_is_open():
 
 def test_what_was_cut_is_used_up_before_its_node_is_certified():
     """Else it would give the same numbers to other transactions, once it is primary again."""
-    s = returning_pair(cut=f"{UUID_A}:101")
+    s = returning_pair(cut=f"{UUID_A}:101", cut_in=EPOCH - 1)
     record = wanted(s)
     assert record is not None and (record.rung, record.stage) == (Rung.TRUNCATE, Stage.BUNDLE)
-    assert record.evidence == str(EPOCH)
+    assert record.evidence == str(EPOCH - 1), "where it was kept, though another epoch began since"
     standby = s.reports[DB_B].value
     assert unsettled(None, standby, f"{UUID_A}:1-100")
     assert not unsettled(None, standby, f"{UUID_A}:1-101")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from agents.binlog.capture import PLAN, TailState, capture
+from agents.binlog.truncate import Cut, write_plan
 from agents.converge import Action
 from agents.steps import Order, Steps
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import StaleWrite, StepFailed, UnknownOutcome
 from orchestrator.core.model import Goal, Mode, Role, Sync, SyncState
-from tests.builders import DB_A, UUID_A
+from tests.builders import DB_A, DB_B, UUID_A
 from tests.fakes import FakeClock, FakeCoordinator
 
 PATHS = Paths("main")
@@ -168,3 +174,23 @@ def test_withdrawing_asks_whether_the_node_is_still_primary():
     with pytest.raises(StaleWrite):
         hands.run(Action.WITHDRAW)
     assert hands.stored == Sync()
+
+
+def test_a_cut_that_was_broken_off_is_finished_in_a_later_epoch(tmp_path: Path) -> None:
+    """Else its numbers would be free, with nobody who knows of them."""
+    evidence, log = tmp_path / "evidence", tmp_path / "binlog.000001"
+    log.write_bytes(b"kept")
+    (evidence / "5").mkdir(parents=True)
+    write_plan(evidence / "5" / PLAN, Cut(log.name, len(b"kept and cut"), len(b"kept"), f"{UUID_A}:9"))
+    tail = {"epoch": 4, "incarnation": f"{UUID_A}/1", "index": str(tmp_path / "binlog.index"), "state": TailState.ARMED}
+    written: list[Mapping[str, object]] = []
+    memory = SimpleNamespace(opened=lambda: None, tail=lambda: tail, write_tail=written.append)
+    coordinator, nobody = FakeCoordinator(), cast(Any, None)
+    coordinator.put(SYNC, Sync(SyncState.ARMED, epoch=4, incarnation=f"{UUID_A}/1"))
+    steps = Steps(
+        DB_A, PATHS, coordinator, nobody, nobody, nobody, nobody, cast(Any, memory),
+        nobody, FakeClock(), 4, partial(capture, tmp_path, evidence), nobody,
+    )  # fmt: skip
+    goal = Goal(Role.RETURNING, Mode.ASYNC, 6, 42, DB_B, None, None)
+    steps.run(Action.CAPTURE_TAIL, Order(goal, 0, "", primary_executed=f"{UUID_A}:1-8"))
+    assert [(one["state"], one["gtids"]) for one in written] == [(TailState.CUT, f"{UUID_A}:9")]

@@ -137,6 +137,18 @@ def test_a_node_that_is_repaired_holds_still_also_before_the_record_follows_a_ne
     assert not repairing(following(reconcile=replace(CLONING, stage=Stage.CLOSED)))
 
 
+def test_what_was_cut_is_told_with_the_epoch_by_which_its_evidence_is_named():
+    """The cut follows the epoch in which the node wrote, whichever it is now."""
+    tail = {"epoch": 4, "incarnation": "me", "state": "cut", "gtids": "x:1"}
+    memory = SimpleNamespace(opened=lambda: (4, "me"), tail=lambda: tail, trouble=lambda: "", new=False)
+    quiet, executor = cast(Any, Quiet()), Executor(Failing(), FakeClock())
+    telling = Telling(executor, quiet, quiet, cast(Any, memory), FakeClock(), lambda facts: HostFacts())
+    local = Local(Mysqld.RUNNING, incarnation="me")
+    told = telling.report(following(reconcile=None), local, Sync(), "")
+    assert (told.epoch, told.cut, told.cut_in) == (7, "x:1", 5)
+    assert telling.report(sight(Role.PRIMARY), local, Sync(), "").cut == ""
+
+
 @pytest.mark.parametrize("action", [Action.STOP_RECEIVER, Action.STOP_APPLIER, Action.WRITE_PROMOTION])
 def test_a_step_of_the_takeover_that_keeps_failing_gives_the_power_back(action):
     node = Node()
