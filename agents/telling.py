@@ -99,9 +99,9 @@ class Telling:
         return round(sight.now - self._unheard_since, 3)
 
     def _troubles(self, sight: Sight, found: Local, others: tuple[str, ...]) -> tuple[str, ...]:
-        """Also why errant transactions could not be cut before mysqld started, or why it is not started."""
+        """Also why errant transactions could not be cut before mysqld started, or why it, or a copy, is not started."""
         kept = kept_tail(self._memory) if found.errant and sight.goal.role in FOLLOWERS else ""
-        waits = self._executor.failure if found.tail_pending else ""
+        waits = self._executor.failure if found.tail_pending or found.copied else ""
         deaf = sight.facts.receiver_error if sight.facts is not None and sight.goal.role in FOLLOWERS else ""
         own = (
             sight.power.trouble,

@@ -83,6 +83,8 @@ class Cloner:
     def _check(self, record: Reconcile) -> None:
         if self._donor is None:
             raise Unclonable("agent.yaml has no mysql.clone: the account that may copy the primary")
+        if bar := self._swap.bar:
+            raise Unclonable(f"data_not_movable: {bar}")
         folder = Folder.of(self._evidence, record)
         if folder.sums() != record.sums or not folder.whole():
             raise Unclonable(f"evidence_incomplete: {folder.logs} is not as both hosts kept it: nothing is replaced")

@@ -58,6 +58,14 @@ class Swap:
         """Where the copy is made."""
         return self._datadir.parent
 
+    @property
+    def bar(self) -> str:
+        """Why the data directory cannot be exchanged by a rename, whatever is made beside it; empty if it can."""
+        for what, so in (("a mount point", self._datadir.is_mount()), ("a symbolic link", self._datadir.is_symlink())):
+            if so:
+                return f"{self._datadir} is {what}: move the data into a directory below it, and name that as datadir"
+        return ""
+
     def copy(self, number: int) -> Path:
         return self._beside("clone", number)
 

@@ -57,6 +57,15 @@ def test_what_is_of_this_host_alone_goes_with_the_directory(tmp_path: Path) -> N
     assert (data / "server-key.pem").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_directory_that_no_rename_exchanges_is_known_before_mysqld_is_ended(tmp_path: Path) -> None:
+    """Its mysqld would be killed for a copy that never takes its place."""
+    data, swap = made(tmp_path)
+    (tmp_path / "link").symlink_to(data)
+    assert swap.bar == ""
+    assert "mount point" in Swap(Path("/proc"), tmp_path).bar
+    assert "symbolic link" in Swap(tmp_path / "link", tmp_path).bar
+
+
 @pytest.mark.parametrize("renames", range(3))
 def test_whoever_is_killed_between_the_renames_goes_on_in_the_next_life(tmp_path: Path, renames: int) -> None:
     data, swap = made(tmp_path)

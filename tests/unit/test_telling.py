@@ -59,6 +59,9 @@ class Quiet:
     def tail(self) -> None:
         return None
 
+    def opened(self) -> None:
+        return None
+
 
 def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> Sight:
     cluster = Cluster(7, 42, DB_A, mode, PHASES[role], heir="me")
@@ -147,6 +150,14 @@ def test_what_was_cut_is_told_with_the_epoch_by_which_its_evidence_is_named():
     told = telling.report(following(reconcile=None), local, Sync(), "")
     assert (told.epoch, told.cut, told.cut_in) == (7, "x:1", 5)
     assert telling.report(sight(Role.PRIMARY), local, Sync(), "").cut == ""
+
+
+def test_a_copy_that_cannot_take_its_place_is_told():
+    """Meanwhile mysqld is down, and nothing else would say why."""
+    node = Node()
+    node.fail(Action.SWAP_DATA, 1)
+    local = Local(Mysqld.DEAD, copied=True)
+    assert "swap_data: the relay disk hangs" in node.telling.report(following(), local, Sync(), "").troubles
 
 
 @pytest.mark.parametrize("action", [Action.STOP_RECEIVER, Action.STOP_APPLIER, Action.WRITE_PROMOTION])
