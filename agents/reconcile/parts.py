@@ -15,6 +15,7 @@ from agents.reconcile.copying import Donor, told
 from agents.reconcile.deciding import Quarantine
 from agents.reconcile.exchange import Answer, Identity, Peer, PeerServer
 from agents.reconcile.merger import Merger
+from agents.reconcile.owing import Owing
 from agents.reconcile.returner import Place, Returner
 from agents.reconcile.swap import Swap
 from agents.reconcile.worker import RepairWorker
@@ -24,7 +25,7 @@ from orchestrator.core.gtid import GtidSet
 from orchestrator.core.kept import Open, Settlements
 from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.reconcile import Reconcile
-from orchestrator.core.returning import Ended, Merging, Outcome, Returning
+from orchestrator.core.returning import Ended, Merging, Outcome
 from orchestrator.process.failpoints import Failpoints
 
 Facts = TypeVar("Facts")
@@ -76,7 +77,8 @@ def repair_worker(
     is told when there is something new to report.
     """
     if access is None or exchange is None:
-        return RepairWorker(Unequipped(Returning()), Unequipped(Merging()), swap, changed, Undecided()), {}
+        owed = Owing(place.evidence).read()  # what was begun with another configuration is owed all the same
+        return RepairWorker(Unequipped(owed), Unequipped(Merging()), swap, changed, Undecided()), {}
     peer = Peer(exchange.peer_address, exchange.port, exchange.identity)
     sessions = _sessions(access, failpoints)
     merger = Merger(place.evidence, peer.fetch, sessions, serves, policy)

@@ -11,6 +11,8 @@ import pytest
 
 from agents.look import owed
 from agents.reconcile.owing import NAME, Owing
+from agents.reconcile.parts import repair_worker
+from agents.reconcile.returner import Place
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.returning import Returning, Stage
 
@@ -59,3 +61,14 @@ def test_nothing_is_owed_in_the_data_of_another_server() -> None:
     for uuid, still in (("one", True), ("two", False)):
         said = owed(half, memory, cast(Any, SimpleNamespace(server_uuid=uuid)))
         assert (said.owed, said.rewinding) == (still, still)
+
+
+def test_an_agent_that_can_repair_nothing_still_knows_what_its_node_owes(tmp_path: Path) -> None:
+    """Its section was taken out of agent.yaml in the middle of a return: a half-rewound node would have power."""
+    half = replace(SAID, rewinding=True)
+    Owing(tmp_path).write(half)
+    nobody = cast(Any, None)
+    worker, answers = repair_worker(
+        Place(tmp_path / "data", tmp_path), nobody, None, None, None, nobody, nobody, nobody, nobody, None
+    )
+    assert (worker.returning, answers) == (half, {})
