@@ -57,7 +57,7 @@ def capture(
     try:
         name = _last(index)
         decided = _planned(datadir, name, primary, own)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of an index that is damaged too
         raise StepFailed(f"the binary log of {index} cannot be read: {error}") from error
     if isinstance(decided, Clean):
         return Outcome(TailState.CLEAN)

@@ -68,6 +68,8 @@ def files_after(datadir: Path, index: Path, common: GtidSet) -> list[Path]:
         names = [line for line in index.read_text().split("\n") if line]
     except OSError as error:
         raise StepFailed(f"the binary log of {index} cannot be read: {error}") from error
+    except ValueError as error:
+        raise LogUnfit(Reason.BINLOG_MISSING, f"{index} is damaged, and names no files any more: {error}") from error
     for name in reversed(names):
         found.insert(0, datadir / Path(name))
         if _earlier(found[0], index) <= common:
@@ -81,8 +83,8 @@ def _earlier(path: Path, index: Path) -> GtidSet:
     try:
         with mapped(path) as data:
             return head(data).previous
-    except FileNotFoundError as error:
-        raise LogUnfit(Reason.BINLOG_MISSING, f"{path}, which {index} names, is not there") from error
+    except (FileNotFoundError, ValueError) as error:  # zeros are no part of a name
+        raise LogUnfit(Reason.BINLOG_MISSING, f"{str(path)!r}, which {index} names, is not there") from error
     except OSError as error:
         raise StepFailed(f"the binary log of {index} cannot be read: {error}") from error
     except EncryptedLog as error:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from agents.binlog.capture import capture
+from agents.binlog.contents import Reason
+from agents.binlog.logs import LogUnfit, files_after
 from agents.binlog.truncate import Clean, Cut, Refusal, doubt, plan_cut
+from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Goal, Mode, NodeName, Role, Sync, SyncState
 from tests.unit.binlog_bytes import OWN, PEER, Log
@@ -203,3 +208,14 @@ def test_a_certified_takeover_of_an_armed_primary_leaves_no_doubt() -> None:
 )
 def test_each_missing_premise_is_named(goal: Goal, sync: Sync, why: str) -> None:
     assert why in doubt(OPENED, goal, sync, HELD)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"./binlog.000001\0\0\0\n", b"./binlog.000009\n"])
+def test_an_index_that_is_damaged_is_refused_and_ends_no_agent(tmp_path: Path, content: bytes) -> None:
+    index = tmp_path / "binlog.index"
+    index.write_bytes(content)
+    with pytest.raises(StepFailed, match=r"binlog\.index"):
+        capture(tmp_path, tmp_path / "evidence", index, 7, HELD, OWN)
+    with pytest.raises(LogUnfit) as unfit:
+        files_after(tmp_path, index, HELD)
+    assert unfit.value.reason is Reason.BINLOG_MISSING
