@@ -28,6 +28,11 @@ TOGETHER = 500  # keys in one question
 COMPARISONS = 3
 SHOWN_MAX = 5
 RESET = "reset.json"
+# The source has no log from which it could go on, or none that can be read (1236 of the source).
+_UNSENT = (
+    "SELECT LAST_ERROR_MESSAGE AS text FROM performance_schema.replication_connection_status"
+    " WHERE LAST_ERROR_NUMBER = 13114"
+)
 Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 
 
@@ -63,6 +68,8 @@ class Returner:
                 self._rewind(record)
             case Stage.CLONE:
                 self._clone(record)
+            case Stage.REJOIN:
+                self._rejoin(record)
             case Stage.VERIFY:
                 self._verify(record)
 
@@ -201,6 +208,15 @@ class Returner:
                 self._kept(reached=Stage.CLONE, rewinding=False, server=server, doing="", percent=0.0)
         except Unclonable as error:
             self.facts = replace(self.facts, refusal=f"clone: {error}")
+
+    def _rejoin(self, record: Reconcile) -> None:
+        """It replicates by itself; not if the primary no longer has what it lacks, for which it would wait for ever."""
+        if record.rung is Rung.CLONE:
+            return
+        with closing(self._sessions()) as session:
+            errors = session.ask(_UNSENT, within_s=STATEMENT_S)
+        for error in errors:
+            self.facts = replace(self.facts, rung=record.rung, refusal=f"binlog_missing: {error['text']}")
 
     def _tell(self, doing: str, percent: float) -> None:
         self.facts = replace(self.facts, doing=doing, percent=round(percent, 1))

@@ -25,6 +25,7 @@ from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.reconcile import Facts, Merge, Reconcile, advance
 from orchestrator.core.returning import Merging, Rung, Stage
 from tests.contract.breaking import Breaking, until
+from tests.contract.mysqlpair import eventually
 from tests.contract.returning import NODE, NUMBERS, Two, rejoin_session, returner, two_servers, unasked
 from tests.contract.test_return_killed import digest
 
@@ -176,6 +177,29 @@ def test_a_log_that_is_purged_after_it_was_looked_at_is_refused_too(two: Two) ->
         for _ in range(3):
             case.step()
     assert case.record.stage is Stage.STOPPED and case.record.stopped.startswith("evidence_incomplete: ")
+
+
+def test_a_primary_that_no_longer_has_what_the_node_lacks_leads_to_the_next_rung(two: Two) -> None:
+    case, channel = Case(two), two.old.server.database.channel
+    two.old.do(CHANGE)
+    two.new.do(CHANGE, "FLUSH BINARY LOGS")
+    two.new.do(f"PURGE BINARY LOGS TO '{two.new.ask('SHOW BINARY LOGS')[-1][0]}'")
+    for _ in range(3):
+        case.step()
+    assert (case.record.rung, case.record.stage) == (Rung.REWIND, Stage.REJOIN)
+    channel.configure("127.0.0.1", two.new.server.instance.port, "kembar_repl", two.new.server.passwords.repl, None)
+    channel.start()
+
+    def cloned() -> bool:
+        case.step()
+        return case.record.rung is Rung.CLONE
+
+    try:
+        eventually(cloned, 30)
+    finally:
+        two.old.do("STOP REPLICA", "RESET REPLICA ALL")
+    assert case.record.stage is Stage.CLONE
+    assert case.record.reasons[-1].startswith("rewind: binlog_missing: ") and "purged" in case.record.reasons[-1]
 
 
 def test_evidence_that_was_damaged_later_is_not_undone(two: Two) -> None:

@@ -80,6 +80,8 @@ class SimSession:
                 return ({"offline": str(int(server.offline)), "read_only": str(int(server.read_only)), **busy},)
             case ["SELECT", state, *_] if state.startswith("REPLACE(@@GLOBAL.gtid_executed"):
                 return ({"executed": disk.executed.text(), "purged": disk.purged, "transactions": "0", **busy},)
+            case ["SELECT", "LAST_ERROR_MESSAGE", *_]:
+                pass  # no log is purged here
             case ["SET", "GLOBAL", "super_read_only", *_]:
                 server.super_read_only = False
             case ["SET", "SESSION", *_]:
