@@ -15,7 +15,7 @@ from agents.binlog.contents import Reason
 from agents.binlog.logs import files_after
 from agents.binlog.rewind import Lasting, Mismatch, rewind
 from agents.binlog.undo import Refusal, Undo, plan_undo
-from agents.session import Row
+from agents.session import Row, StatementRefused
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from orchestrator.core.gtid import GtidSet
 from tests.contract.mysqlpair import eventually
@@ -691,3 +691,34 @@ def test_a_server_that_is_super_read_only_is_not_rewound(on: Undoer) -> None:
     finally:
         on.do("SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF")
     assert on.dump() == changed
+
+
+def test_what_passes_by_itself_is_no_mismatch(on: Undoer) -> None:
+    """A full disk, or an administrator's setting, in the middle of a commit: the next call goes on."""
+    before, tables = crashing(on)
+    on.do(*WORK)
+    planned = on.plan(before)
+    assert isinstance(planned, Undo)
+
+    class Closing:
+        def __init__(self) -> None:
+            self._session = on.session()
+
+        def ask(self, sql: str, arguments: Sequence[object] = (), *, within_s: float | None) -> tuple[Row, ...]:
+            rows = self._session.ask(sql, arguments, within_s=within_s)
+            if sql.startswith("INSERT INTO kembar.reconcile_journal"):
+                on.do("SET GLOBAL super_read_only = ON")
+            return rows
+
+        def close(self) -> None:
+            self._session.close()
+
+    with on.fenced():
+        try:
+            with pytest.raises(StatementRefused, match="super-read-only"):
+                list(rewind(Closing, 7, planned))
+        finally:
+            on.do("SET GLOBAL super_read_only = OFF")
+        *_, last = rewind(on.session, 7, planned)
+        assert last.done == last.total
+    assert on.dump() == tables
