@@ -27,7 +27,7 @@ STATEMENT_S, EXECUTED_S = 10.0, 10.0
 TOGETHER = 500  # keys in one question
 COMPARISONS = 3
 SHOWN_MAX = 5
-RESET = "reset.json"
+RESET, EVENTS = "reset.json", "events.json"
 # The source has no log from which it could go on, or none that can be read (1236 of the source).
 _UNSENT = (
     "SELECT LAST_ERROR_MESSAGE AS text FROM performance_schema.replication_connection_status"
@@ -182,6 +182,9 @@ class Returner:
                 silence(session)
             fenced(session)
             self._kept(rewinding=True)
+            if _value(session, "event_scheduler") == "ON":  # whose events would write, whatever offline_mode is
+                folder.note(EVENTS, {"event_scheduler": "ON"})
+                session.ask("SET GLOBAL event_scheduler = OFF", within_s=STATEMENT_S)
             session.ask("SET GLOBAL super_read_only = OFF", within_s=STATEMENT_S)
         noted = folder.noted(RESET)
         if noted is None:
@@ -197,6 +200,9 @@ class Returner:
                 if str(error).startswith(STRAY):
                     self.facts = replace(self.facts, refusal=str(error))
                 raise
+            session.ask("SET GLOBAL super_read_only = ON", within_s=STATEMENT_S)
+            if folder.noted(EVENTS) is not None:
+                session.ask("SET GLOBAL event_scheduler = ON", within_s=STATEMENT_S)
         self._kept(reached=Stage.REWIND, rewinding=False, doing="", percent=0.0)
 
     def _clone(self, record: Reconcile) -> None:

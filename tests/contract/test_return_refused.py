@@ -242,10 +242,28 @@ def test_what_an_earlier_return_took_out_of_the_log_did_not_come_after_the_evide
     assert two.old.executed() == case.before
 
 
+def test_no_event_of_the_server_writes_while_its_rows_are_changed_back(two: Two) -> None:
+    """One of an administrator's would: neither offline_mode nor read_only holds it."""
+    case = Case(two)
+    two.old.do(CHANGE)
+    case.step()
+    case.step()
+    two.old.do("SET GLOBAL super_read_only = ON, GLOBAL offline_mode = ON, GLOBAL event_scheduler = ON")
+    state = "SELECT @@GLOBAL.event_scheduler, @@GLOBAL.super_read_only"
+    (before,) = two.old.ask(state)
+    life = Breaking(lambda: rejoin_session(two.old))
+    with suppress(KembarError):
+        returner(two.old, case.home, until(life, "INSERT INTO kembar.reconcile"), unasked).work(case.record, GtidSet())
+    assert (before, two.old.ask(state)) == (("ON", "1"), [("OFF", "0")])
+    returner(two.old, case.home, lambda: rejoin_session(two.old), unasked).work(case.record, GtidSet())
+    assert two.old.ask(state) == [before]
+    two.old.server.database.set_writable()
+
+
 def test_a_write_between_the_reset_and_the_numbers_asks_a_person(two: Two) -> None:
     """It has a number that another transaction had, so nothing is undone of it and nothing is taken over it."""
     case = Case(two)
-    two.old.do(CHANGE)
+    two.old.do(CHANGE, CHANGE)
     case.step()
     case.step()
     life = Breaking(lambda: rejoin_session(two.old))

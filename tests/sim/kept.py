@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 
+from agents.reconcile.returner import RESET
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.returning import Returning
@@ -56,7 +57,7 @@ class SimFolder:
         return self._kept.own[self._name].sums if self._name in self._kept.own else ""
 
     def noted(self, name: str) -> dict[str, str] | None:
-        return self._kept.resets.get(self._name)
+        return self._kept.resets.get(self._name) if name == RESET else None
 
     def note(self, name: str, value: dict[str, str]) -> None:
         strands.this_strand().boundary(strands.CHANGES)

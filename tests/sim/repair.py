@@ -82,8 +82,10 @@ class SimSession:
                 return ({"executed": disk.executed.text(), "purged": disk.purged, "transactions": "0", **busy},)
             case ["SELECT", "LAST_ERROR_MESSAGE", *_]:
                 pass  # no log is purged here
-            case ["SET", "GLOBAL", "super_read_only", *_]:
-                server.super_read_only = False
+            case ["SELECT", "@@GLOBAL.event_scheduler", *_]:
+                return ({"value": "OFF"},)
+            case ["SET", "GLOBAL", "super_read_only", "=", wanted]:
+                server.super_read_only = wanted == "ON"
             case ["SET", "SESSION", *_]:
                 pass
             case ["DELETE", "FROM", "kembar.reconcile_journal", *_]:
