@@ -40,11 +40,12 @@ check: setup  ## lint, format, types, unit tests, contracts of the models; no ro
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest tests/unit tests/test_tidy.py
+	$(PY) -m pytest -n logical tests/unit tests/test_tidy.py
 	$(PY) -m pytest tests/contract -m "not lab"
 
 test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
-	$(PY) -m pytest tests/sim tests/scope tests/contract tests/lab
+	$(PY) -m pytest -n logical tests/sim tests/scope
+	$(PY) -m pytest tests/contract tests/lab
 
 sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
 	@mkdir -p $(RESULTS)
