@@ -22,6 +22,7 @@ from agents.reconcile.evidence import Folder
 from agents.reconcile.judging import Footprint, Key, Touched, footprint
 from agents.reconcile.tables import Tables
 from orchestrator.core.errors import StepFailed
+from orchestrator.core.mergepolicy import FOR_A_PERSON
 
 STATEMENT_S = 30.0
 SEEN_DIGITS = 32
@@ -172,6 +173,8 @@ def _view(session: Lasting, tables: Tables, found: Footprint | None, after: tupl
     if found is None:
         return View(after, bar)
     touched = found.ordered()
+    if servers := next((one.table for one in touched if one.table.schema in FOR_A_PERSON), None):
+        return View(after, f"nothing of the schema {servers.schema} is changed here", "", (None,) * len(touched))
     if changed := changed_table(tables, [one.table for one in touched]):
         return View(after, f"its table was changed since: {changed}", "", (None,) * len(touched))
     rows = {one.key: read(session, tables, one) for one in touched}

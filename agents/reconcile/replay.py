@@ -22,7 +22,7 @@ from agents.reconcile.weighing import APPLIED, SKIPPED, Deed, Undecided, Weighin
 from agents.session import Row, StatementRefused
 from orchestrator.core.conflicts import Conflict, How
 from orchestrator.core.errors import KembarError, StepFailed
-from orchestrator.core.mergepolicy import MergePolicy
+from orchestrator.core.mergepolicy import FOR_A_PERSON, MergePolicy
 from orchestrator.core.returning import Verdict
 
 STATEMENT_S = 30.0
@@ -66,6 +66,10 @@ class Replay:
         Raises StepFailed (rows stayed locked, or it was executed meanwhile), DatabaseUnavailable, StatementRefused,
         Unreadable.
         """
+        if against and any(table.schema in FOR_A_PERSON for table in self.one.tables.values()):
+            # Its rows may not be locked by this account, and no policy asks for them.
+            entry = Entry.unseen(self.gtid, against.conflict, against.detail, self.found)
+            return Outcome(Verdict.QUARANTINED, entry)
         if changed := self._changed_tables():
             entry = Entry.unseen(self.gtid, Conflict.SCHEMA_DIFFERS, changed, self.found)
             return Outcome(Verdict.QUARANTINED, entry)

@@ -309,6 +309,16 @@ def test_rows_that_no_key_tells_are_only_discarded(two: Two) -> None:
     assert ended(desk.settle(desk.choose(Choice.DISCARD))) == [Ended.DONE]
 
 
+def test_rows_of_the_servers_own_schemas_are_only_discarded(two: Two) -> None:
+    """The account reads those of accounts, to compare them, and may lock none."""
+    desk = Desk(two.diverged("UPDATE mysql.user SET max_questions = max_questions + 1 WHERE user = 'kembar_clone'"))
+    (one,) = desk.opened.transactions
+    assert (one.why, one.seen) == ("always_quarantine", "")
+    assert "schema mysql" in one.bar
+    assert ended(desk.settle(desk.choose(Choice.APPLY))) == [Ended.REFUSED]
+    assert ended(desk.settle(desk.choose(Choice.DISCARD))) == [Ended.DONE]
+
+
 def test_a_table_that_is_another_one_now_is_told(conflict: Desk) -> None:
     conflict.made.two.new.do("ALTER TABLE acct ADD COLUMN more INT")
     (outcome,) = conflict.settle(conflict.choose(Choice.APPLY))
