@@ -201,7 +201,6 @@ class Merger:
             return self._identical(at, gtid)
         if one.doubt is not None:
             return self._keep(at, one, Entry(gtid, Conflict.NOT_BY_ROWS, one.doubt.why, (), ()))
-        forget(at.quarantine, gtid)
         try:
             return self._judged(at, one)
         except Unreadable as error:
@@ -212,7 +211,10 @@ class Merger:
         with contents(at.data, one) as events:
             found = footprint(row_changes(events, one), at.tables.key_name)
             against = _against(one, policy, at.kept.before(found, one.tables.values()))
-            replay = Replay(at.session, at.tables, one, events, found, policy, partial(record, at.quarantine))
+            replay = Replay(
+                at.session, at.tables, one, events, found, policy,
+                record=partial(record, at.quarantine), forget=partial(forget, at.quarantine, str(one.gtid)),
+            )  # fmt: skip
             outcome = replay.run(against)
         entry = outcome.entry
         if outcome.verdict is Verdict.IDENTICAL:

@@ -43,7 +43,7 @@ class Outcome:
 class Replay:
     """Used once. The session has been told of the file's events, and takes no other statements meanwhile.
 
-    `record` keeps an entry of what policies did, before it is committed.
+    `record` keeps an entry of what policies did, before it is committed; `forget` drops the one of a try that was not.
     """
 
     session: Lasting
@@ -53,6 +53,7 @@ class Replay:
     found: Footprint
     policy: MergePolicy = field(default_factory=MergePolicy)
     record: Callable[[Entry], object] = lambda entry: None
+    forget: Callable[[], object] = lambda: None
     _refused: dict[Key, Conflict] = field(default_factory=dict)
     _singly: set[Change] = field(default_factory=set)
 
@@ -109,6 +110,7 @@ class Replay:
             self._ask("BEGIN")
             if executed(self.session, self.gtid):  # asked once more: from here on the number is this session's
                 raise StepFailed(f"{self.gtid} was executed meanwhile")
+            self.forget()  # not before: a commit of an earlier life may still have been on its way
             rulings = [self._ruling(touched) for touched in self.found.ordered()]
             wanted = Plan(against) if against else plan(rulings, self.found, self.policy, self._refused)
             outcome = self._done(wanted, rulings)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from agents.reconcile.merger import Merger
+from agents.session import Row, Session
 from orchestrator.core.conflicts import ALLOWED, Conflict, How, allowed
-from orchestrator.core.errors import StepFailed
+from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.mergepolicy import Limits, Merged, MergePolicy, Unacknowledged
 from orchestrator.core.tablerules import TableRule
-from tests.contract.returning import SCHEMA, Divergence, Two, two_servers
+from tests.contract.returning import SCHEMA, Divergence, Two, rejoin_session, two_servers
 
 pytestmark = pytest.mark.lab
 
@@ -495,6 +497,45 @@ def test_nothing_is_merged_by_a_policy_that_cannot_be_read(stock: Two) -> None:
     with pytest.raises(StepFailed, match="policy cannot be read"):
         made.merge()
     assert stock.rows("stock")[0][1] == "200"
+
+
+class Held:
+    """A session whose commit is heard of by nobody, and happens once another session wants the number."""
+
+    def __init__(self, session: Session, waiting: list[Session]) -> None:
+        self._session, self._waiting = session, waiting
+
+    def ask(self, sql: str, arguments: Sequence[object] = (), *, within_s: float | None) -> tuple[Row, ...]:
+        if sql == "COMMIT" and not self._waiting:
+            self._waiting.append(self._session)
+        if self._session in self._waiting:
+            raise DatabaseUnavailable("the connection is lost")
+        if sql == "SET SESSION gtid_next = %s":
+            for waiting in self._waiting:
+                waiting.ask("COMMIT", within_s=within_s)
+        return self._session.ask(sql, arguments, within_s=within_s)
+
+    def close(self) -> None:
+        if self._session not in self._waiting:
+            self._session.close()
+
+
+def test_what_a_policy_did_is_still_known_if_its_commit_was_late(stock: Two) -> None:
+    made, waiting = stock.diverged("UPDATE stock SET qty = 207"), list[Session]()
+    made.policy = rules(stock="apply")
+    stock.new.do("UPDATE stock SET qty = 150")
+    made.merger = Merger(
+        made.home / "new", made._fetch, lambda: Held(rejoin_session(stock.new), waiting), lambda: True,
+        lambda: made.policy,
+    )  # fmt: skip
+    with pytest.raises(DatabaseUnavailable):
+        made.merge()
+    with pytest.raises(StepFailed, match="executed meanwhile"):
+        made.merge()
+    made.restart()
+    assert made.merge() == {"by_policy": 1}
+    assert one_file(made)["rows"][0]["primary"]["qty"] == "150"
+    waiting[0].close()
 
 
 def test_a_partition_and_a_key_of_bytes_are_found_by_the_key_alone(two: Two) -> None:
