@@ -236,6 +236,8 @@ def _make(
     if made.choice is Choice.APPLY:
         restore(session, tables, events, one, found, there)
         edit(session, tables, found, made.edits)
+        if altered := next(filter(tables.altered, one.tables.values()), None):  # by now it stays as it is
+            raise Changed(f"{altered} was altered meanwhile. Look again, decide again")
 
 
 def _told(found: Footprint, there: Mapping[Key, Present]) -> str:

@@ -115,6 +115,8 @@ class Replay:
             wanted = Plan(against) if against else plan(rulings, self.found, self.policy, self._refused)
             outcome = self._done(wanted, rulings)
             changed = isinstance(outcome, Outcome) and outcome.verdict in CHANGED
+            if changed:
+                self._same_tables()
             self._ask("COMMIT" if changed else "ROLLBACK")  # the latter gives the number free again
         except KembarError:
             self._ask("ROLLBACK")
@@ -167,6 +169,11 @@ class Replay:
             if changed := difference(table, now):
                 return f"{table}: {changed}"
         return ""
+
+    def _same_tables(self) -> None:
+        """The server takes the columns of an event by their places. Nothing is altered any more before the commit."""
+        if altered := next(filter(self.tables.altered, self.one.tables.values()), None):
+            raise StepFailed(f"{self.gtid}: {altered} was altered while it was merged")
 
     def _stopped(self, stop: Stop, rulings: Collection[Ruling]) -> Outcome:
         """With the rows as they are now: nothing was changed before it was found."""

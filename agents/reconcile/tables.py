@@ -10,7 +10,8 @@ from agents.binlog.rewind import Lasting
 from agents.binlog.table import BINARY, Column, Table, Type
 from agents.binlog.values import condition, quoted
 from agents.reconcile.chunks import Layout
-from agents.reconcile.layouts import layout
+from agents.reconcile.layouts import layout, shape_of
+from agents.session import StatementRefused
 
 STATEMENT_S = 30.0
 _TEXTS = frozenset({Type.VARCHAR, Type.STRING, Type.BLOB})
@@ -29,12 +30,13 @@ _MAY_SEE_TRIGGERS = (  # without the privilege there seem to be none
 
 
 class Tables:
-    """Used with one session, and as long as no table is changed."""
+    """Used with one session, and as long as no table is changed: `altered` tells, once its rows are locked."""
 
     def __init__(self, session: Lasting) -> None:
         self._session, self._collations = session, collations(session)
         self._layouts: dict[str, Layout | None] = {}
         self._definitions: dict[str, Definition | None] = {}
+        self._shapes: dict[str, str | None] = {}
         self._children: dict[str, tuple[Child, ...]] = {}
         self._triggered: dict[str, str] = {}
         self._weighing: dict[int, str] = {}
@@ -42,8 +44,21 @@ class Tables:
     def definition(self, table: Table) -> Definition | None:
         name = str(table)
         if name not in self._definitions:
+            self._shapes[name] = self._shape(table)  # first: what is altered in between shows later
             self._definitions[name] = definition(self._session, table.schema, table.name, self._collations)
         return self._definitions[name]
+
+    def altered(self, table: Table) -> bool:
+        """Whether it is, or may be, another one than was read first. One whose rows are locked stays as it is."""
+        shape = self._shape(table)
+        return shape is None or shape != self._shapes.get(str(table))
+
+    def _shape(self, table: Table) -> str | None:
+        """None if nobody can tell."""
+        try:
+            return shape_of(self._session, table.schema, table.name)
+        except StatementRefused:
+            return None
 
     def layout(self, table: Table) -> Layout | None:
         """The table of that name as it is today, however the log describes it."""

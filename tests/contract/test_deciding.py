@@ -328,6 +328,26 @@ def test_a_table_that_is_another_one_now_is_told(conflict: Desk) -> None:
     assert ended(conflict.settle(conflict.choose(Choice.DISCARD))) == [Ended.DONE]
 
 
+def test_a_table_that_is_altered_before_its_row_is_locked_is_not_changed(two: Two) -> None:
+    """The server takes the columns of an event by their places, so that they would be others."""
+    two.alike("CREATE TABLE pair (id INT PRIMARY KEY, a INT, b INT)", "INSERT INTO pair VALUES (1, 10, 20)")
+    made = two.diverged("UPDATE pair SET a = 11 WHERE id = 1")
+    two.new.do("UPDATE pair SET b = 21 WHERE id = 1")
+    desk = Desk(made)
+
+    class Altering(Mortal):
+        def ask(self, sql: str, arguments: Sequence[object] = (), *, within_s: float | None) -> tuple[Row, ...]:
+            if sql == "BEGIN":
+                two.new.do("ALTER TABLE pair ADD COLUMN more INT AFTER id")
+            return super().ask(sql, arguments, within_s=within_s)
+
+    sessions = lambda: Altering(rejoin_session(two.new), Life(1000))  # noqa: E731
+    desk.quarantine = Quarantine(made.home / "new", sessions, lambda: True, desk._publish)
+    (outcome,) = desk.settle(desk.choose(Choice.APPLY))
+    assert outcome.ended is Ended.REFUSED and "shop.pair was altered" in outcome.answer
+    assert two.rows("pair") == [("1", None, "10", "21")]
+
+
 def test_every_type_and_partition_comes_over_byte_for_byte(two: Two) -> None:
     two.alike(
         "CREATE TABLE wide (id INT PRIMARY KEY, f FLOAT, d DECIMAL(9,3), e ENUM('a','b'), b BIT(5), j JSON,"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -256,6 +257,25 @@ def test_a_table_that_is_another_there(accounts: Two, change: str) -> None:
     assert made.merge() == {"quarantined": 1}
     ((_, why, conflicts, _),) = made.entries()
     assert (why, json.loads(conflicts)) == ("schema_differs", ["schema_differs"])
+
+
+def test_a_table_that_is_altered_in_the_middle_of_a_merge(two: Two) -> None:
+    """The server takes the columns of an event by their places, so that they would be others."""
+    two.alike("CREATE TABLE pair (id INT PRIMARY KEY, a INT, b INT)")
+    made = two.diverged("INSERT INTO pair VALUES (1, 10, 20)", "INSERT INTO pair VALUES (2, 30, 40)")
+    asked = count()
+
+    def serves() -> bool:
+        if next(asked) == 1:
+            two.new.do("ALTER TABLE pair ADD COLUMN more INT AFTER id")
+        return True
+
+    made.serves = serves
+    with pytest.raises(StepFailed, match=r"shop\.pair was altered"):
+        made.merge()
+    assert made.merge() == {"merged": 1, "quarantined": 1}
+    assert made.reasons() == ["schema_differs"]
+    assert two.rows("pair") == [("1", None, "10", "20")]
 
 
 def test_statements_and_switched_off_checks_are_for_a_person(accounts: Two) -> None:
