@@ -71,7 +71,7 @@ def show(session: Session) -> None:
     changed = answer["changed"]
     if changed["actor"]:
         session.say(f"# changed by {changed['actor']}: {changed['reason']}")
-    session.say(yaml.safe_dump({"reconcile": answer["reconcile"]}, sort_keys=False).rstrip())
+    session.say(*yaml.safe_dump({"reconcile": answer["reconcile"]}, sort_keys=False).splitlines())
     session.give(answer)
 
 

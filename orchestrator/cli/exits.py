@@ -35,9 +35,15 @@ class Failed(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """On stderr, whatever the output format."""
-        click.echo(self.format_message(), err=True, file=file)
-        if self.hint:
-            click.echo(f"hint: {self.hint}", err=True, file=file)
+        for line in (*self.format_message().split("\n"), *(f"hint: {self.hint}".split("\n") if self.hint else ())):
+            click.echo(printable(line), err=True, file=file)
+
+
+def printable(text: str) -> str:
+    """As one line that says what it shows: values of rows, and what people wrote, may hold what moves a cursor."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def leave(code: Exit) -> NoReturn:

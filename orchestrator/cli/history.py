@@ -20,11 +20,11 @@ def history(session: Session, incident_id: str | None) -> None:
     """Failovers and switchovers; with an ID, its timeline."""
     if incident_id:
         found = session.api.call("GET", path_of(session.cluster, "incidents", incident_id.removeprefix("#"))).body
-        session.say("\n".join(timeline(found)))
+        session.say(*timeline(found))
     else:
         found = session.api.call("GET", path_of(session.cluster, "incidents")).body
         rows = [_row(one) for one in found["incidents"]]
-        session.say("\n".join(columns([HEAD, *rows])) if rows else "nothing yet")
+        session.say(*columns([HEAD, *rows]) if rows else ("nothing yet",))
     session.give(found)
 
 

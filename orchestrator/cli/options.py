@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.cli.client import Api, Settings, find_file, read_settings
+from orchestrator.cli.exits import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,10 +30,10 @@ class Session:
         """The cluster that is meant; may ask the API."""
         return self.api.cluster(self.named)
 
-    def say(self, text: str) -> None:
-        """A line for people: data of the table format, nothing in JSON."""
+    def say(self, *lines: str, style: Callable[[str], str] = str) -> None:
+        """Lines for people: data of the table format, nothing in JSON. `style` is of what they have become."""
         if not self.as_json:
-            click.echo(text)
+            click.echo(style("\n".join(map(printable, lines))))
 
     def give(self, value: object) -> None:
         """The one object of the JSON format."""
@@ -65,6 +66,7 @@ def _settings(config: str | None, endpoint: str | None) -> Settings:
 
 def columns(rows: list[list[str]], indent: str = "") -> list[str]:
     """Rows as aligned text, without trailing blanks."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()

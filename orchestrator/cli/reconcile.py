@@ -32,7 +32,7 @@ def reconcile() -> None:
 def list_returns(session: Session) -> None:
     """Every return, newest first; ends with 10 if something waits for a person."""
     found = session.api.call("GET", path_of(session.cluster, "reconcile")).body
-    session.say("\n".join(listing(found)))
+    session.say(*listing(found))
     session.give(found)
     leave(_waits(*found["returns"]))
 
@@ -44,7 +44,7 @@ def list_returns(session: Session) -> None:
 def show(session: Session, number: int, rows: bool) -> None:
     """One return, and both versions of each row that was kept; ends with 10 if something waits for a person."""
     found = _read(session, number, rows=rows)
-    session.say("\n".join(screen(found, whole=rows)))
+    session.say(*screen(found, whole=rows))
     session.give(found)
     leave(_waits(found))
 
@@ -61,7 +61,7 @@ def plan(session: Session, number: int, dry_run: bool) -> None:
             kind: session.api.call("POST", path_of(session.cluster, "operations"), wish.body(dry_run=True)).body
             for kind, wish in (("apply", _wish("apply", one, "plan")), ("discard", _wish("discard", one, "plan")))
         }
-    session.say("\n".join(planned(found)))
+    session.say(*planned(found))
     session.give(found)
     leave(_waits(found))
 
@@ -93,7 +93,7 @@ def apply(
         question = f"Merge {found['transactions']} transactions of {found['node']} into the primary?"
     checks = checked(session, wish, dry_run=dry_run)
     if kept is not None:
-        session.say("\n".join(differences(kept, found["node"], whole=True)))
+        session.say(*differences(kept, found["node"], whole=True))
     if not yes:
         ask(question)
     carry_out(session, wish, checks["epoch"], wait=True, timeout_s=timeout_s)
@@ -114,7 +114,7 @@ def discard(session: Session, number: int, gtid: str, reason: str, dry_run: bool
     if not kept:
         raise Failed(Exit.REFUSED, f"return {number} has no open transaction", "kembar reconcile list")
     for one in kept:
-        session.say("\n".join(differences(one, found["node"], whole=True)))
+        session.say(*differences(one, found["node"], whole=True))
     checks = checked(session, _wish("discard", kept[0], reason), dry_run=dry_run)
     if not yes:
         ask(f"Let the primary's rows stay, and give up {len(kept)} kept transactions of {found['node']}?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -33,7 +34,7 @@ def status(session: Session, watch: float | None, exit_code: bool) -> None:
         shown = read_view(session)
         if watch is not None and not session.as_json:
             click.clear()
-        session.say("\n".join(screen(shown)))
+        session.say(*screen(shown), style=partial(_coloured, shown))
         session.give(shown)
         if watch is None:
             leave(code_of(shown, strict=exit_code))
@@ -67,11 +68,10 @@ def code_of(shown: dict[str, Any], *, strict: bool) -> Exit:
 
 def screen(shown: dict[str, Any]) -> list[str]:
     """The view as lines of text."""
-    state = click.style(shown["state"].replace("_", " ").upper(), fg=COLOURS.get(shown["state"]), bold=True)
     stale = f"   stale {age(shown['data']['age_s'])}" if shown["data"]["stale"] else ""
     epoch = "-" if shown["epoch"] is None else shown["epoch"]
     first = [
-        f"{shown['cluster']}  {state}  {shown['verdict']}{stale}",
+        f"{shown['cluster']}  {_state(shown)}  {shown['verdict']}{stale}",
         f"mode {shown['mode'] or '-'}   auto-failover {shown['auto_failover'].upper()}   "
         f"phase {shown['phase'] or '-'}   epoch {epoch}   VIP {vip_text(shown['vip'])}   {shown['at']}",
     ]
@@ -92,6 +92,16 @@ def screen(shown: dict[str, Any]) -> list[str]:
     if shown["next"]["text"]:
         last.append(["next", _with_command(shown["next"])])
     return [*first, *columns(rows), *columns(last)]
+
+
+def _state(shown: dict[str, Any]) -> str:
+    return str(shown["state"]).replace("_", " ").upper()
+
+
+def _coloured(shown: dict[str, Any], text: str) -> str:
+    """With the state, which comes first, in its colour."""
+    state = _state(shown)
+    return text.replace(state, click.style(state, fg=COLOURS.get(shown["state"]), bold=True), 1)
 
 
 def verified_rows(shown: dict[str, Any]) -> list[list[str]]:

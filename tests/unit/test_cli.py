@@ -332,6 +332,16 @@ def test_a_difference_is_named_with_both_versions_and_the_next_command(tmp_path)
     assert (as_json.exit_code, shown["progress"]["differences"][0]["key"]) == (10, "id=2")
 
 
+def test_a_row_cannot_write_to_the_terminal(tmp_path):
+    """Whoever may write a row must not be able to hide it, or to add lines of his own."""
+    found = replace(FOUND, key="id=\x1b[8m", standby="note=\x1b[2J\nDone. equal\u202e")
+    result, _ = verified(replace(DIFFERS, differences=(found,)), tmp_path)
+    assert result.stdout.splitlines()[-2] == (
+        r"  row shop.acct (id=\x1b[8m): primary bal=150; standby note=\x1b[2J\nDone. equal\u202e"
+    )
+    assert result.stdout.replace("\n", "").isprintable()
+
+
 def test_one_that_a_failover_ended_has_failed(tmp_path):
     result, _ = verified(None, tmp_path)
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "Failed. db-b became primary in epoch 8")

@@ -72,6 +72,19 @@ def test_one_return_with_its_versions_side_by_side(tmp_path):
     assert result.exit_code == 10
 
 
+@pytest.mark.parametrize("verb", ["list", "show", "plan"])
+def test_a_kept_row_cannot_write_to_the_terminal(tmp_path, verb):
+    """The server's own messages quote values too."""
+    wild = "\x1b[2J\nnext  rm\x9b8m"
+    row = replace(KEPT.transactions[0].rows[0], key=wild, table=wild, left={wild: wild}, base=None)
+    kept = replace(KEPT.transactions[0], detail=f"1062 Duplicate entry '{wild}'", bar=wild, rows=(row,))
+    over = replace(OVER, stopped=wild, reasons=(wild,), settled=(replace(OVER.settled[0], reason=wild),))
+    snapshot = returned(over, kept=Open(1, (kept,)))
+    result = run(Carrier(snapshot), tmp_path, *((verb,) if verb == "list" else (verb, "7")))
+    assert result.exit_code == 10
+    assert result.stdout.replace("\n", "").isprintable() and "\nnext  rm" not in result.stdout
+
+
 def test_all_rows_and_columns_where_they_are_asked_for(tmp_path):
     lines = run(Carrier(returned()), tmp_path, "show", "7", "--rows").stdout.splitlines()
     assert sum(line.startswith("    id ") for line in lines) == 6
