@@ -157,7 +157,7 @@ def _learned(record: Reconcile, returning: Returning | None, merging: Merging | 
         )
         if record.stage is Stage.DETECT:
             record = replace(record, rung=returning.rung, reasons=returning.reasons)
-    if merging is not None:
+    if merging is not None and record.merge is not Merge.DONE:  # after that its agent may have begun a new life
         record = replace(record, verdicts=merging.verdicts)
     return record
 

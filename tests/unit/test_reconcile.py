@@ -117,6 +117,11 @@ def test_the_merge_of_one_that_stopped_goes_on():
     assert advance(running, facts(merging=MERGED)).verdicts == MERGED.verdicts
 
 
+def test_what_became_of_each_is_known_though_the_primarys_agent_was_started_anew():
+    done = advance(replace(NEW, stage=Stage.VERIFY, sums="s1"), facts(merging=MERGED))
+    assert advance(done, facts(merging=Merging(42, "s1"))).verdicts == MERGED.verdicts
+
+
 def test_rows_are_half_changed_from_the_first_that_may_be_until_all_are_or_none_is_left():
     record, begun = replace(NEW, stage=Stage.BUNDLE), []
     while record.open:
