@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 
 from orchestrator.core.history import Event
 from orchestrator.core.reconcile import Reconcile, Settled
 from orchestrator.core.requests import Kind, Request, RequestState
 from orchestrator.core.returning import Stage
 from orchestrator.core.situation import Situation
+from orchestrator.core.wire import encode
 
-SETTLED_MAX = 200  # in one report: the row in kembar.quarantine keeps each one for good
+SETTLED_MAX, SETTLED_BYTES = 200, 128 << 10  # in one report: the row in kembar.quarantine keeps each one for good
 TEXT_MAX = 300  # characters of what a person wrote, or of an answer
 ACTOR = "orchestrator"
 
@@ -74,7 +76,13 @@ def with_choice(record: Reconcile, request: Request, at_ms: int) -> Reconcile:
         answer=request.answer[:TEXT_MAX],
         at_ms=at_ms,
     )
-    return replace(record, settled=(*record.settled, made)[-SETTLED_MAX:])
+    return replace(record, settled=_newest((*record.settled, made)[-SETTLED_MAX:]))
+
+
+def _newest(settled: tuple[Settled, ...]) -> tuple[Settled, ...]:
+    """As many as there is room for: nobody could read a report that is too large."""
+    sizes = accumulate(len(encode(one)) for one in reversed(settled))
+    return settled[-sum(size <= SETTLED_BYTES for size in sizes) :]
 
 
 def _verb(request: Request) -> str:

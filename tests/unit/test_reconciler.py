@@ -12,6 +12,7 @@ from orchestrator.core.kept import KeptTransaction, Open, Settlements
 from orchestrator.core.ports import Check, Create, Seen, SetData, Stored
 from orchestrator.core.reconcile import Merge, Reconcile
 from orchestrator.core.requests import Kind, Request, RequestState
+from orchestrator.core.return_events import with_choice
 from orchestrator.core.returning import Ended, Merging, Outcome, Returning, Rung, Stage
 from orchestrator.core.situation import Sighting
 from orchestrator.core.wire import decode, encode
@@ -126,6 +127,15 @@ def test_a_closed_record_and_its_copy_are_one_write() -> None:
     assert decode(Reconcile, told.coordinator.nodes[PATHS.reconcile("42")].data) == record
     (write,) = told.coordinator.writes
     assert [type(op) for op in write] == [Check, Check, SetData, Create]
+
+
+def test_a_report_has_as_many_choices_as_can_be_read_again() -> None:
+    request = Request("r1", Kind.RECONCILE_DISCARD, DB_B, "щ" * 500, "olga", EPOCH, answer="щ" * 1000, returning=42)
+    record = CLOSING
+    for number in range(200):
+        record = with_choice(record, replace(request, gtid=f"{UUID_A}:{number}"), 1)
+    assert decode(Reconcile, encode(record)) == record
+    assert [one.gtid.rpartition(":")[2] for one in record.settled[-2:]] == ["198", "199"]
 
 
 def test_a_write_without_an_answer_is_tried_again() -> None:
