@@ -17,8 +17,10 @@ from orchestrator.core.returning import Outcome, Rung, Stage
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Answer
 from orchestrator.core.unreadable import Record
+from orchestrator.core.wire import encode
 
 TOGETHER = 20  # requests in one write
+PENDING_BYTES = 224 << 10  # of all choices that are being carried out, in one record; one alone is always less
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ def step(s: Situation) -> Step:
     record = present
     answers: list[Answer] = []
     after: dict[str, Request] = {}
+    left = PENDING_BYTES - sum(_size(one.value) for one in s.requests.values() if _is_pending(one.value))
     for name, sighting in s.requests.items():
         request = sighting.value
         if request.kind not in OF_RETURNS:
@@ -49,6 +52,8 @@ def step(s: Situation) -> Step:
             continue
         if moved.state is RequestState.DONE and record is not present:
             continue  # one change of the record at a time: the next looks at what came of it
+        if _is_pending(moved) and (left := left - _size(moved)) < 0:
+            continue  # it waits until others are answered: nobody could read a record that is too large
         after[name] = moved
         answers.append(Answer(moved, sighting.version))
         record = _changed(moved, s, record)
@@ -78,6 +83,10 @@ def _moved(request: Request, s: Situation) -> Request:
 
 def _is_pending(request: Request) -> bool:
     return request.kind in CHOICES and request.state is RequestState.RUNNING
+
+
+def _size(choice: Request) -> int:
+    return len(encode(_settlement(choice)))
 
 
 def _outcome(request: Request, s: Situation) -> Outcome | None:

@@ -18,6 +18,7 @@ from orchestrator.core.rules import decide
 from orchestrator.core.settling import step
 from orchestrator.core.situation import Sighting, Situation
 from orchestrator.core.unreadable import Record, Unreadable
+from orchestrator.core.wire import decode, encode
 from tests.builders import DB_A, DB_B, EPOCH, NOW, UUID_A, seen, situation
 
 FIRST, SECOND = f"{UUID_A}:34", f"{UUID_A}:37"
@@ -73,6 +74,16 @@ def test_what_was_lost_of_the_decisions_is_made_again_from_the_requests() -> Non
     begun = step(pair(running))
     assert begun.answers == () and begun.settlements is not None
     assert [one.request for one in begun.settlements.pending] == ["r1"]
+
+
+def test_choices_that_do_not_fit_into_one_record_are_carried_out_one_after_the_other() -> None:
+    """Each is as large as a request may be: nobody could read both together."""
+    edits = {"1": {"bal": "щ" * 30_000}}
+    both = [replace(APPLY, id=f"r{n}", gtid=gtid, edits=edits) for n, gtid in enumerate((FIRST, SECOND))]
+    open_ = Open(2, tuple(replace(one, after=(), seen="v1") for one in OPEN.transactions))
+    begun = step(pair(*both, kept=open_))
+    assert [answer.request.id for answer in begun.answers] == ["r0"]
+    assert begun.settlements is not None and decode(Settlements, encode(begun.settlements)) == begun.settlements
 
 
 def test_decisions_that_cannot_be_read_are_written_anew() -> None:
