@@ -17,7 +17,8 @@ from orchestrator.core.wire import encode
 STATEMENT_S = 10.0
 OPEN, STATES = "open", {Choice.APPLY: "applied", Choice.DISCARD: "discarded"}
 SHOWN_MAX = 200  # transactions in the record of what is open
-SHOWN_BYTES, EACH_BYTES = 192 << 10, 24 << 10  # of that record, and of one transaction in it
+SHOWN_BYTES, EACH_BYTES = 192 << 10, 24 << 10  # of that record, and of one transaction with several rows in it
+SHORTER = (16, 4)  # characters of a value in a row that would fill the record alone
 _ORDER = "reconcile_id, SUBSTRING_INDEX(gtid, ':', 1), SUBSTRING_INDEX(gtid, ':', -1) + 0"
 _FIRST = (
     f"SELECT reconcile_id, gtid, state, summary FROM kembar.quarantine WHERE state = 'open' ORDER BY {_ORDER} LIMIT %s"  # noqa: S608
@@ -154,7 +155,15 @@ def _row(row: Mapping[str, Any]) -> KeptRow:
 
 
 def _fitting(transaction: KeptTransaction) -> KeptTransaction:
-    """With as many of its rows as one transaction has room for."""
+    """With as many of its rows as one transaction has room for: none may keep itself, and what follows, from sight."""
     while len(transaction.rows) > 1 and len(encode(transaction)) > EACH_BYTES:
         transaction = replace(transaction, rows=transaction.rows[: len(transaction.rows) // 2])
-    return transaction
+    for characters in SHORTER:
+        if len(encode(transaction)) > SHOWN_BYTES:
+            transaction = replace(transaction, rows=tuple(_shorter(row, characters) for row in transaction.rows))
+    return transaction if len(encode(transaction)) <= SHOWN_BYTES else replace(transaction, rows=())
+
+
+def _shorter(row: KeptRow, characters: int) -> KeptRow:
+    versions = [cut(version, characters) for version in (row.base, row.left, row.present)]
+    return replace(row, base=versions[0], left=versions[1], present=versions[2])

@@ -123,12 +123,12 @@ def _text(value: Value) -> str | None:
     return f"0x{value.hex()}" if isinstance(value, bytes) else value
 
 
-def cut(value: Any) -> Any:
+def cut(value: Any, characters: int = SUMMARY_CHARACTERS) -> Any:
     """As it fits into the summary: long texts in it end early."""
     if isinstance(value, dict):
-        return {key: cut(one) for key, one in value.items()}
+        return {key: cut(one, characters) for key, one in value.items()}
     if isinstance(value, list):
-        return [cut(one) for one in value]
-    if isinstance(value, str) and len(value) > SUMMARY_CHARACTERS:
-        return value[:SUMMARY_CHARACTERS] + "..."
+        return [cut(one, characters) for one in value]
+    if isinstance(value, str) and len(value) > characters:
+        return value[:characters] + "..."
     return value

@@ -61,6 +61,16 @@ def test_the_record_fits_however_much_is_open() -> None:
     assert all(one.row_count == 200 and 0 < len(one.rows) < 200 for one in shown.transactions)
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(300, 1), (1000, 1), (4000, 0)])
+def test_a_row_that_would_fill_the_record_alone_hides_nothing(columns: int, rows: int) -> None:
+    wide = {f"column_{n}": "щ" * 64 + "..." for n in range(columns)}
+    only = row() | {"base": wide, "left": wide, "primary": wide}
+    shown = ledger.shown(Counting(1), [ledger.Kept(7, "u:1", "open", {"rows": [only], "row_count": 1})])
+    assert len(encode(shown)) < SIZE_MAX
+    assert [(one.gtid, one.row_count, len(one.rows)) for one in shown.transactions] == [("u:1", 1, rows)]
+    assert all(row.left is not None and len(row.left) == columns for one in shown.transactions for row in one.rows)
+
+
 def test_what_comes_first_is_only_what_is_still_open() -> None:
     shown = ledger.shown(Counting(2), [kept(2, 1, after=["u:1"]), kept(3, 1, after=["u:2"])])
     assert [one.after for one in shown.transactions] == [(), ("u:2",)]
