@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Self
+from typing import Annotated, Self
 
 Interval = tuple[int, int]  # first, last; both inclusive
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -64,6 +64,9 @@ class GtidSet:
     def __le__(self, other: Self) -> bool:
         """Whether every transaction of this set is in `other`."""
         return not self - other
+
+
+Gtids = Annotated[str, GtidSet.parse]  # a set as MySQL writes it; a record with any other text is refused
 
 
 def errant(returning: GtidSet, primary: GtidSet) -> GtidSet:

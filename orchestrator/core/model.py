@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Annotated, NewType
+from typing import NewType
 
-from orchestrator.core.gtid import GtidSet
+from orchestrator.core.gtid import Gtids
 from orchestrator.core.lease import Margins, Timing
 from orchestrator.core.mergepolicy import Changed, MergePolicy
 from orchestrator.core.returning import Merging, Outcome, Returning
 from orchestrator.core.verifying import Difference, Verifying
 
-Gtids = Annotated[str, GtidSet.parse]  # a set as MySQL writes it; a record with any other text is refused
 Instant = float  # seconds on one host's clock; never leaves that host
 NodeName = NewType("NodeName", str)
 
@@ -215,7 +214,7 @@ class Report:
     remembered_seq: int = 0
     opened_epoch: int = 0  # the last in which this node served, told with them
     margins: Margins = field(default_factory=Margins)  # of its lease, since the agent's start
-    cut: str = ""  # transactions that were cut off this node's log, and are nowhere yet
+    cut: Gtids = ""  # transactions that were cut off this node's log, and are nowhere yet
     cut_in: int = 0  # the epoch in which they were, by which their evidence is named
     returning: Returning = field(default_factory=Returning)
     merging: Merging = field(default_factory=Merging)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from orchestrator.core.gtid import GtidSet
+from orchestrator.core.gtid import Gtids, GtidSet
 from orchestrator.core.mergepolicy import Automation, MergePolicy
 from orchestrator.core.model import NodeName
 from orchestrator.core.returning import STRAY, Merging, Returning, Rung, Stage
@@ -54,7 +54,7 @@ class Reconcile:
     rung: Rung
     stage: Stage
     merge: Merge = Merge.UNKNOWN
-    errant: str = ""
+    errant: Gtids = ""
     acknowledged: bool = False  # whether a client may have been told that these are safe
     reasons: tuple[str, ...] = ()  # why not the rungs above
     sums: str = ""

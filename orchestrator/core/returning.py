@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.core.gtid import Gtids
+
 STRAY = "stray_gtid"  # a refusal that begins so: nobody has evidence of what would be lost by the next rung
 
 
@@ -49,8 +51,8 @@ class Returning:
     rung: Rung = Rung.REWIND  # the least that its log and its server allow
     reasons: tuple[str, ...] = ()  # why not the rungs above
     attempt: int = 0  # of the record; what was said of an earlier one counts no more
-    errant: str = ""
-    rewound: str = ""  # all from the first errant one on, fetched again if the primary has them
+    errant: Gtids = ""
+    rewound: Gtids = ""  # all from the first errant one on, fetched again if the primary has them
     transactions: int = 0
     rows: int = 0
     log_mib: int = 0

@@ -15,8 +15,9 @@ from agents.reconcile.parts import repair_worker
 from agents.reconcile.returner import Place
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.returning import Returning, Stage
+from tests.builders import UUID_A
 
-SAID = Returning(7, Stage.BUNDLE, errant="x:1", sums="s", epoch=3, owed=True, acknowledged=False)
+SAID = Returning(7, Stage.BUNDLE, errant=f"{UUID_A}:1", sums="s", epoch=3, owed=True, acknowledged=False)
 
 
 def test_what_was_written_is_read_in_the_next_life(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ from orchestrator.core.model import (
     Report,
     Sync,
 )
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Pause, Request
+from orchestrator.core.returning import Returning
 from orchestrator.core.wire import FORMAT, NUMBER_MAX, SIZE_MAX, WireWrong, decode, encode, plain
 from tests.builders import DB_A, STEADY, UUID_A
 
@@ -36,12 +38,32 @@ st.register_type_strategy(NodeName, st.text(max_size=20).map(NodeName))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(Timing, st.sampled_from([FAST.timing, Timing()]))
 st.register_type_strategy(Policy, st.sampled_from([FAST, Policy(), Policy(maintenance=("db-a",))]))
-for kind, sets in ((Lease, 1), (Sync, 1), (Report, 4)):
-    names = ("executed", "received", "errant", "peer_errant")[:sets]
+for kind, names in (
+    (Lease, ("executed",)),
+    (Sync, ("executed",)),
+    (Returning, ("errant", "rewound")),
+    (Reconcile, ("errant",)),
+    (Report, ("executed", "received", "errant", "peer_errant", "cut")),
+):
     st.register_type_strategy(kind, st.builds(kind, **dict.fromkeys(names, SET)))
 COUNT = st.integers(0, COUNT_MAX - 1)
 st.register_type_strategy(Cluster, st.builds(Cluster, epoch=COUNT, seq=COUNT, term=COUNT))
-RECORDS = (Cluster, Lease, Sync, Report, Policy, Request, Pause, Recent, Incident, Event, Certified, Fence, Timing)
+RECORDS = (
+    Cluster,
+    Lease,
+    Sync,
+    Report,
+    Reconcile,
+    Policy,
+    Request,
+    Pause,
+    Recent,
+    Incident,
+    Event,
+    Certified,
+    Fence,
+    Timing,
+)
 
 
 def changed(**fields_of: Any) -> bytes:
@@ -146,8 +168,12 @@ def test_what_would_hurt_later_is_refused_now(data):
 
 def test_a_set_of_transactions_is_refused_where_it_is_none():
     """Both sides compute with it, far from where it was read."""
-    for kind, name in ((Report, "executed"), (Report, "peer_errant"), (Sync, "executed"), (Lease, "executed")):
-        data = json.dumps({"format": 1, "node": "db-a", name: "uuid:1-5"}).encode()
+    of_return = {"id": 1, "epoch": 1, "rung": "rewind", "stage": "rejoin"}
+    for kind, name in (
+        (Report, "executed"), (Report, "peer_errant"), (Report, "cut"), (Sync, "executed"), (Lease, "executed"),
+        (Reconcile, "errant"), (Returning, "errant"), (Returning, "rewound"),
+    ):  # fmt: skip
+        data = json.dumps({"format": 1, "node": "db-a", **of_return, name: "uuid:1-5"}).encode()
         with pytest.raises(WireWrong, match=f"{kind.__name__}.{name}"):
             decode(kind, data)
 
