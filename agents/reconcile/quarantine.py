@@ -19,6 +19,7 @@ from orchestrator.core.errors import StepFailed
 
 STATEMENT_S = 10.0
 SUMMARY_CHARACTERS, SUMMARY_ROWS = 64, 200  # of a value, and in all, in the replicated summary; the file has all of it
+SUMMARY_BYTES = 4 << 20  # far below what one statement may have
 _OPEN = (
     "INSERT INTO kembar.quarantine (reconcile_id, gtid, state, summary) VALUES (%s, %s, 'open', %s)"
     " ON DUPLICATE KEY UPDATE summary = VALUES(summary)"
@@ -76,7 +77,9 @@ def keep(session: Lasting, folder: Path, reconcile_id: int, entry: Entry) -> Non
     """
     whole = record(folder, entry)
     told = {**cut({**whole, "rows": whole["rows"][:SUMMARY_ROWS]}), "row_count": len(whole["rows"])}
-    summary = json.dumps({**told, "evidence": folder.parent.name})  # where its binary log is, on both hosts
+    told["evidence"] = folder.parent.name  # where its binary log is, on both hosts
+    while len(summary := json.dumps(told)) > SUMMARY_BYTES and len(told["rows"]) > 1:
+        told["rows"] = told["rows"][: len(told["rows"]) // 2]
     session.ask(_OPEN, (reconcile_id, entry.gtid, summary), within_s=STATEMENT_S)
 
 

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from agents.binlog.images import Operation
+from agents.binlog.table import Table
 from agents.reconcile import ledger
+from agents.reconcile.judging import Ruling, Touched
 from agents.reconcile.parts import Undecided
 from agents.reconcile.publishing import OpenRecord
+from agents.reconcile.quarantine import Entry, State, keep, recorded
 from agents.reconcile.swap import Swap
 from agents.reconcile.worker import RepairWorker
 from agents.session import Row
 from orchestrator.coordination.paths import Paths
+from orchestrator.core.conflicts import Conflict
 from orchestrator.core.errors import CoordinatorUnavailable, StaleWrite, StepFailed
 from orchestrator.core.kept import Choice, KeptTransaction, Open, Settlement, Settlements
 from orchestrator.core.ports import Check, Create, SetData, Stored
@@ -59,6 +64,30 @@ def test_the_record_fits_however_much_is_open() -> None:
     assert len(encode(shown)) < SIZE_MAX
     assert shown.total == 900 and 0 < len(shown.transactions) <= 200
     assert all(one.row_count == 200 and 0 < len(one.rows) < 200 for one in shown.transactions)
+
+
+def test_many_wide_rows_are_kept_by_a_statement_that_the_server_takes(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Noting(Counting):
+        def ask(self, sql: str, arguments: Sequence[object] = (), *, within_s: float | None) -> tuple[Row, ...]:
+            asked.append(str(arguments[-1]))
+            return ()
+
+    wide = {f"column_{n}": "щ" * 64 for n in range(1000)}
+    touched = Touched(
+        ("shop.t", "1"),
+        Table(1, "shop", "t", (), (), key_of_parts=False, named=True),
+        "`id` = 1",
+        None,
+        None,
+        Operation.INSERT,
+    )
+    entry = Entry("u:1", Conflict.INSERT_EXISTS, "", [Ruling(touched)] * 200, [wide] * 200)
+    keep(Noting(0), tmp_path / "return-7" / "quarantine", 7, entry)
+    told = json.loads(asked[0])
+    assert len(asked[0]) < 8 << 20 and told["row_count"] == 200 and 0 < len(told["rows"]) < 200
+    assert recorded(tmp_path / "return-7" / "quarantine", "u:1") is State.OPEN
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(300, 1), (1000, 1), (4000, 0)])
