@@ -69,8 +69,10 @@ class Verifier:
 
     def run(self) -> None:
         """Until stopped. A kill at any place leaves the rest to the next process."""
-        while not self._stopping:
+        while True:
             self._wake.clear()
+            if self._stopping:  # asked after that: whoever stops it from here on wakes it too
+                return
             one = self._first()
             if one is None:
                 self.verifying = NOTHING

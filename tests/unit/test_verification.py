@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from test_telling import sight
 
 from agents.look import Sight
+from agents.reconcile.swept import SweptFolder
+from agents.reconcile.verifier import Verifier
 from agents.verify import due
 from orchestrator.core.admission import admit
 from orchestrator.core.analysis import Finding, analyze
@@ -177,3 +181,22 @@ def test_one_that_came_back_clean_is_compared_too_but_not_after_a_planned_switch
     assert due(standby, ()) == ()
     opened = replace(RETURN, node=standby.node, epoch=epoch)
     assert due(replace(standby, cluster=fenced("waited"), reconcile=opened), ()) == ()
+
+
+def test_the_thread_ends_though_it_is_told_to_just_before_it_waits(tmp_path: Path) -> None:
+    one = Verifier(SweptFolder(tmp_path), unasked, unasked, str)
+
+    class Late(threading.Event):
+        def clear(self) -> None:
+            one.stop()
+            super().clear()
+
+    one._wake = Late()
+    thread = threading.Thread(target=one.run, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def unasked(*_: object) -> Any:
+    raise AssertionError("nothing is due")
