@@ -27,6 +27,7 @@ from agents.session import StatementRefused
 from orchestrator.core.errors import DatabaseUnavailable, KembarError, Refused, StepFailed, UnknownOutcome
 from orchestrator.core.kept import Choice, Open, Settlement, Settlements
 from orchestrator.core.returning import Ended, Outcome
+from orchestrator.core.wire import encode
 
 log = logging.getLogger("kembar.reconcile")
 
@@ -38,6 +39,7 @@ SETTINGS = (
 LOCKED = frozenset({1205, 1213})
 TRIES = 3
 ANSWER_MAX = 1000  # characters
+TOLD_BYTES = 48 << 10  # of the outcomes in one report, beyond which the others wait: nobody could read a larger one
 VALUES_SHOWN = 3  # rows in an answer
 
 
@@ -71,7 +73,12 @@ class Quarantine:
         told = [one for one in self.settled if one.request in pending]
         known = {one.request for one in told}
         try:
-            told += [self._outcome(made) for made in settlements.pending if made.request not in known]
+            for made in settlements.pending:
+                if made.request in known:
+                    continue
+                if sum(len(encode(one)) for one in told) > TOLD_BYTES:
+                    break
+                told.append(self._outcome(made))
             self._tell()
         finally:
             self.settled = tuple(told)

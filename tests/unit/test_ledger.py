@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from agents.binlog.images import Operation
+from agents.binlog.rewind import Lasting
 from agents.binlog.table import Table
 from agents.reconcile import ledger
+from agents.reconcile.deciding import Quarantine
 from agents.reconcile.judging import Ruling, Touched
 from agents.reconcile.parts import Undecided
 from agents.reconcile.publishing import OpenRecord
@@ -98,6 +100,22 @@ def test_a_row_that_would_fill_the_record_alone_hides_nothing(columns: int, rows
     assert len(encode(shown)) < SIZE_MAX
     assert [(one.gtid, one.row_count, len(one.rows)) for one in shown.transactions] == [("u:1", 1, rows)]
     assert all(row.left is not None and len(row.left) == columns for one in shown.transactions for row in one.rows)
+
+
+def test_what_became_of_many_choices_is_told_as_far_as_a_report_has_room(tmp_path: Path) -> None:
+    def no_session() -> Lasting:
+        raise StepFailed("щ" * 2000)
+
+    quarantine = Quarantine(tmp_path, no_session, lambda: True, lambda _: None)
+    pending = [Settlement(f"r{n}", Choice.DISCARD, 7, f"u:{n}", "", "olga", "known") for n in range(100)]
+    lives = 0
+    while pending:
+        with pytest.raises(StepFailed):
+            quarantine.work(Settlements(tuple(pending)))
+        assert quarantine.settled and sum(len(encode(one)) for one in quarantine.settled) < SIZE_MAX // 2
+        answered = {one.request for one in quarantine.settled}
+        pending, lives = [one for one in pending if one.request not in answered], lives + 1
+    assert lives > 1
 
 
 def test_what_comes_first_is_only_what_is_still_open() -> None:

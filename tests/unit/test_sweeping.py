@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -11,8 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.reconcile.sweeping import NAMED_MAX, Incomparable, Moved, Place, Sweep, Tally
-from orchestrator.core.verifying import Difference
+from agents.reconcile.comparison import Comparison
+from agents.reconcile.sweeping import NAMED_MAX, Answered, Incomparable, Moved, Place, Question, Sweep, Tally
+from agents.reconcile.swept import Progress
+from agents.session import Row
+from orchestrator.core.verifying import Difference, Verifying
+from orchestrator.core.wire import SIZE_MAX, encode
 
 NAME = ("shop", "t")
 Rows = dict[int, str]
@@ -297,3 +301,35 @@ def test_one_that_is_made_meanwhile_is_no_difference() -> None:
     two.write = write
     Sweep(two, tally).objects("objects")
     assert tally.differences == []
+
+
+class Idle:
+    """A server without anything, a watch that wants all of it."""
+
+    def ask(self, sql: str, arguments: Sequence[object] = (), *, within_s: float | None) -> tuple[Row, ...]:
+        return ({"late": "0"},)
+
+    def close(self) -> None: ...
+
+    def wanted(self) -> bool:
+        return True
+
+    def wait(self, seconds: float) -> None: ...
+
+    def tell(self, progress: Progress, *, keep: bool) -> None: ...
+
+    def now(self) -> str:
+        return "now"
+
+
+def test_thousands_of_schemas_that_may_not_be_read_are_counted() -> None:
+    """All of them named would make a report that nobody can read."""
+    hidden = [f"tenant_{n}" for n in range(5000)]
+
+    def answer(question: Question) -> Answered:
+        return {"tables": [], "hidden": hidden, "objects": {}, "executed": ""}
+
+    told = Comparison(Progress(Verifying("r1")), answer, answer, Idle, Idle()).run().told
+    assert told.skipped[0] == "schema tenant_0: the account may not read it"
+    assert told.skipped[-1] == f"{5000 - len(told.skipped) + 1} more schemas: the account may not read them"
+    assert len(encode(told)) < SIZE_MAX // 8
