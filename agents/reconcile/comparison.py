@@ -25,7 +25,7 @@ STATEMENT_S = 12.0
 THREADS_MAX = 25  # that run on the primary
 PASSES_MAX = 5  # over the list of tables: some may be made meanwhile
 MOVES_MAX = 5  # of one table
-HIDDEN_NAMED = 10  # schemas
+HIDDEN, HIDDEN_NAMED = "the account may not read", 10  # schemas
 KINDS = ("objects", "accounts")
 
 Ask = Callable[[Question], Answered]
@@ -133,9 +133,9 @@ class Comparison:
         wanted = {full: name for full, name in called.items() if not asked or full in asked}
         self._sizes = {full: max(sizes[name], 1) for full, name in wanted.items()}
         unseen = () if asked else tuple(dict.fromkeys((*theirs["hidden"], *ours["hidden"])))
-        self._skip(f"schema {schema}: the account may not read it" for schema in unseen[:HIDDEN_NAMED])
+        self._skip(f"schema {schema}: {HIDDEN} it" for schema in unseen[:HIDDEN_NAMED])
         if more := unseen[HIDDEN_NAMED:]:
-            self._skip([f"{len(more)} more schemas: the account may not read them"])
+            self._skip([f"{len(more)} more schemas: {HIDDEN} them"])
         self._told(tables=len(wanted))
         return sorted(wanted.values()), [name for name in asked if name not in called]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from agents.binlog.rewind import Lasting
 from agents.reconcile.answering import Answering
-from agents.reconcile.comparison import Ask, Comparison, Interrupted
+from agents.reconcile.comparison import HIDDEN, Ask, Comparison, Interrupted
 from agents.reconcile.swept import Known, Progress, SweptFolder
 from orchestrator.core.errors import KembarError
 from orchestrator.core.verifying import TOLD_MAX, Difference, Outcome, Verifying, against
@@ -18,6 +18,7 @@ log = logging.getLogger("kembar.verify")
 
 AGAIN_S = 1.0  # after a failure
 NOTHING = Verifying()
+TABLES = ("row", "table")  # of whose differences the name is that of a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Verifier:
         """What was compared is known anew; what was not stays as it was known."""
         told, known = progress.told, self._known
         if told.outcome is not Outcome.FAILED:
-            left = tuple(one for one in known.differences if not _compared(told, one.name))
+            left = tuple(one for one in known.differences if not _compared(progress, one))
             self._know(Known(self._servers(), _once((*left, *progress.found))))
         self._folder.end(progress)
         self.verified = told
@@ -155,9 +156,12 @@ class _Watch:
         return self._verifier._now()
 
 
-def _compared(told: Verifying, name: str) -> bool:
-    skipped = any(why.startswith(f"{name}: ") for why in told.skipped)
-    return not skipped and (not told.asked or name in told.asked)
+def _compared(progress: Progress, one: Difference) -> bool:
+    """A table that was not seen is gone only where no schema is hidden from the account."""
+    told = progress.told
+    skipped = any(why.startswith(f"{one.name}: ") for why in told.skipped)
+    hidden = any(HIDDEN in why for why in told.skipped) and one.what in TABLES and one.name not in progress.done
+    return not (skipped or hidden) and (not told.asked or one.name in told.asked)
 
 
 def _once(differences: tuple[Difference, ...]) -> tuple[Difference, ...]:

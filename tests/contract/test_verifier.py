@@ -19,7 +19,7 @@ from agents.reconcile.swept import SweptFolder
 from agents.reconcile.verifier import Due, Verifier
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.verifying import Outcome
-from tests.contract.comparing import Compared, compared, verify_session
+from tests.contract.comparing import SCHEMA, Compared, compared, verify_session
 from tests.contract.mysqlpair import eventually
 from tests.contract.test_verify import series
 
@@ -175,6 +175,23 @@ def test_what_is_known_to_differ_lasts_until_it_is_found_equal(two: Compared, tm
     assert one.differing((servers[0], "of-a-copy")) == ()
     two.alone("UPDATE t SET v = 1")
     assert after("shop.t") == []
+
+
+def test_what_differs_stays_known_while_the_account_may_not_read_it(two: Compared, tmp_path: Path) -> None:
+    two.anew(TABLE, "INSERT INTO t VALUES (1, 1)")
+    two.alone("UPDATE t SET v = 2")
+    rights = f"SELECT, INSERT, UPDATE, DELETE, SHOW VIEW, TRIGGER, EVENT ON {SCHEMA}.*"
+    with running(verifier(two, tmp_path, Asking(two))) as one:
+        one.give((RETURN,))
+        ends(one, RETURN, Outcome.DIFFERS)
+        two.do(f"REVOKE {rights} FROM kembar_rejoin@localhost")
+        try:
+            two.arrived()
+            one.give((ASKED,))
+            ends(one, ASKED, Outcome.EQUAL)
+        finally:
+            two.do(f"GRANT {rights} TO kembar_rejoin@localhost")
+        assert [each.key for each in one.differing(("", ""))] == ["id=1"]
 
 
 def test_a_file_that_cannot_be_read_is_taken_for_a_difference_until_all_is_compared(
