@@ -60,7 +60,7 @@ TABLE = (
            "settling situation snapshot tablerules transitions unreadable verification verifying waiting wire",
         CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
-    Row(0, "judging planning copyable chunks sweeping", "agents.reconcile", AGENTS_L0),
+    Row(0, "judging planning copyable chunks differences sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view return_view advice verified", "monitoring"),
     Row(0, "topology history aptsources growth returns ballast", "lab"),
@@ -81,7 +81,8 @@ TABLE = (
            "copying swap owing kept restoring ledger layouts objects answering swept",
         "agents.reconcile",
         f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging agents.reconcile.planning "
-        "agents.reconcile.copyable agents.reconcile.chunks agents.reconcile.sweeping", "aiohttp"),
+        "agents.reconcile.copyable agents.reconcile.chunks agents.reconcile.differences agents.reconcile.sweeping",
+        "aiohttp"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
            "evidence tail certificates", "lab",

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agents.binlog.rewind import Lasting
 from agents.reconcile.judging import SKIPPED
-from agents.reconcile.sweeping import Answered, Incomparable, Moved, Place, Question, Sweep, Tally
+from agents.reconcile.sweeping import Answered, Incomparable, Moved, Position, Question, Sweep, Tally
 from agents.reconcile.swept import Progress
 from orchestrator.core.errors import KembarError, StepFailed
 from orchestrator.core.verifying import TOLD_MAX, Outcome, Verifying
@@ -142,7 +142,7 @@ class Comparison:
     def _table(self, name: tuple[str, str]) -> None:
         full, moves = ".".join(name), 0
         while True:
-            begin = self._progress.place if self._progress.table == full else Place()
+            begin = self._progress.place if self._progress.table == full else Position()
             self._told(doing=full)
             try:
                 for place in self._sweep.table(name, begin):
@@ -150,7 +150,7 @@ class Comparison:
                 break
             except Moved as moved:
                 moves += 1
-                self._note(full, Place())
+                self._note(full, Position())
                 if moves == MOVES_MAX:
                     self._skip([f"{full}: {moved}, again and again"])
                     break
@@ -158,7 +158,7 @@ class Comparison:
             except Incomparable as why:
                 self._skip([f"{full}: {why}"])
                 break
-        self._progress = replace(self._progress, done=(*self._progress.done, full), table="", place=Place())
+        self._progress = replace(self._progress, done=(*self._progress.done, full), table="", place=Position())
         self._told(tables_done=len(self._progress.done))
         self._keep()
 
@@ -171,7 +171,7 @@ class Comparison:
 
     # telling
 
-    def _note(self, full: str, place: Place) -> None:
+    def _note(self, full: str, place: Position) -> None:
         self._progress = replace(self._progress, table=full, place=place)
         known = sum(size for one, size in self._sizes.items() if one in self._progress.done)
         share = min(place.done / self._sizes.get(full, 1), 1.0) * self._sizes.get(full, 1)

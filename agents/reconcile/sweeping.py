@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from agents.reconcile.chunks import ROWS_FIRST, ROWS_LISTED, Key, Range, next_rows
+from agents.reconcile.differences import ABSENT, cut, digest, of_row
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.verifying import Difference
@@ -27,8 +28,6 @@ AGAIN_S = 1.0
 ROUNDS_S = (0.1, 0.4, 0.7, 1.1, 1.3, 1.7)  # before each further look at what differs
 ASKED_TOGETHER = 100
 NAMED_MAX = 20  # rows of one table; what differs beyond is counted by chunks
-SHOWN_MAX, COLUMNS_MAX = 64, 5
-ABSENT = "absent"
 WHOLE = Range()
 
 Question = Mapping[str, Any]
@@ -36,7 +35,9 @@ Answered = Mapping[str, Any]
 Versions = Mapping[Any, tuple[Any, Any]]  # what differs -> the primary's, the standby's
 
 
-class Verdict(StrEnum):
+class Chunk(StrEnum):
+    """What a range was found to be."""
+
     EQUAL = "equal"
     HOT = "hot"
     DIFFERS = "differs"
@@ -68,7 +69,7 @@ class Sides(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """How far one table is: everything up to `after` is done."""
 
     shape: str = ""
@@ -79,6 +80,8 @@ class Place:
 
 @dataclass(slots=True)
 class Tally:
+    """Counts of chunks, but for rows and what differs."""
+
     equal: int = 0
     hot: int = 0
     diverged: int = 0
@@ -111,12 +114,12 @@ class Sweep:
         """`listed`: a range of no more rows is compared row by row once its sums differ."""
         self._sides, self.tally, self._listed = sides, tally, listed
 
-    def table(self, name: tuple[str, str], begin: Place) -> Iterator[Place]:
+    def table(self, name: tuple[str, str], begin: Position) -> Iterator[Position]:
         """Compare one table, on from `begin`; how far it is after each chunk. Raises Moved, Incomparable."""
         known = self._table(name)
         if known is None:
             return
-        place = begin if begin.shape == known.shape else Place(known.shape, rows=begin.rows)
+        place = begin if begin.shape == known.shape else Position(known.shape, rows=begin.rows)
         while True:
             try:
                 chunk = self._theirs(known.asked("chunk", Range(place.after), rows=place.rows))
@@ -143,7 +146,7 @@ class Sweep:
 
         for name, versions in self._lasting(look).items():
             kind, _, called = name.partition(" ")
-            self._found(Difference(kind, called, "", *(_digest(one) for one in versions)))
+            self._found(Difference(kind, called, "", *(digest(one) for one in versions)))
 
     def transactions(self) -> None:
         """What the standby has and the primary has not. The standby is asked first: the other one's set grows."""
@@ -154,7 +157,7 @@ class Sweep:
             return {str(alone): (ABSENT, str(alone))} if alone else {}
 
         for alone, versions in self._lasting(look).items():
-            self._found(Difference("transactions", _cut(alone), "", *map(_cut, versions)))
+            self._found(Difference("transactions", cut(alone), "", *map(cut, versions)))
 
     # one table
 
@@ -167,7 +170,7 @@ class Sweep:
             return {} if theirs["shape"] == ours["shape"] else {"": (theirs["shape"], ours["shape"])}
 
         if lasting := self._lasting(look):
-            versions = (_digest(one or None) for one in lasting[""])
+            versions = (digest(one or None) for one in lasting[""])
             self._found(Difference("table", ".".join(name), "", *versions))
             return None
         theirs, ours = self._fenced(question)
@@ -177,7 +180,7 @@ class Sweep:
             raise Incomparable(theirs["unfit"])
         return _Table(name, theirs["shape"], tuple(theirs["key"])) if theirs["shape"] else None
 
-    def _smaller(self, known: _Table, place: Place) -> Place:
+    def _smaller(self, known: _Table, place: Position) -> Position:
         """Raises Incomparable for what cannot be cut."""
         if not known.key:
             raise Incomparable("it has no primary key by which it could be cut, and takes too long in one piece")
@@ -187,33 +190,33 @@ class Sweep:
 
     def _settle(self, known: _Table, where: Range, count: int, first: Answered | None = None) -> bool:
         """Compare one range until nothing of it is open; whether it was hot."""
-        verdict = self._compare(known.asked("sums", where), first)
-        if verdict is Verdict.EQUAL:
+        found = self._compare(known.asked("sums", where), first)
+        if found is Chunk.EQUAL:
             self.tally.equal += 1
             return False
-        self.tally.hot += verdict is Verdict.HOT
+        self.tally.hot += found is Chunk.HOT
         if not known.key:
             self._whole(known)
-        elif verdict is Verdict.DIFFERS and self._named(known) >= NAMED_MAX:
+        elif found is Chunk.DIFFERS and self._named(known) >= NAMED_MAX:
             self.tally.diverged += 1
         elif count <= self._listed or (middle := self._middle(known, where, count)) is None:
             self._by_rows(known, where)
         else:
             self._settle(known, Range(where.after, middle), count // 2)
             self._settle(known, Range(middle, where.to), count - count // 2)
-        return verdict is Verdict.HOT
+        return found is Chunk.HOT
 
-    def _compare(self, question: Question, first: Answered | None) -> Verdict:
+    def _compare(self, question: Question, first: Answered | None) -> Chunk:
         for n in range(ROUNDS):
             if n:
                 self._sides.pause(AGAIN_S)
             theirs = first if first is not None and not n else self._theirs(question)
             self._sides.reach(theirs["executed"])
             if self._ours(question)["sums"] == theirs["sums"]:
-                return Verdict.EQUAL
+                return Chunk.EQUAL
             if self._theirs(question)["sums"] != theirs["sums"]:
-                return Verdict.HOT
-        return Verdict.DIFFERS
+                return Chunk.HOT
+        return Chunk.DIFFERS
 
     def _middle(self, known: _Table, where: Range, count: int) -> Key | None:
         return _key(self._theirs(known.asked("middle", where, rows=max(count // 2, 1)))["middle"])
@@ -250,7 +253,7 @@ class Sweep:
             question = known.asked("versions", keys=lasting)
             both = (self._theirs(question)["versions"], self._ours(question)["versions"])
             for theirs, ours in zip(*both, strict=True):
-                self._found(_difference(known, theirs, ours))
+                self._found(of_row(str(known), known.key, theirs, ours))
 
     def _lasting(self, look: Callable[[Collection[Any] | None], Versions]) -> Versions:
         """What differs, and stays so on both sides for all of the rounds."""
@@ -306,32 +309,3 @@ def _by_key(answered: Answered) -> dict[Key, str]:
 def _different(theirs: Mapping[Any, Any], ours: Mapping[Any, Any]) -> dict[Any, tuple[Any, Any]]:
     names = dict.fromkeys((*theirs, *ours))
     return {one: (theirs.get(one), ours.get(one)) for one in names if theirs.get(one) != ours.get(one)}
-
-
-def _digest(one: str | None) -> str:
-    return f"digest {one[:12]}" if one else ABSENT
-
-
-def _difference(known: _Table, theirs: Sequence[Any] | None, ours: Sequence[Any] | None) -> Difference:
-    """Of a row: its key, and the columns that differ."""
-    values = dict(theirs or ours or ())
-    key = ", ".join(f"{name}={_cut(values.get(name))}" for name in known.key)
-    if theirs is None or ours is None:
-        return Difference("row", str(known), key, _shown(theirs), _shown(ours))
-    pairs = [(one, other) for one, other in zip(theirs, ours, strict=True) if one != other]
-    if not pairs:
-        return Difference("row", str(known), key, *["a value that is shown alike and is another"] * 2)
-    return Difference("row", str(known), key, *(_shown(side) for side in zip(*pairs, strict=True)))
-
-
-def _shown(columns: Sequence[Any] | None) -> str:
-    if columns is None:
-        return ABSENT
-    left = f", {len(columns) - COLUMNS_MAX} more" if len(columns) > COLUMNS_MAX else ""
-    return ", ".join(f"{name}={_cut(value)}" for name, value in columns[:COLUMNS_MAX]) + left
-
-
-def _cut(value: str | None) -> str:
-    if value is None:
-        return "NULL"
-    return value if len(value) <= SHOWN_MAX else f"{value[:SHOWN_MAX]}..."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agents.binlog.archive import make_folder, write_synced
-from agents.reconcile.sweeping import Place
+from agents.reconcile.sweeping import Position
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.verifying import Difference, Verifying
 from orchestrator.core.wire import WireWrong, decode, encode
@@ -26,7 +26,7 @@ class Progress:
     told: Verifying
     done: tuple[str, ...] = ()
     table: str = ""
-    place: Place = field(default_factory=Place)
+    place: Position = field(default_factory=Position)
     elapsed_s: float = 0.0
     found: tuple[Difference, ...] = ()  # all; what was told is cut
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.reconcile.comparison import Comparison
-from agents.reconcile.sweeping import NAMED_MAX, Answered, Incomparable, Moved, Place, Question, Sweep, Tally
+from agents.reconcile.sweeping import NAMED_MAX, Answered, Incomparable, Moved, Position, Question, Sweep, Tally
 from agents.reconcile.swept import Progress
 from agents.session import Row
 from orchestrator.core.verifying import Difference, Verifying
@@ -123,9 +123,9 @@ def _put(rows: Rows, key: int, value: str | None) -> None:
         rows[key] = value
 
 
-def swept(two: Two, *, listed: int = 4, begin: Place | None = None) -> Tally:
+def swept(two: Two, *, listed: int = 4, begin: Position | None = None) -> Tally:
     tally = Tally()
-    list(Sweep(two, tally, listed).table(NAME, begin or Place(rows=8)))
+    list(Sweep(two, tally, listed).table(NAME, begin or Position(rows=8)))
     return tally
 
 
@@ -259,7 +259,7 @@ def test_a_table_that_is_altered_meanwhile_is_begun_anew() -> None:
 
 def test_it_goes_on_where_it_was_unless_the_table_is_another() -> None:
     two, tally = alike(100), Tally()
-    places = Sweep(two, tally, 4).table(NAME, Place(rows=8))
+    places = Sweep(two, tally, 4).table(NAME, Position(rows=8))
     place = [next(places), next(places)][-1]
     assert (place.done, tally.rows) == (24, 24)
     assert swept(two, begin=place).rows == 76
@@ -273,10 +273,10 @@ def test_a_chunk_that_takes_too_long_is_made_smaller() -> None:
         return {"late": True} if asked.get("rows", 0) > 10 else plain(two, asked)
 
     two.theirs = slow  # type: ignore[method-assign]
-    assert swept(two, begin=Place("as made", rows=64)).rows == 100
+    assert swept(two, begin=Position("as made", rows=64)).rows == 100
     two.primary.keyed = False
     with pytest.raises(Incomparable, match="no primary key"):
-        swept(two, begin=Place("as made", rows=64))
+        swept(two, begin=Position("as made", rows=64))
 
 
 def test_what_has_no_rows_is_compared_by_its_digest() -> None:
