@@ -9,7 +9,7 @@ from orchestrator.core.ports import Supervisor
 
 
 class HostHealth:
-    """Health (see agents.loop) by the supervisor and the probes. Used by the tick thread."""
+    """Health (see agents.ports) by the supervisor and the probes. Used by the tick thread."""
 
     def __init__(self, supervisor: Supervisor, probes: Probes, *, hang_s: float) -> None:
         self._supervisor, self._probes, self._hang_s = supervisor, probes, hang_s

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import takewhile
-from typing import Protocol
 
 from agents.converge import Action, Local, converge
 from agents.executor import Executor
 from agents.invariants import check_plan
 from agents.lease import LeaseKeeper
 from agents.look import Peer, Sight, copied_from, handover_untold, local, owed, primary_executed
-from agents.reconcile.swap import SwapState
-from agents.reconcile.verifier import Due
-from agents.reconcile.worker import Task
+from agents.ports import Health, Repair, Verify
 from agents.reporter import Reporter
 from agents.server import Server
 from agents.steps import Order, Steps
+from agents.tasks import due, task
 from agents.telling import FOLLOWERS, Telling
-from agents.verify import due
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Broken, Reader, desired_after, names_node, names_pair, readable
 from orchestrator.core.errors import KembarError, StepFailed
@@ -47,9 +44,8 @@ from orchestrator.core.model import (
 from orchestrator.core.ports import Clock, Coordinator, Memory, Mirror, Seen, VirtualIp
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Request
-from orchestrator.core.returning import Merging, Outcome, Returning, Stage
 from orchestrator.core.situation import Sighting
-from orchestrator.core.verifying import Difference, Verifying
+from orchestrator.core.verifying import Difference
 
 log = logging.getLogger("kembar.agent")
 
@@ -86,62 +82,9 @@ OLDER = (
     "OLD_RECORD: {}.{} in ZooKeeper is older than {}.{}, which was followed here, and is not obeyed: ZooKeeper lost "
     "writes or is another one. Give it back its newest data, name the right servers in agent.yaml, or run kembar adopt"
 )
-NUMBER_MAX = 2**63 - 2  # of a GTID
 BUSY_TICK_S = 0.1  # while something is under way
 SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
 RELEASES: Mapping[Mysqld, str] = {Mysqld.HUNG: "hung", Mysqld.EXITING: "exited", Mysqld.DEAD: "exited"}
-
-
-class Health(Protocol):
-    """What the probes of this host say of mysqld."""
-
-    def mysqld(self) -> Mysqld: ...
-
-    def stalled_s(self) -> float:
-        """How long the heartbeat commit has been waiting for the standby's acknowledgement; 0 if it is not."""
-
-    def committed_after(self, instant: Instant) -> bool:
-        """Whether a heartbeat commit that was begun later has returned."""
-
-    def write(self, allowed: bool) -> None:
-        """Whether heartbeat commits are to be made: only on a writable primary."""
-
-
-class Repair(Protocol):
-    """The repair thread, which the tick only tells and asks."""
-
-    @property
-    def returning(self) -> Returning: ...
-
-    @property
-    def merging(self) -> Merging: ...
-
-    @property
-    def swap(self) -> SwapState: ...
-
-    @property
-    def settled(self) -> tuple[Outcome, ...]: ...
-
-    trouble: str  # why its last try failed, empty if it did not
-
-    def give(self, task: Task | None) -> None: ...
-
-    def decide(self, settlements: Settlements | None) -> None: ...
-
-
-class Verify(Protocol):
-    """The thread that compares this node with its primary, which the tick only tells and asks."""
-
-    @property
-    def verifying(self) -> Verifying: ...
-
-    @property
-    def verified(self) -> Verifying: ...
-
-    def differing(self, servers: Sequence[str]) -> tuple[Difference, ...]:
-        """What is known to differ between the servers with these uuids."""
-
-    def give(self, due: tuple[Due, ...]) -> None: ...
 
 
 class Agent:
@@ -223,7 +166,7 @@ class Agent:
             sight = self._look(seen, desired, policy)
             found = local(sight, self._memory)
             self._note_certification(sight, found)
-            self._repair.give(_task(sight))
+            self._repair.give(task(sight))
             self._repair.decide(self._settlements(seen, sight))
             self._verify.give(due(sight, self._requests(seen)))
             actions = () if self._blind(sight) else self._allowed(converge(sight.goal, found))
@@ -464,22 +407,3 @@ class Agent:
             return ()
         both = (sight.facts, sight.peer.report)
         return self._verify.differing([one.identity.get("server_uuid", "") if one else "" for one in both])
-
-
-def _task(s: Sight) -> Task | None:
-    """This node's part of the return that is under way, if it has one and its server can take it."""
-    record = s.reconcile
-    if record is None or not record.open or record.epoch != s.goal.epoch or s.mysqld is not Mysqld.RUNNING:
-        return None
-    mine = record.node == s.node
-    primary = primary_executed(s) if mine else (s.facts.executed if s.facts else None)
-    serves = s.power.gate_open and s.may_act
-    if mine and primary is None and record.stage is Stage.REWIND:
-        primary = ""  # its evidence is on both hosts: it needs nothing of the other node, which may be lost
-    if primary is None or not (mine or serves):
-        return None
-    executed = GtidSet.parse(primary)
-    if mine and s.peer.report is not None and (uuid := s.peer.report.identity.get("server_uuid")):
-        # What it gave the number to itself it has: its report may be older than what has come from it by now.
-        executed |= GtidSet.parse(f"{uuid}:1-{NUMBER_MAX}")
-    return Task(record, returning=mine, primary_executed=executed)

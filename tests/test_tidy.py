@@ -94,7 +94,7 @@ TABLE = (
 
     Row(2, "failing loop watching showing recorder reconciler", "orchestrator",
         f"{RECORDS} orchestrator.process.failpoints"),
-    Row(2, "failing lease guard look steps executor loop reporter server telling verify", "agents",
+    Row(2, "failing lease guard look steps executor loop ports reporter server telling tasks", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.semisync agents.session "
         "agents.binlog.capture agents.binlog.rewind agents.binlog.truncate agents.reconcile.worker "
         "agents.reconcile.swap agents.reconcile.verifier"),

@@ -113,7 +113,7 @@ class SimMemory:
 
 
 class SimHealth:
-    """Health (see agents.loop) of one agent process: the judgement is the real one, the probes are events."""
+    """Health (see agents.ports) of one agent process: the judgement is the real one, the probes are events."""
 
     def __init__(self, server: Server, clock: Clock, process: strands.Process, rng: Random, *, hang_s: float) -> None:
         self._server, self._clock, self._process, self._hang_s = server, clock, process, hang_s

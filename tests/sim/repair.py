@@ -241,7 +241,7 @@ class SimMerger(Merger):
 
 
 class SimRepair:
-    """Repair (see agents.loop): the worker, and what persons chose, which is simulated as a whole."""
+    """Repair (see agents.ports): the worker, and what persons chose, which is simulated as a whole."""
 
     def __init__(self, node: Node, process: Process, rng: Random, changed: Any) -> None:
         self._server, self._process, self._rng = node.server, process, rng

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents import converge, invariants, look, loop
+from agents import converge, invariants, look, tasks
 from agents.reconcile.returner import Returner
 from agents.steps import Steps
 from orchestrator.core import admission, reconcile, reconciling
@@ -97,7 +97,7 @@ RETURNS: tuple[Mutant, ...] = (
         "a merge goes on without power",
         "a return, the new primary cut off while it merges",
         (
-            (loop._task, (("serves = s.power.gate_open and s.may_act", "serves = True"),)),
+            (tasks.task, (("serves = s.power.gate_open and s.may_act", "serves = True"),)),
             (SimMerger._serves, (("return self._node.kernel.is_open", "return True"),)),
         ),
     ),
@@ -139,7 +139,7 @@ RETURNS: tuple[Mutant, ...] = (
                 reconciling._alone,
                 ((" - GtidSet.parse(primary.executed)", ""), ("errant - errant.given_by(_server(primary))", "errant")),
             ),
-            (loop._task, (("if mine and s.peer.report is not None and", "if False and"),)),
+            (tasks.task, (("if mine and s.peer.report is not None and", "if False and"),)),
         ),
     ),
 )

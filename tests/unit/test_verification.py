@@ -13,7 +13,7 @@ from test_telling import sight
 from agents.look import Sight
 from agents.reconcile.swept import SweptFolder
 from agents.reconcile.verifier import Verifier
-from agents.verify import due
+from agents.tasks import due
 from orchestrator.core.admission import admit
 from orchestrator.core.analysis import Finding, analyze
 from orchestrator.core.answers import answers
