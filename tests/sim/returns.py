@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.core.errors import InvariantBroken
 from orchestrator.core.invariants import check_return
 from orchestrator.core.reconcile import Reconcile
-from orchestrator.core.returning import Rung
+from orchestrator.core.returning import Rung, Stage
 from tests.sim.kept import Archive
 from tests.sim.mysqld import NOTHING, Server, Txn, values
 
@@ -48,6 +48,8 @@ class Returns:
             return
         if record.rung is self.never:
             self._checker.fail(f"{record.node} returns by {record.rung}, and need not")
+        if old is not None and _again(old, record):
+            self._checker.fail(f"{record.node} returns under the number {record.id} once more, which is over")
         try:
             check_return(old, record)
         except InvariantBroken as error:
@@ -105,6 +107,12 @@ class Returns:
         empty = {(txn.uuid, txn.number) for txn in primary.server.disk.binlog if txn.value == NOTHING}
         if unseen := (self.kept & empty) - entries:
             self._checker.fail(f"{sorted(unseen)[:3]} were in conflict, and were used up without an entry")
+
+
+def _again(old: Reconcile, new: Reconcile) -> bool:
+    """A number that is over begins anew; what goes on because its record was lost has evidence already."""
+    same = (old.id, old.attempt) == (new.id, new.attempt)
+    return same and not old.open and new.stage is Stage.DETECT
 
 
 def _both(copies: dict[str, Archive], own: dict[str, Archive]) -> set[int]:

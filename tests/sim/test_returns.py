@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.sim.repairs import FEW_WRITES, returns
 from tests.sim.story import AT, CALM
 from tests.sim.world import Result, World, virtual_time
 
+PROCESSES = 2
 EVERY = 4  # steps, from one play to the next; which are played another clock decides
 
 
@@ -22,6 +24,11 @@ def killed_at(number: int, strike: Callable[[World, Node], None], seed: int) -> 
         world.checker.returns.when_step[number] = partial(strike, world)
         world.time.at(AT, lambda: returns(world, "login", lambda world, node: None))
         return world.run(), world
+
+
+def violated(strike: Callable[[World, Node], None], number: int) -> str:
+    result, world = killed_at(number, strike, number)
+    return f"step {number}, {world.checker.returns.steps[number - 1]}: {result.violation}" if result.violation else ""
 
 
 def agent(world: World, node: Node) -> None:
@@ -48,6 +55,6 @@ def test_a_return_that_is_killed_at_any_step_ends_well(strike: Callable[[World, 
     assert not undisturbed.violation
     steps = len(world.checker.returns.steps)
     assert steps > 100 and world.checker.returns.record is not None and not world.checker.returns.record.open
-    for number in range(1, steps + 1, EVERY):
-        result, world = killed_at(number, strike, number)
-        assert not result.violation, f"step {number}, {world.checker.returns.steps[number - 1]}: {result.violation}"
+    with get_context("fork").Pool(PROCESSES) as pool:
+        for violation in pool.imap_unordered(partial(violated, strike), range(1, steps + 1, EVERY)):
+            assert not violation
