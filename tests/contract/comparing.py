@@ -16,7 +16,7 @@ from agents.reconcile.sweeping import Answered, Question
 from agents.reconcile.swept import Progress
 from agents.session import Access, Session
 from orchestrator.core.verifying import Difference, Outcome, Verifying
-from tests.contract.mysqlpair import Pair, Server, replicating
+from tests.contract.mysqlpair import QUICK, Pair, Server, replicating
 
 SCHEMA = "shop"
 NUMBERS = count(1)
@@ -132,7 +132,7 @@ def ask(on: pymysql.Connection[Any], sql: str, arguments: Mapping[str, Any] | No
 
 @contextmanager
 def compared() -> Iterator[Compared]:
-    with replicating() as pair:
+    with replicating(QUICK) as pair:
         pair.reset()
         made = Compared(pair)
         try:

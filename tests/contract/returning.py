@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -24,8 +24,8 @@ from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.model import NodeName
 from orchestrator.core.reconcile import Merge, Reconcile
 from orchestrator.core.returning import Rung, Stage
-from tests.contract.mysqlpair import eventually, servers
-from tests.contract.rewinding import QUICK, Undoer
+from tests.contract.mysqlpair import QUICK, eventually, servers
+from tests.contract.rewinding import Undoer
 
 SCHEMA = "shop"
 NODE = NodeName("db-a")
@@ -130,12 +130,10 @@ class Two:
 
 
 @contextmanager
-def two_servers(home: Path, configure: Sequence[str] = ()) -> Iterator[Two]:
-    with servers(2) as made:
+def two_servers(home: Path) -> Iterator[Two]:
+    with servers(2, QUICK) as made:
         both = []
         for server in made:
-            option_file = server.instance.datadir.parent / "my.cnf"
-            option_file.write_text(option_file.read_text() + QUICK + "\n".join(configure) + "\n")
             server.supervisor.start()
         for server in made:
             eventually(server.answers, 60)

@@ -18,7 +18,7 @@ from agents.binlog.rewind import check, rewind
 from agents.binlog.undo import Refusal, Undo, plan_undo
 from agents.session import Access, Session
 from orchestrator.core.gtid import GtidSet
-from tests.contract.mysqlpair import Server, eventually, servers
+from tests.contract.mysqlpair import QUICK, Server, eventually, servers
 
 SCHEMA = "ledger"
 ACCOUNT, PASSWORD = "kembar_rejoin", "rewinds only"
@@ -29,8 +29,6 @@ GRANTS = (
     f"INSERT, UPDATE, DELETE ON {SCHEMA}.*",
     "SELECT, INSERT, UPDATE, DELETE ON kembar.*",
 )
-# A kill of mysqld loses nothing that it has written, synced or not: these servers need not wait for the disk.
-QUICK = "innodb_flush_log_at_trx_commit = 2\nsync_binlog = 0\ninnodb_flush_method = nosync\n"
 Rows = list[tuple[Any, ...]]
 
 
@@ -165,11 +163,9 @@ class Undoer:
 
 
 @contextmanager
-def undoer(*, configure: str = "") -> Iterator[Undoer]:
-    """One running, writable server with the account that rewinds; `configure` is added to its option file."""
-    with servers(1) as (server,):
-        option_file = server.instance.datadir.parent / "my.cnf"
-        option_file.write_text(option_file.read_text() + QUICK + configure)
+def undoer(**options: object) -> Iterator[Undoer]:
+    """One running, writable server with the account that rewinds; `options` beside those of the lab."""
+    with servers(1, {**QUICK, **options}) as (server,):
         server.supervisor.start()
         eventually(server.answers, 60)
         server.database.set_writable()

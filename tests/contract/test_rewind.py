@@ -33,7 +33,7 @@ def on() -> Iterator[Undoer]:
 @pytest.fixture(scope="module")
 def odd() -> Iterator[Undoer]:
     """A server as preflight would not have it: large events, and cascades by the engine."""
-    with undoer(configure="binlog_row_event_max_size = 64M\ninnodb_native_foreign_keys = ON\n") as made:
+    with undoer(binlog_row_event_max_size="64M", innodb_native_foreign_keys="ON") as made:
         yield made
 
 
