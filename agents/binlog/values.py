@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from typing import Protocol
 
 from agents.binlog import numbers
 from agents.binlog.charsets import charset, decoded
@@ -113,7 +114,23 @@ def condition(column: Column, raw: bytes) -> str | None:
             return None
 
 
+class Named(Protocol):
+    """A table, whatever else is known of it."""
+
+    @property
+    def schema(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+def qualified(table: Named) -> str:
+    """As SQL names it."""
+    return f"{quoted(table.schema)}.{quoted(table.name)}"
+
+
 def quoted(name: str) -> str:
+    """An identifier as SQL takes it, whatever is in it."""
     return "`" + name.replace("`", "``") + "`"
 
 

@@ -11,7 +11,7 @@ from agents.binlog.parse import Buffer
 from agents.binlog.rewind import Lasting, binlog_statement
 from agents.binlog.rows import Row
 from agents.binlog.table import Table
-from agents.binlog.values import quoted
+from agents.binlog.values import qualified
 from agents.reconcile.children import Children
 from agents.reconcile.cutting import Opened
 from agents.reconcile.judging import Footprint, Key, Touched, ends
@@ -126,7 +126,7 @@ class Changing:
         return None
 
     def _update(self, touched: Touched, deed: Deed) -> None:
-        name = f"{quoted(touched.table.schema)}.{quoted(touched.table.name)}"
+        name = qualified(touched.table)
         changes = ", ".join(deed.assignments)
         self.session.ask(f"UPDATE {STRICT} {name} SET {changes} WHERE {touched.condition}", within_s=STATEMENT_S)  # noqa: S608
 

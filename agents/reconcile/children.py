@@ -9,7 +9,7 @@ from agents.binlog.images import Image, RowChange
 from agents.binlog.literals import literal
 from agents.binlog.rewind import Lasting
 from agents.binlog.table import Table
-from agents.binlog.values import quoted
+from agents.binlog.values import qualified, quoted
 from agents.reconcile.judging import Touched
 from agents.reconcile.tables import Tables
 from agents.reconcile.weighing import Deed
@@ -51,8 +51,8 @@ class Children:
     def _left_behind(self, table: Table, condition: str, child: Child) -> bool:
         own = ", ".join(quoted(column) for column, _ in child.columns)
         parent = ", ".join(quoted(column) for _, column in child.columns)
-        parents = f"SELECT {parent} FROM {quoted(table.schema)}.{quoted(table.name)} WHERE {condition}"  # noqa: S608 - names quoted
-        there = f"{quoted(child.schema)}.{quoted(child.name)}"
+        parents = f"SELECT {parent} FROM {qualified(table)} WHERE {condition}"  # noqa: S608 - names quoted
+        there = qualified(child)
         found = self.session.ask(
             f"SELECT 1 AS child FROM {there} WHERE ({own}) IN ({parents}) LIMIT 1 FOR SHARE",  # noqa: S608
             within_s=STATEMENT_S,

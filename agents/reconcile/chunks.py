@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agents.binlog.charsets import charset
 from agents.binlog.table import Column, Type
-from agents.binlog.values import comparison, quoted, reading
+from agents.binlog.values import comparison, qualified, quoted, reading
 
 ROWS_FIRST, ROWS_MAX = 2_000, 1_000_000
 ROWS_LISTED = 500  # a chunk of no more is compared row by row once its sums differ
@@ -45,7 +45,7 @@ class Layout:
 
     @property
     def table(self) -> str:
-        return f"{quoted(self.schema)}.{quoted(self.name)}"
+        return qualified(self)
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"

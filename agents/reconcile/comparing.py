@@ -14,7 +14,7 @@ from agents.binlog.logs import contents, mapped
 from agents.binlog.parse import head
 from agents.binlog.rewind import Lasting
 from agents.binlog.table import Table
-from agents.binlog.values import comparison, quoted
+from agents.binlog.values import comparison, qualified
 from agents.reconcile.evidence import Folder
 from agents.reconcile.judging import SKIPPED, Key, footprint
 from agents.reconcile.tables import Tables
@@ -82,5 +82,5 @@ def _select(tables: Tables, table: Table, condition: str, n: int) -> str:
         text = f"CONCAT_WS(',', {', '.join(map(comparison, found.columns))})"
     else:
         text = row_comparison(table, tables.generated(table))
-    name = f"{quoted(table.schema)}.{quoted(table.name)}"
+    name = qualified(table)
     return f"SELECT {n} AS n, HEX({text}) AS row_text FROM {name} WHERE {condition}"  # noqa: S608

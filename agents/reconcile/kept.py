@@ -17,7 +17,7 @@ from agents.binlog.logs import contents, mapped
 from agents.binlog.parse import Buffer, Kind, head
 from agents.binlog.rewind import Lasting
 from agents.binlog.table import Table
-from agents.binlog.values import quoted, reading, told
+from agents.binlog.values import qualified, reading, told
 from agents.reconcile.evidence import Folder
 from agents.reconcile.judging import Footprint, Key, Touched, footprint
 from agents.reconcile.tables import Tables
@@ -112,7 +112,7 @@ def read(session: Lasting, tables: Tables, touched: Touched, *, locked: bool = F
     columns = ", ".join(f"{reading(column)} AS c{n}" for n, column in enumerate(table.columns))
     text = row_comparison(table, tables.generated(table))
     sql = (
-        f"SELECT HEX({text}) AS row_text, {columns} FROM {named(table)} WHERE {touched.condition}"  # noqa: S608 - names quoted
+        f"SELECT HEX({text}) AS row_text, {columns} FROM {qualified(table)} WHERE {touched.condition}"  # noqa: S608 - names quoted
         f"{' FOR UPDATE' if locked else ''}"
     )
     rows = session.ask(sql, within_s=STATEMENT_S)
@@ -137,10 +137,6 @@ def changed_table(tables: Tables, one: Iterable[Table]) -> str:
         if changed := difference(table, now):
             return f"{table}: {changed}"
     return ""
-
-
-def named(table: Table) -> str:
-    return f"{quoted(table.schema)}.{quoted(table.name)}"
 
 
 def _all(logs: Iterable[Path]) -> Iterator[tuple[Buffer, Transaction]]:

@@ -10,8 +10,7 @@ from agents.binlog.definition import difference
 from agents.binlog.images import row_comparison
 from agents.binlog.parse import Buffer
 from agents.binlog.rewind import Lasting
-from agents.binlog.table import Table
-from agents.binlog.values import quoted, reading, told
+from agents.binlog.values import qualified, reading, told
 from agents.reconcile.changing import LATER, Changing, Refusal
 from agents.reconcile.judging import Footprint, Key, Ruling, Touched, rule
 from agents.reconcile.planning import Plan, Stop, plan
@@ -155,7 +154,7 @@ class Replay:
     def _ruling(self, touched: Touched) -> Ruling:
         generated = self.tables.generated(touched.table)
         rows = self._ask(
-            f"SELECT HEX({row_comparison(touched.table, generated)}) AS row_text FROM {_name(touched.table)}"  # noqa: S608
+            f"SELECT HEX({row_comparison(touched.table, generated)}) AS row_text FROM {qualified(touched.table)}"  # noqa: S608
             f" WHERE {touched.condition} FOR UPDATE",
         )
         present = bytes.fromhex(rows[0]["row_text"]) if rows else None
@@ -213,12 +212,8 @@ class Replay:
         """The row as `Image.shown` shows one."""
         columns = touched.table.columns
         read = ", ".join(f"{reading(column)} AS c{n}" for n, column in enumerate(columns))
-        rows = self._ask(f"SELECT {read} FROM {_name(touched.table)} WHERE {touched.condition}")  # noqa: S608
+        rows = self._ask(f"SELECT {read} FROM {qualified(touched.table)} WHERE {touched.condition}")  # noqa: S608
         return {column.name: told(rows[0][f"c{n}"]) for n, column in enumerate(columns)} if rows else None
 
     def _ask(self, sql: str, *arguments: str) -> tuple[Row, ...]:
         return self.session.ask(sql, arguments, within_s=STATEMENT_S)
-
-
-def _name(table: Table) -> str:
-    return f"{quoted(table.schema)}.{quoted(table.name)}"

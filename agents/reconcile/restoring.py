@@ -16,9 +16,9 @@ from agents.binlog.parse import CRC_BYTES, HEADER, Buffer, Kind, framed
 from agents.binlog.rewind import Lasting, binlog_statement
 from agents.binlog.rows import CASCADES_LOGGED, STATEMENT_END, Splitter, rows
 from agents.binlog.table import BINARY, Column, Table, Type, table
-from agents.binlog.values import compared, comparison, quoted
+from agents.binlog.values import compared, comparison, qualified, quoted
 from agents.reconcile.judging import Footprint, Key, Touched, ends
-from agents.reconcile.kept import Present, named
+from agents.reconcile.kept import Present
 from agents.reconcile.tables import Tables
 from orchestrator.core.errors import Refused
 from orchestrator.core.kept import Edits
@@ -88,7 +88,7 @@ def edit(session: Lasting, tables: Tables, found: Footprint, edits: Edits) -> No
             raise Refused(f"row {number}: it was deleted there, so that there is nothing to edit")
         sets = [_set(number, name, value, touched.table, tables) for name, value in values.items()]
         if sets:
-            place, which = _literal(named(touched.table)), _literal(touched.condition)
+            place, which = _literal(qualified(touched.table)), _literal(touched.condition)
             sql = f"UPDATE {place} SET {', '.join(sql for sql, _ in sets)} WHERE {which}"  # noqa: S608 - names quoted
             session.ask(sql, tuple(value for _, value in sets), within_s=STATEMENT_S)
 
@@ -142,8 +142,8 @@ def _refuse_orphans(session: Lasting, tables: Tables, touched: Touched, becomes:
             continue
         own = ", ".join(quoted(column) for column, _ in child.columns)
         parent = ", ".join(quoted(column) for _, column in child.columns)
-        parents = f"SELECT {parent} FROM {named(touched.table)} WHERE {touched.condition}"  # noqa: S608 - names quoted
-        there = f"{quoted(child.schema)}.{quoted(child.name)}"
+        parents = f"SELECT {parent} FROM {qualified(touched.table)} WHERE {touched.condition}"  # noqa: S608 - names quoted
+        there = qualified(child)
         sql = f"SELECT 1 AS child FROM {there} WHERE ({own}) IN ({parents}) LIMIT 1 FOR SHARE"  # noqa: S608
         if session.ask(sql, within_s=STATEMENT_S):
             raise Refused(f"{child.schema}.{child.name} has children of {touched.table}, {touched.condition}")
@@ -156,6 +156,6 @@ def _keeps(session: Lasting, touched: Touched, becomes: Image, child: Child) -> 
         (column, raw) for column, raw in zip(becomes.table.columns, becomes.raw, strict=True) if column.name in referred
     ]
     text = f"HEX(CONCAT_WS(',', {', '.join(comparison(column) for column, _ in pairs)}))"
-    sql = f"SELECT {text} AS referred FROM {named(touched.table)} WHERE {touched.condition}"  # noqa: S608 - names quoted
+    sql = f"SELECT {text} AS referred FROM {qualified(touched.table)} WHERE {touched.condition}"  # noqa: S608 - names quoted
     (row,) = session.ask(sql, within_s=STATEMENT_S)
     return bytes.fromhex(row["referred"]) == b",".join(compared(column, raw) for column, raw in pairs)

@@ -9,7 +9,7 @@ from agents.binlog.images import Image
 from agents.binlog.literals import added, literal, ordered
 from agents.binlog.rewind import Lasting
 from agents.binlog.table import Column, Type
-from agents.binlog.values import compared, comparison, quoted
+from agents.binlog.values import compared, comparison, qualified, quoted
 from agents.reconcile.judging import Touched
 from agents.reconcile.planning import Wish
 from agents.reconcile.tables import Tables
@@ -162,7 +162,7 @@ class Weighing:
         return found
 
     def _ask(self, touched: Touched, what: str) -> tuple[Row, ...]:
-        place = f"{quoted(touched.table.schema)}.{quoted(touched.table.name)}"
+        place = qualified(touched.table)
         return self._session.ask(f"SELECT {what} FROM {place} WHERE {touched.condition}", within_s=STATEMENT_S)  # noqa: S608
 
 
