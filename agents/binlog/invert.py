@@ -59,6 +59,7 @@ def _head(event: Rows, lookup: bytes) -> bytes:
 
 
 def packed_bytes(count: int) -> int:
+    """How long the number of a table's columns is as MySQL packs it: one byte up to 250, three beyond."""
     return 1 if count < 0xFB else 3
 
 

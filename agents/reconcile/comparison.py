@@ -87,7 +87,7 @@ class Comparison:
             self._sweep.transactions()
         return self._end(Outcome.DIFFERS if self._tally.differing else Outcome.EQUAL)
 
-    # Sides
+    # Sides: each waits as long as it takes, or raises Interrupted
 
     def theirs(self, question: Question) -> Answered:
         while True:

@@ -80,6 +80,7 @@ def first(session: Lasting) -> list[Kept]:
 
 
 def one(session: Lasting, id: int, gtid: str, *, locked: bool = False) -> Kept | None:
+    """None if nothing was kept of it. `locked`: until the transaction ends. Raises as `first`."""
     rows = session.ask(_ONE + (" FOR UPDATE" if locked else ""), (id, gtid), within_s=STATEMENT_S)
     return _kept(rows[0]) if rows else None
 

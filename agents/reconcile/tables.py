@@ -42,6 +42,7 @@ class Tables:
         self._weighing: dict[int, str] = {}
 
     def definition(self, table: Table) -> Definition | None:
+        """None if it is not there. Raises DatabaseUnavailable, StatementRefused, as all of these."""
         name = str(table)
         if name not in self._definitions:
             self._shapes[name] = self._shape(table)  # first: what is altered in between shows later
@@ -72,6 +73,7 @@ class Tables:
         return found.generated if found else frozenset()
 
     def children(self, table: Table) -> tuple[Child, ...]:
+        """The foreign keys that refer to it."""
         name = str(table)
         if name not in self._children:
             self._children[name] = children(self._session, table.schema, table.name)

@@ -124,6 +124,7 @@ def hot_rows(t: Trial) -> None:
 
 
 def big_transaction(t: Trial) -> None:
+    """It must fit into the memory of both agents, and into one transaction on each side."""
     parting = Parting(t)
     parting.alone(*ACCOUNTS, "DROP TABLE IF EXISTS big", "CREATE TABLE big (id INT PRIMARY KEY, note VARCHAR(64))")
     parting.telling(
@@ -226,6 +227,7 @@ def full_disk(t: Trial) -> None:
 
 
 def corrupt_log(t: Trial) -> None:
+    """Its checksum tells: nothing may be undone by what such a file says."""
     parting, file = _rotated(t)
     parting.lost()
     path = t.stand.files.instance(parting.old).datadir / file
@@ -238,6 +240,7 @@ def corrupt_log(t: Trial) -> None:
 
 
 def missing_log(t: Trial) -> None:
+    """What it held nobody has any more: the rows are not to be undone in part."""
     parting, file = _rotated(t)
     parting.lost()
     (t.stand.files.instance(parting.old).datadir / file).unlink()

@@ -10,6 +10,8 @@ TOLD_MAX = 10  # differences that a report carries
 
 
 class Outcome(StrEnum):
+    """How a comparison stands or ended."""
+
     NONE = "none"  # there was no comparison
     RUNNING = "running"
     EQUAL = "equal"
