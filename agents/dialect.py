@@ -92,6 +92,7 @@ HEARTBEAT = (
     " ON DUPLICATE KEY UPDATE n = VALUES(n), at = VALUES(at)"
 )
 
+ROLE_MARK = "kembar_role"  # connection attribute program_name of sessions that may change what a server is
 MARKED_SESSIONS = (
     "SELECT t.PROCESSLIST_ID FROM performance_schema.threads t"
     " JOIN performance_schema.session_connect_attrs a USING (PROCESSLIST_ID)"
@@ -99,6 +100,7 @@ MARKED_SESSIONS = (
     " AND t.PROCESSLIST_USER = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"
 )
 LIVING_SESSIONS = "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IN %s"
+NO_SUCH_THREAD = 1094  # to KILL
 # Who keeps SET GLOBAL super_read_only=ON waiting.
 WRITE_BLOCKERS = (
     "SELECT DISTINCT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m"

@@ -13,11 +13,10 @@ from agents.session import Access, Row, Session, StatementRefused
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from orchestrator.core.ports import Clock
 
-MARK = "kembar_role"  # connection attribute program_name
 CLEAR_S = 1.0
 POLL_S = 0.005
 STATEMENT_S = 1.0
-NO_SUCH_THREAD, KILL_DENIED = 1094, 1095
+KILL_DENIED = 1095
 
 
 class Deadline:
@@ -47,8 +46,8 @@ class Roles:
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self.clock = clock
-        self._session = Session(access, MARK, database=dialect.SCHEMA)
-        self._spare = Session(access, MARK, database=dialect.SCHEMA)
+        self._session = Session(access, dialect.ROLE_MARK, database=dialect.SCHEMA)
+        self._spare = Session(access, dialect.ROLE_MARK, database=dialect.SCHEMA)
 
     def run(self, sql: str, arguments: tuple[object, ...] = (), *, within_s: float = STATEMENT_S) -> None:
         """Run one statement. Raises DatabaseUnavailable (not sent), StatementRefused, StepFailed (it may still take
@@ -97,7 +96,9 @@ class Roles:
             rows = self.ask(dialect.LIVING_SESSIONS, (sorted(others),), within_s=deadline.at_most_s(within_s))
             others = {int(row["PROCESSLIST_ID"]) for row in rows}
             if others and deadline.over():
-                raise StepFailed(f"sessions {sorted(others)} of {MARK} did not end within {within_s} s after KILL")
+                raise StepFailed(
+                    f"sessions {sorted(others)} of {dialect.ROLE_MARK} did not end within {within_s} s after KILL"
+                )
             if others:
                 time.sleep(POLL_S)
 
@@ -106,9 +107,9 @@ class Roles:
         try:
             self._session.ask("KILL %s", (session,), within_s=within_s)
         except StatementRefused as error:
-            if error.errno not in (NO_SUCH_THREAD, KILL_DENIED):
+            if error.errno not in (dialect.NO_SUCH_THREAD, KILL_DENIED):
                 raise
-            return error.errno == NO_SUCH_THREAD
+            return error.errno == dialect.NO_SUCH_THREAD
         return True
 
     def close(self) -> None:
@@ -116,7 +117,7 @@ class Roles:
         self._spare.close()
 
     def _marked(self, deadline: Deadline) -> set[int]:
-        rows = self.ask(dialect.MARKED_SESSIONS, (MARK,), within_s=deadline.at_most_s(CLEAR_S))
+        rows = self.ask(dialect.MARKED_SESSIONS, (dialect.ROLE_MARK,), within_s=deadline.at_most_s(CLEAR_S))
         marked = {int(row["PROCESSLIST_ID"]) for row in rows}
         if self._session.connection_id not in marked:
             raise StepFailed(

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from agents.binlog.rewind import Lasting
+from agents.dialect import NO_SUCH_THREAD
 from agents.reconcile.copyable import Side
 from agents.session import StatementRefused
 from orchestrator.core.errors import KembarError, StepFailed
@@ -20,7 +21,6 @@ STATEMENT_S = 30.0
 LOOK_S = 0.2
 END_S = 10.0
 STILL_S = 5.0
-NO_SUCH_THREAD = 1094
 _FOREIGN = (
     "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS name FROM information_schema.TABLES"
     " WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB'"

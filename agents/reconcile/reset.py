@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 
 from agents.binlog.catalog import Asks
-from agents.dialect import LIVING_SESSIONS
-from agents.roles import MARK, NO_SUCH_THREAD
+from agents.dialect import LIVING_SESSIONS, NO_SUCH_THREAD, ROLE_MARK
 from agents.session import StatementRefused
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
@@ -42,7 +41,7 @@ def silence(session: Asks) -> None:
     The agent logs in anew, and what it says from then on knows of the repair. Raises StepFailed,
     DatabaseUnavailable, StatementRefused.
     """
-    ended = {int(row["PROCESSLIST_ID"]) for row in session.ask(_ROLE_SESSIONS, (MARK,), within_s=STATEMENT_S)}
+    ended = {int(row["PROCESSLIST_ID"]) for row in session.ask(_ROLE_SESSIONS, (ROLE_MARK,), within_s=STATEMENT_S)}
     for number in sorted(ended):
         try:
             session.ask("KILL %s", (number,), within_s=STATEMENT_S)
@@ -53,7 +52,7 @@ def silence(session: Asks) -> None:
         if not ended or not session.ask(LIVING_SESSIONS, (sorted(ended),), within_s=STATEMENT_S):
             return
         time.sleep(POLL_S)
-    raise StepFailed(f"sessions {sorted(ended)} of {MARK} do not end: no row is changed back yet")
+    raise StepFailed(f"sessions {sorted(ended)} of {ROLE_MARK} do not end: no row is changed back yet")
 
 
 def fenced(session: Asks) -> None:

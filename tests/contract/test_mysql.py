@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents import preflight, roles
+from agents import dialect, preflight, roles
 from agents.evidence import Process, judge
 from agents.mysql import Database
 from agents.probes import Probes
@@ -141,7 +141,7 @@ def test_offline_mode_ends_clients_and_not_the_agent(pair: Pair, app: Session) -
 def test_a_late_statement_of_an_earlier_agent_is_ended(pair: Pair, app: Session) -> None:
     """An old super_read_only=ON that still waits would take effect after the new agent has opened the server."""
     app.ask("LOCK TABLES shop.t WRITE", within_s=2)
-    old = Session(pair.primary.access, roles.MARK)
+    old = Session(pair.primary.access, dialect.ROLE_MARK)
     late = Background(lambda: old.ask("SET GLOBAL super_read_only = ON", within_s=30))
     eventually(lambda: "super_read_only" in statements(pair.primary), 2)
     pair.primary.database.clear_role_sessions()

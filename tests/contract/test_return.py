@@ -18,6 +18,7 @@ from agents.binlog.images import row_changes
 from agents.binlog.logs import contents, mapped
 from agents.binlog.parse import head
 from agents.binlog.rewind import binlog_statement, description
+from agents.dialect import ROLE_MARK
 from agents.reconcile.cloning import Cloner
 from agents.reconcile.evidence import Folder
 from agents.reconcile.judging import footprint
@@ -27,7 +28,6 @@ from agents.reconcile.returner import Place, Returner
 from agents.reconcile.swap import Swap
 from agents.reconcile.tables import Tables
 from agents.reconcile.tombstones import bury
-from agents.roles import MARK
 from agents.session import Access, Row, Session
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from orchestrator.core.gtid import GtidSet
@@ -58,7 +58,7 @@ def test_a_statement_that_may_still_start_replication_is_ended_before_rows_are_c
     """Whoever sent it has given up, and the server has not begun with it."""
     instance, passwords = two.old.server.instance, two.old.server.passwords
     with (
-        closing(Session(Access(instance.socket, "kembar_agent", passwords.agent), MARK, once=True)) as role,
+        closing(Session(Access(instance.socket, "kembar_agent", passwords.agent), ROLE_MARK, once=True)) as role,
         closing(Session(Access(instance.socket, "kembar_agent", passwords.agent), "status", once=True)) as other,
         closing(rejoin_session(two.old)) as repair,
         ThreadPoolExecutor() as pool,
