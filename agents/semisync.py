@@ -17,6 +17,9 @@ from orchestrator.core.errors import StepFailed
 SOURCE_ON, TIMEOUT = "rpl_semi_sync_source_enabled", "rpl_semi_sync_source_timeout"
 OFF_S = 3.0  # three times the longest that was measured
 POLL_S = 0.02
+# A statement that waits for a lock looks each second whether its client has gone, and then waits no more: whoever
+# wants to see for what it waits must give up before.
+ASKED_S = 0.7
 STATUS = tuple(name for name in dialect.STATUS if name.startswith("Rpl_semi_sync_source"))
 
 
@@ -58,7 +61,7 @@ class SemiSync:
         """
         deadline = Deadline(self._roles.clock, within_s)
         try:
-            self._roles.run(dialect.set_global(TIMEOUT, 0))
+            self._roles.run(dialect.set_global(TIMEOUT, 0), within_s=ASKED_S)
         except StepFailed as error:
             if self._roles.locked_out():
                 raise AccountsLocked(f"SET GLOBAL waits behind an account statement: {error}") from error
