@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import shutil
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from orchestrator.core.errors import KembarError, StepFailed, Unavailable
 BLOCK_BYTES = 1 << 20
 ANSWER_S = 15.0
 BODY_MAX_BYTES = 1 << 20
+KEPT_FREE_BYTES = 1 << 30  # or a twentieth of the disk, if that is less
 REASON_MAX_BYTES = 1 << 10
 SHUTDOWN_S = 0.5
 
@@ -113,10 +115,18 @@ class Peer:
         self._address, self._port, self._identity = address, port, identity
 
     def fetch(self, folder: str, name: str, target: Path) -> None:
-        """A file of the other side's evidence, synced by nobody. Raises Unavailable, StepFailed, OSError."""
+        """A file of the other side's evidence, synced by nobody. Raises Unavailable, StepFailed, OSError.
+
+        It never takes the last room of a host that serves: `no_space_for_evidence`, and nothing is left of it.
+        """
         with self._asked("GET", f"/v1/evidence/{folder}/{name}") as answer, target.open("wb") as file:
-            while block := self._read(answer):
-                file.write(block)
+            try:
+                _fits(target, answer.length or 0)
+                while block := self._read(answer):
+                    file.write(block)
+            except (KembarError, OSError):
+                target.unlink()
+                raise
 
     def ask(self, question: str, what: Mapping[str, Any]) -> dict[str, Any]:
         """Plain JSON, there and back. Raises Unavailable, StepFailed."""
@@ -162,3 +172,13 @@ class Peer:
 
     def _unavailable(self, error: Exception) -> Unavailable:
         return Unavailable(f"the agent at {self._address}:{self._port}: {error}")
+
+
+def _fits(target: Path, length_bytes: int) -> None:
+    disk = shutil.disk_usage(target.parent)
+    left = min(disk.total // 20, KEPT_FREE_BYTES)
+    if disk.free - length_bytes < left:
+        raise StepFailed(
+            f"no_space_for_evidence: {target.name} of {length_bytes >> 20} MiB does not fit into {target.parent}, of "
+            f"which {disk.free >> 20} MiB are free and {left >> 20} MiB stay free for mysqld: make room there"
+        )

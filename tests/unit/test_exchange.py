@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import shutil
 import socket
 import ssl
 import threading
@@ -165,6 +167,14 @@ def test_a_refusal_comes_back_with_its_reason(served: Served, tmp_path: Path) ->
 def test_a_target_that_cannot_be_written_is_not_the_other_agents_fault(served: Served, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         served.peer().fetch("return-42", "binlog.000001", tmp_path / "missing/file")
+
+
+def test_evidence_never_fills_the_disk_of_the_host_that_serves(served: Served, tmp_path: Path) -> None:
+    kept = served.evidence / "return-42/binlog/binlog.000001"
+    os.truncate(kept, shutil.disk_usage(tmp_path).free)  # a hole: it has the size, and takes no room
+    with pytest.raises(StepFailed, match=r"no_space_for_evidence: binlog\.000001 of \d+ MiB .* make room there"):
+        served.peer().fetch("return-42", "binlog.000001", tmp_path / "binlog.000001")
+    assert not (tmp_path / "binlog.000001").exists()
 
 
 def test_nobody_there_is_unavailable(secrets: Path, tmp_path: Path) -> None:
