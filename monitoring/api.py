@@ -10,6 +10,7 @@ from aiohttp import web
 from monitoring import operations, policy, returns
 from monitoring.auth import BACKEND, caller, seen
 from monitoring.problems import Handler, Problem
+from monitoring.readiness_view import readiness_view
 from monitoring.view import STATES, incident_text
 from orchestrator.core.access import AccessRole
 from orchestrator.core.history import Event
@@ -29,6 +30,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/readyz", readyz),
         web.get(f"{BASE}/clusters", clusters),
         web.get(cluster, one_cluster),
+        web.get(f"{cluster}/readiness", readiness),
         web.get(f"{cluster}/incidents", incidents),
         web.get(f"{cluster}/incidents/{{id}}", one_incident),
         web.get(f"{cluster}/events", events),
@@ -86,6 +88,13 @@ async def one_cluster(request: web.Request) -> web.Response:
     if snapshot.cluster is not None:
         response.etag = f"{snapshot.cluster.epoch}.{snapshot.cluster.seq}"
     return response
+
+
+async def readiness(request: web.Request) -> web.Response:
+    """What a failover would cost now, and the share of the last day in which it would have been safe."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    backend = request.app[BACKEND]
+    return web.json_response(readiness_view(snapshot, backend.elapsed_s(snapshot)))
 
 
 async def incidents(request: web.Request) -> web.Response:

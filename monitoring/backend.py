@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.view import blind, view
+from monitoring.node_view import blind
+from monitoring.view import view
 from orchestrator.core.access import Token
 from orchestrator.core.model import Instant, Policy
 from orchestrator.core.reconcile import Reconcile

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core.gtid import GtidSet
-from orchestrator.core.model import Certified, Lease, LeaseState, Mysqld, NodeName, Report, goal_for
+from orchestrator.core.model import Lease, LeaseState, NodeName, Report, goal_for
+from orchestrator.core.readiness import count, obstacles, receiver
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
+
+
+def blind(s: Snapshot, elapsed_s: float) -> bool:
+    """Whether what we hold may be long past: not connected, or the tick that takes snapshots has stopped."""
+    return not s.connected or s.stale(s.age_s + elapsed_s)
 
 
 def fresh_report(s: Snapshot, node: NodeName, elapsed_s: float) -> Report | None:
@@ -40,13 +45,13 @@ def node_view(s: Snapshot, node: NodeName, elapsed_s: float) -> dict[str, Any]:
         "stale": report is None,
         "mysqld": str(last.mysqld) if aged else None,
         "mysql_version": last.host.mysql_version or None,
-        "receiver": _receiver(last) if aged else None,
+        "receiver": receiver(last) if aged else None,
         "received_age_s": round(last.received_age_s + elapsed_s, 3) if last.receiver_connected else None,
         "backlog": last.backlog_transactions if aged else None,
         "applier_error": last.applier_error or None,
         "writable": last.writable if aged else None,
         "missing": _missing(s, node),
-        "errant": _count(last.errant) if aged else None,
+        "errant": count(last.errant) if aged else None,
         "errant_set": last.errant,
         "has_address": last.has_address if aged else None,
         "gate_open": lease.gate_open
@@ -63,12 +68,6 @@ def node_view(s: Snapshot, node: NodeName, elapsed_s: float) -> dict[str, Any]:
     }
 
 
-def _receiver(report: Report) -> str:
-    if report.receiver_connected:
-        return "on"
-    return "connecting" if report.receiver_running else "off"
-
-
 def _promotable(s: Snapshot, node: NodeName, report: Report | None) -> bool | None:
     if s.cluster is None or node == s.cluster.primary:
         return None
@@ -79,22 +78,7 @@ def _why_not(s: Snapshot, node: NodeName, report: Report | None) -> str | None:
     """The first obstacle to its promotion, shortest words first; None for the primary and for a promotable standby."""
     if s.cluster is None or node == s.cluster.primary:
         return None
-    if report is None:
-        return "not heard"
-    obstacles: Mapping[str, object] = {
-        "maintenance": node in s.policy.maintenance,
-        "refused": report.refusals,
-        "state directory": report.memory,
-        "mysqld " + report.mysqld: report.mysqld is not Mysqld.RUNNING,
-        f"{_count(report.errant)} errant": report.errant,
-        "applier error": report.applier_error,
-        "differs from the primary": report.differing,
-        "receiver " + _receiver(report): not report.receiver_connected,
-        "mode ASYNC": s.cluster.mode == "ASYNC",
-        "not certified": s.cluster.promotable is None,
-        "restarted since": s.cluster.promotable != Certified(node, report.incarnation),
-    }
-    return next((words for words, holds in obstacles.items() if holds), None)
+    return next(iter(obstacles(node, s.cluster, s.policy, report)), None)
 
 
 def _missing(s: Snapshot, node: NodeName) -> int | None:
@@ -104,12 +88,5 @@ def _missing(s: Snapshot, node: NodeName) -> int | None:
     try:
         primary = GtidSet.parse(s.reports[s.cluster.primary].value.executed)
         return len(primary - GtidSet.parse(s.reports[node].value.executed))
-    except ValueError:
-        return None
-
-
-def _count(gtid_set: str) -> int | None:
-    try:
-        return len(GtidSet.parse(gtid_set))
     except ValueError:
         return None

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitoring.advice import next_step, risk
-from monitoring.node_view import fresh_lease, fresh_report, node_view
+from monitoring.node_view import blind, fresh_lease, fresh_report, node_view
+from monitoring.readiness_view import readiness_view
 from monitoring.return_view import returns_view
 from monitoring.verified import verification
 from orchestrator.core.analysis import Finding
@@ -63,6 +64,7 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "finding": {"name": s.finding, "text": s.finding_text},
         "waiting": s.waiting,
         "risk": risk(s, state, nodes),
+        "readiness": readiness_view(s, elapsed_s),
         "next": next_step(s, state, nodes),
         "nodes": nodes,
         "zookeeper": {"connected": s.connected},
@@ -86,11 +88,6 @@ def _auto_failover(s: Snapshot) -> str:
     if s.paused or s.hold_down:
         return "paused" if s.paused else "hold-down"
     return "on" if all(one.record in HARMLESS for one in s.unreadable) else "unreadable"
-
-
-def blind(s: Snapshot, elapsed_s: float) -> bool:
-    """Whether what we hold may be long past: not connected, or the tick that takes snapshots has stopped."""
-    return not s.connected or s.stale(s.age_s + elapsed_s)
 
 
 def _writes(s: Snapshot, elapsed_s: float) -> str:

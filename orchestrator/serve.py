@@ -41,6 +41,7 @@ from orchestrator.process.notify import notify
 from orchestrator.reconciler import Reconciler
 from orchestrator.recorder import Recorder
 from orchestrator.showing import snapshot_of
+from orchestrator.tallying import Tally
 from orchestrator.watching import Watching
 
 log = logging.getLogger("kembar.orchestrator")
@@ -59,6 +60,7 @@ class Pair:
     loop: Orchestrator
     recorder: Recorder
     reconciler: Reconciler
+    tally: Tally
     look: Look | None = None
     last: Look | None = None  # the last one with facts: while ZooKeeper is out of reach it is shown, growing old
 
@@ -78,6 +80,7 @@ class Fleet:
             pair.election.start(threads.start)
             threads.start(f"history-{pair.section.name}", pair.recorder.run)
             threads.start(f"returns-{pair.section.name}", pair.reconciler.run)
+            threads.start(f"totals-{pair.section.name}", pair.tally.run)
             threads.start(f"tick-{pair.section.name}", pair.loop.run)
 
     def stop(self) -> None:
@@ -85,6 +88,7 @@ class Fleet:
             pair.loop.stop()
             pair.recorder.stop()
             pair.reconciler.stop()
+            pair.tally.stop()
             pair.election.close()
 
     def snapshots(self) -> Mapping[str, Snapshot]:
@@ -157,6 +161,7 @@ class Fleet:
                 paths.policy,
                 paths.pause,
                 paths.recent,
+                paths.totals,
                 paths.returning,
                 paths.kept,
                 paths.decisions,
@@ -174,16 +179,18 @@ class Fleet:
         if self._failpoints is not None:
             coordinator = FailingCoordinator(coordinator, paths, self._failpoints)
         reconciler = Reconciler(paths, coordinator, lambda: election.term_version, recorder.tell)
+        tally = Tally(paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version)
 
         def show(look: Look) -> None:
             pair.look = look
             recorder.take(look)
             reconciler.take(look)
+            tally.take(look)
             if look.situation is not None:
                 pair.last = look
 
         loop = Orchestrator(self._name, paths, section.pair, self._clock, coordinator, mirror, election, watching, show)
-        pair = Pair(section, paths, watching, election, loop, recorder, reconciler)
+        pair = Pair(section, paths, watching, election, loop, recorder, reconciler, tally)
         return pair
 
 

@@ -10,6 +10,7 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.core.analysis import Finding, sentence
 from orchestrator.core.model import Instant, NodeName
 from orchestrator.core.ports import Clock
+from orchestrator.core.readiness import readiness
 from orchestrator.core.rules import decide, waiting
 from orchestrator.core.situation import Sighting
 from orchestrator.core.snapshot import Aged, Snapshot
@@ -35,7 +36,8 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
     )
     if look.situation is None:
         return shown
-    s, recent = look.situation, watching.recent(look.seen)
+    s, recent, totals = look.situation, watching.recent(look.seen), watching.totals(look.seen)
+    incidents = tuple(reversed(recent.value.incidents)) if isinstance(recent, Sighting) else ()
     decided = look.decided or decide(s)
     pause, left_s = watching.pause(look.seen)
     return replace(
@@ -55,8 +57,10 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
         finding=decided.finding.value,
         finding_text=sentence(decided.finding, s),
         waiting=waiting(s) if decided.rule is None else "",
-        incidents=tuple(reversed(recent.value.incidents)) if isinstance(recent, Sighting) else (),
+        incidents=incidents,
         events={event.place: event for event in recent.value.events} if isinstance(recent, Sighting) else {},
+        readiness=readiness(s, incidents),
+        totals=totals.value if isinstance(totals, Sighting) else None,
     )
 
 

@@ -15,6 +15,7 @@ from orchestrator.core.ports import Seen
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Pause, Request
 from orchestrator.core.situation import Sighting, Situation
+from orchestrator.core.totals import Totals
 from orchestrator.core.unreadable import Record, Unreadable
 
 Kept = TypeVar("Kept")
@@ -56,6 +57,9 @@ class Watching:
 
     def recent(self, seen: Mapping[str, Seen]) -> Sighting[Recent] | Broken:
         return self._reader.read(Recent, seen, self._paths.recent)
+
+    def totals(self, seen: Mapping[str, Seen]) -> Sighting[Totals] | Broken:
+        return self._reader.read(Totals, seen, self._paths.totals)
 
     def leader(self, seen: Mapping[str, Seen]) -> Sighting[LeaderRecord] | Broken | None:
         """None: nobody has led yet."""

@@ -56,13 +56,14 @@ RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 # A new module fails until it stands in exactly one row.
 TABLE = (
     Row(0, "access admission adoption analysis answers conditions conflicts errors gtid history invariants kept lease "
-           "mergepolicy model ports reconcile reconciling requests return_checks return_events returning rules "
-           "settling situation snapshot tablerules transitions unreadable verification verifying waiting wire",
+           "mergepolicy model ports readiness reconcile reconciling requests return_checks return_events returning "
+           "rules settling situation snapshot tablerules totals transitions unreadable verification verifying waiting "
+           "wire",
         CORE),
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
     Row(0, "judging planning copyable chunks differences sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
-    Row(0, "view node_view return_view advice verified", "monitoring"),
+    Row(0, "view node_view return_view readiness_view advice verified", "monitoring"),
     Row(0, "topology history aptsources growth returns ballast", "lab"),
     Row(0, "answerer appends bank calls cycles kept register servers sessions sightings unique watched",
         "lab.checkers"),
@@ -92,7 +93,7 @@ TABLE = (
         "lab.tail orchestrator.connected orchestrator.coordination orchestrator.process"),
     Row(1, "clients hostwatch workload", "lab", "lab.auditor lab.checkers agents.nftables", "pymysql"),
 
-    Row(2, "failing loop watching showing recorder reconciler", "orchestrator",
+    Row(2, "failing loop watching showing recorder reconciler tallying", "orchestrator",
         f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop ports reporter server telling tasks", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.semisync agents.session "

@@ -61,7 +61,7 @@ def _read(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName], w
     Now is the later of this host's wall time and the newest time on any record: a host whose clock is ahead shows ages
     that are too large, and one whose clock is behind none that are negative.
     """
-    wanted = [paths.desired, paths.leader, paths.pause, paths.policy, paths.recent]
+    wanted = [paths.desired, paths.leader, paths.pause, paths.policy, paths.recent, paths.totals]
     wanted += [paths.returning, paths.kept, paths.decisions]
     wanted += [path(node) for path in (paths.lease, paths.sync, paths.report) for node in pair]
     wanted += [f"{folder}/{name}" for folder in (paths.requests, paths.election) for name in zookeeper.children(folder)]

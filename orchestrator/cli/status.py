@@ -81,6 +81,7 @@ def screen(shown: dict[str, Any]) -> list[str]:
     last = [
         ["zk", f"{zookeeper}   orchestrator {who['leader'] or 'nobody'} leads, {who['instance']} answers"],
         ["risk", shown["risk"]["text"]],
+        ["ready", shown["readiness"]["text"]],
         ["last", shown["last_incident"]["text"] if shown["last_incident"] else "nothing yet"],
         *verified_rows(shown["verification"]),
         *([one["kind"], f"{one['text']} is {one['state']}, asked by {one['actor']}"] for one in shown["operations"]),

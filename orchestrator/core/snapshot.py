@@ -9,8 +9,10 @@ from typing import Generic, TypeVar
 from orchestrator.core.history import Event, Incident
 from orchestrator.core.kept import Open
 from orchestrator.core.model import Cluster, Instant, Lease, NodeName, Policy, Report, Sync
+from orchestrator.core.readiness import Readiness
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Pause, Request
+from orchestrator.core.totals import Totals
 from orchestrator.core.unreadable import Unreadable
 
 Kept = TypeVar("Kept", covariant=True)
@@ -53,6 +55,8 @@ class Snapshot:
     waiting: str = ""  # why nothing happens and what ends the wait; empty if nothing is waited for
     incidents: tuple[Incident, ...] = ()  # newest first
     events: Mapping[int, Event] = field(default_factory=dict)  # by number, oldest first
+    readiness: Readiness = field(default_factory=Readiness)
+    totals: Totals | None = None  # None: there are none yet, or they cannot be read
     leader: str = ""  # the orchestrator that leads, empty: none that we know of
 
     def other(self, node: NodeName) -> NodeName:

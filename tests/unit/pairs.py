@@ -21,6 +21,7 @@ from orchestrator.core.model import (
     Sync,
     SyncState,
 )
+from orchestrator.core.readiness import Readiness
 from orchestrator.core.snapshot import Aged, Snapshot
 
 DB_A, DB_B = NodeName("db-a"), NodeName("db-b")
@@ -75,6 +76,16 @@ FAILOVER = Incident(
 )
 COMPLETED = Event("failover.completed", "2026-11-21T18:55:00.467Z", "warning", "db-a serves", 7, 40, "F3", "db-a", 7)
 SETTLED = Event("mode.sync", "2026-11-21T18:55:04.000Z", "info", "db-b holds everything", 7, 41, "U2", "db-b")
+READY = Readiness(
+    standby=DB_B,
+    promotable=True,
+    because=(),
+    loss_transactions=0,
+    loss_as_of_s=0.2,
+    exited_ms=96.0,
+    silent_ms=2465.0,
+    measured=3,
+)
 
 
 def aged(value: Any, age_s: float = 0.2) -> Aged[Any]:
@@ -99,6 +110,7 @@ def healthy(**changes: Any) -> Snapshot:
         finding_text="db-a serves, db-b is ready to take over",
         incidents=(FAILOVER,),
         events={411: COMPLETED, 412: SETTLED},
+        readiness=READY,
         leader="witness",
     )
     return replace(snapshot, **changes)
