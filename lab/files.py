@@ -117,6 +117,7 @@ class Files:
         digest = hashlib.sha256(facts.token.encode()).hexdigest()
         _write(secrets / "tokens", f"- {{name: lab, role: admin, sha256: {digest}}}\n", secret=True)
         _write(secrets / "token", facts.token, secret=True)
+        _write(secrets / "session", hashlib.sha256(f"session {facts.token}".encode()).hexdigest(), secret=True)
         _write(secrets / "app", facts.passwords.app, secret=True)
         for node in self.topology.pair:
             _write(self.node(node) / "my.cnf", my_cnf(binary, self.instance(node)))
@@ -174,6 +175,7 @@ clusters:
     vip: {{address: {self.topology.vip}, subnet: {self.topology.network}}}
     profile: {facts.profile}
 tokens_file: {secrets / "tokens"}
+session_key_file: {secrets / "session"}
 anonymous_viewers: true
 """
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from monitoring import operations, policy, returns
+from monitoring import audit, operations, policy, returns, tokens
 from monitoring.auth import BACKEND, caller, seen
 from monitoring.problems import Handler, Problem
+from monitoring.queries import EventsQuery, query_of
 from monitoring.readiness_view import readiness_view
 from monitoring.view import STATES, incident_text
 from orchestrator.core.access import AccessRole
@@ -18,7 +19,6 @@ from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
 
 BASE = "/api/v1"
-EVENTS_MAX = 1000
 SEVERITIES = ("info", "warning", "critical")
 
 
@@ -42,6 +42,10 @@ def routes() -> list[web.RouteDef]:
         web.put(f"{cluster}/policy/reconcile", policy.change),
         web.put(f"{cluster}/pause", operations.pause),
         web.delete(f"{cluster}/pause", operations.resume),
+        web.get(f"{cluster}/tokens", tokens.show),
+        web.post(f"{cluster}/tokens", tokens.create),
+        web.delete(f"{cluster}/tokens/{{name}}", tokens.revoke),
+        web.get(f"{cluster}/audit", audit.show),
     ]
 
 
@@ -110,7 +114,7 @@ async def one_incident(request: web.Request) -> web.Response:
     wanted = request.match_info["id"]
     found = next((one for one in snapshot.incidents if str(one.id) == wanted), None)
     if found is None:
-        raise Problem("not-found", f"{snapshot.name} has no incident {wanted}", "see kembar history")
+        raise Problem("not-found", f"{snapshot.name} has no incident {wanted:.80}", "see kembar history")
     of_it = [envelope(snapshot, n, event) for n, event in snapshot.events.items() if event.incident == found.id]
     return web.json_response(plain(found) | {"text": incident_text(found), "events": of_it})
 
@@ -118,14 +122,12 @@ async def one_incident(request: web.Request) -> web.Response:
 async def events(request: web.Request) -> web.Response:
     """Event envelopes, oldest first: `after` a number, at most `limit`, of at least `severity`."""
     snapshot, _ = seen(request, AccessRole.VIEWER)
-    after, limit = _number(request, "after", -1), _number(request, "limit", 100)
-    severity = request.query.get("severity", "info")
-    if severity not in SEVERITIES:
-        raise Problem("invalid-request", f"severity={severity}: one of {', '.join(SEVERITIES)}")
-    wanted = SEVERITIES[SEVERITIES.index(severity) :]
+    query = query_of(request, EventsQuery)
+    wanted = SEVERITIES[SEVERITIES.index(query.severity) :]
+    after = -1 if query.after is None else query.after
     found = [(n, event) for n, event in sorted(snapshot.events.items()) if n > after and event.severity in wanted]
     # With `after` a reader goes on where it was; without it the latest are meant.
-    shown = found[: min(limit, EVENTS_MAX)] if "after" in request.query else found[-min(limit, EVENTS_MAX) :]
+    shown = found[-query.limit :] if query.after is None else found[: query.limit]
     return web.json_response({"events": [envelope(snapshot, n, event) for n, event in shown]})
 
 
@@ -147,14 +149,3 @@ def envelope(snapshot: Snapshot, number: int, event: Event) -> dict[str, Any]:
 def worst_first(views: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Views in the order in which they need a person."""
     return sorted(views, key=lambda one: (STATES.index(str(one["state"])), str(one["cluster"])))
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name, str(default))
-    try:
-        number = int(text)
-    except ValueError:
-        number = -2
-    if number < min(default, 0):
-        raise Problem("invalid-request", f"{name}={text}: a whole number is needed")
-    return number

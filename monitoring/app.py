@@ -11,8 +11,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from monitoring import api, page
-from monitoring.auth import BACKEND
+from monitoring import api, login, page
+from monitoring.audit import REFUSALS, audited, refusals
+from monitoring.auth import BACKEND, LIMITS, Limits, recognise
 from monitoring.backend import Backend
 from monitoring.problems import Handler, problems
 
@@ -36,11 +37,14 @@ async def secure(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
+MIDDLEWARES = (secure, api.describe, problems, audited, recognise)  # from the outermost
+
+
 def application(backend: Backend) -> web.Application:
     """Page and API on one backend."""
-    app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[secure, api.describe, problems])
-    app[BACKEND] = backend
-    app.add_routes([*api.routes(), *page.routes()])
+    app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=MIDDLEWARES)
+    app[BACKEND], app[LIMITS], app[REFUSALS] = backend, Limits(), refusals()
+    app.add_routes([*api.routes(), *page.routes(), *login.routes()])
     app.router.add_static("/static", Path(__file__).parent / "static")
     return app
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from monitoring.node_view import blind
 from monitoring.view import view
-from orchestrator.core.access import Token
+from orchestrator.core.access import Token, Tokens
+from orchestrator.core.audit import Entry
 from orchestrator.core.model import Instant, Policy
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Admission, Pause, Request
@@ -34,8 +35,18 @@ class Backend:
     put_policy: Callable[[str, Policy, int], None]  # at that version; raises like submit
     return_ids: Callable[[str], tuple[int, ...]]  # of every report of a return. Raises CoordinatorUnavailable
     read_return: Callable[[str, int], Reconcile | None]  # cluster, id. Raises CoordinatorUnavailable
-    tokens: tuple[Token, ...] = ()
+    kept_tokens: Callable[[], tuple[Token, ...]]  # of every cluster, as last seen; never blocks
+    read_tokens: Callable[[str], tuple[Tokens, int]]  # with its version. Raises CoordinatorUnavailable, Refused
+    put_tokens: Callable[[str, Tokens, int], None]  # at that version; raises like submit
+    audit: Callable[[str, Entry], None]  # of that cluster; never blocks
+    read_audit: Callable[[str, int], tuple[Entry, ...]]  # newest first, so many. Raises CoordinatorUnavailable, Refused
+    session_key: bytes  # signs the sessions of browsers
+    tokens: tuple[Token, ...] = ()  # of the file
     anonymous_viewers: bool = False
+
+    def all_tokens(self) -> tuple[Token, ...]:
+        """Of the file and of every cluster."""
+        return (*self.tokens, *self.kept_tokens())
 
     def elapsed_s(self, snapshot: Snapshot) -> float:
         """How long ago the snapshot was taken."""

@@ -11,9 +11,11 @@ from uuid import uuid4
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, Caller, seen
 from monitoring.backend import Backend
 from monitoring.problems import Problem, invalid
+from monitoring.queries import WaitQuery, query_of
 from monitoring.verified import progress, progress_tag
 from monitoring.view import OPEN_STATES
 from orchestrator.core.access import AccessRole
@@ -30,6 +32,9 @@ WAIT_MAX_S = 60.0
 LOOK_EVERY_S = 0.02  # at the snapshot in memory, which costs nobody anything
 READ_EVERY_S = 0.5  # in ZooKeeper, for an operation that the snapshot does not hold
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
+BODY_S = 10.0  # in which the whole of it must have come
+KEY = re.compile(r"[!-~]{1,128}")
+ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 Body = TypeVar("Body", bound=BaseModel)
 TableName = Annotated[str, Field(max_length=130, pattern=r"^[^.]+\..+$")]  # schema.table
 
@@ -78,13 +83,16 @@ async def begin(request: web.Request) -> web.Response:
     """Put a request, or with `dry_run` answer its pre-checks and change nothing."""
     snapshot, who = seen(request, AccessRole.VIEWER)
     body = await body_of(request, OperationBody)
-    backend = request.app[BACKEND]
+    backend, note = request.app[BACKEND], request[NOTE]
+    note.action, note.reason = f"{body.kind} {body.to or body.gtid}".strip(), body.reason.strip()
     if body.dry_run:
+        note.kept = False
         return _dry_run(backend, snapshot, _request(snapshot, body, who, "dry-run"))
     # Only an admin may accept that acknowledged data is lost, or say who is primary.
     snapshot, who = seen(request, AccessRole.ADMIN if body.kind in ("failover", "adopt") else AccessRole.OPERATOR)
     seen_epoch = _if_match(request)
-    wanted = _request(snapshot, body, who, request.headers.get("Idempotency-Key") or uuid4().hex)
+    wanted = _request(snapshot, body, who, _key(request))
+    note.operation = wanted.id
     earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
     if earlier is not None:
         return _replay(snapshot, wanted, earlier)
@@ -106,16 +114,16 @@ async def follow(request: web.Request) -> web.Response:
     """One operation. `?wait=30s` answers when it has ended, or, given If-None-Match, when it has changed."""
     snapshot, _ = seen(request, AccessRole.VIEWER)
     backend, name, wanted = request.app[BACKEND], snapshot.name, request.match_info["id"]
-    deadline = backend.now() + min(_seconds(request.query.get("wait", "0")), WAIT_MAX_S)
+    deadline = backend.now() + min(seconds(query_of(request, WaitQuery).wait), WAIT_MAX_S)
     known = {tag.value for tag in request.if_none_match or ()}
     while True:
         snapshot = backend.snapshots().get(name, snapshot)
         found = snapshot.requests.get(wanted)
         in_memory = found is not None
         if found is None:
-            found = await asyncio.to_thread(backend.read_request, name, wanted)
+            found = await asyncio.to_thread(backend.read_request, name, wanted) if ID.fullmatch(wanted) else None
         if found is None:
-            raise Problem("not-found", f"{name} has no operation {wanted}")
+            raise Problem("not-found", f"{name} has no operation {wanted:.80}", "only the last ones are kept")
         resource = operation(snapshot, found)
         tag = f"{found.state}.{len(resource['phases'])}{progress_tag(resource)}"
         ended = found.state not in OPEN_STATES
@@ -130,7 +138,8 @@ async def pause(request: web.Request) -> web.Response:
     """No automatic failover begins from now on. Up to a day for an operator; without an end for an admin."""
     snapshot, who = seen(request, AccessRole.OPERATOR)
     body = await body_of(request, PauseBody)
-    for_s = _seconds(body.for_)
+    request[NOTE].action, request[NOTE].reason = f"pause {body.for_}", body.reason.strip()
+    for_s = seconds(body.for_)
     if (for_s == 0 or for_s > DAY_S) and not who.role.covers(AccessRole.ADMIN):
         raise Problem("forbidden", f"for={body.for_}: an operator pauses for 24h at most", "role admin may do more")
     return await _put_pause(request, snapshot, Pause(True, for_s, body.reason, who.name))
@@ -138,6 +147,7 @@ async def pause(request: web.Request) -> web.Response:
 
 async def resume(request: web.Request) -> web.Response:
     """Automatic failover may begin again."""
+    request[NOTE].action = "resume"
     snapshot, who = seen(request, AccessRole.OPERATOR)
     return await _put_pause(request, snapshot, Pause(active=False, for_s=0.0, actor=who.name))
 
@@ -249,6 +259,14 @@ def _if_match(request: web.Request) -> int:
     return int(match[1])
 
 
+def _key(request: web.Request) -> str:
+    """What makes a repeat the same request; one of our own where the caller wants none."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not KEY.fullmatch(key):
+        raise Problem("invalid-request", f"Idempotency-Key: {key!r:.80}: 1 to 128 printable characters are needed")
+    return key or uuid4().hex
+
+
 def _same_epoch(backend: Backend, snapshot: Snapshot, seen_epoch: int) -> None:
     present = snapshot.cluster.epoch if snapshot.cluster else -1
     if seen_epoch != present:
@@ -276,13 +294,19 @@ async def body_of(request: web.Request, model: type[Body]) -> Body:
     if request.content_type != "application/json":
         raise Problem("media-type", f"{request.content_type} is not application/json")
     try:
-        return model.model_validate_json(await request.read())
+        async with asyncio.timeout(BODY_S):
+            content = await request.read()
+    except TimeoutError:
+        raise Problem("too-slow", f"the body did not come within {BODY_S:.0f} s", "send it again at once") from None
+    try:
+        return model.model_validate_json(content)
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise invalid([("/" + "/".join(map(str, one["loc"])), one["msg"]) for one in found]) from None
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """`30m` as a number. Raises Problem."""
     match = re.fullmatch(r"(\d{1,6})([smhd]?)", text)
     if match is None:
         raise Problem("invalid-request", f"{text!r} is no duration", "for example 30s, 15m, 2h")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, seen
 from monitoring.operations import body_of
 from monitoring.problems import Problem
@@ -38,6 +39,7 @@ async def change(request: web.Request) -> web.Response:
     """The new section, in force as soon as agents and orchestrators have read it."""
     snapshot, who = seen(request, AccessRole.ADMIN)
     body = await body_of(request, ReconcileBody)
+    request[NOTE].action, request[NOTE].reason = "policy reconcile", body.reason.strip()
     match = re.fullmatch(r'"?(\d{1,18})"?', request.headers.get("If-Match", ""))
     if match is None:
         raise Problem("if-match-required", 'If-Match: "<version>" is needed', "read the section, send its ETag")

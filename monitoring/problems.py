@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, Refused
+
+log = logging.getLogger("kembar.web")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -17,6 +20,8 @@ STATUS = {
     "forbidden": 403,
     "not-found": 404,
     "method-not-allowed": 405,
+    "too-slow": 408,
+    "token-exists": 409,
     "operation-running": 409,
     "stale-epoch": 412,
     "stale-policy": 412,
@@ -25,6 +30,8 @@ STATUS = {
     "precheck-failed": 422,
     "idempotency-mismatch": 422,
     "if-match-required": 428,
+    "slow-down": 429,
+    "internal": 500,
     "coordinator-unavailable": 503,
 }
 NAMES = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "media-type"}
@@ -53,8 +60,8 @@ class Problem(Exception):  # noqa: N818 - the RFC's word
         if status == 401:
             # Basic is what a browser can ask for; the name is free, the password is the token.
             response.headers.extend([("WWW-Authenticate", "Bearer"), ("WWW-Authenticate", 'Basic realm="kembar"')])
-        if status == 503:
-            response.headers["Retry-After"] = "1"
+        if status in (429, 503):
+            response.headers["Retry-After"] = str(self.members.get("retry_after_s", 1))
         return response
 
 
@@ -66,7 +73,7 @@ def invalid(fields: Sequence[tuple[str, str]]) -> Problem:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every expected failure below becomes a problem; a bug of ours stays a 500 in the log."""
+    """Every failure below becomes a problem; a bug of ours is a 500 that says nothing, and a stack in the log."""
     try:
         return await handler(request)
     except Problem as problem:
@@ -82,6 +89,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             request.path
         )
     except web.HTTPException as error:
-        if error.status not in NAMES:
+        if error.status < 400:
             raise
-        return Problem(NAMES[error.status], error.reason).response(request.path)
+        return Problem(NAMES.get(error.status, "invalid-request"), error.reason).response(request.path)
+    except Exception:
+        log.exception("%s %s", request.method, request.path)
+        return Problem("internal", "this orchestrator failed", "ask another one; its log says why").response(
+            request.path
+        )

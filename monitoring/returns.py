@@ -10,6 +10,7 @@ from aiohttp import web
 from monitoring.auth import BACKEND, seen
 from monitoring.backend import Backend, utc
 from monitoring.problems import Problem
+from monitoring.queries import RowsQuery, query_of
 from monitoring.return_view import return_view, transaction_view
 from orchestrator.core.access import AccessRole
 from orchestrator.core.reconcile import Reconcile
@@ -36,12 +37,10 @@ async def returns(request: web.Request) -> web.Response:
 async def one_return(request: web.Request) -> web.Response:
     """One return: why, by which rung, what was done, what is open. `?rows=all` shows every row that is known here."""
     snapshot, _ = seen(request, AccessRole.VIEWER)
-    text, rows = request.match_info["id"], request.query.get("rows", "")
-    if rows not in ("", "all"):
-        raise Problem("invalid-request", f"rows={rows}: all, or nothing")
+    text, rows = request.match_info["id"], query_of(request, RowsQuery).rows
     record = await _record(request.app[BACKEND], snapshot, int(text)) if _is_id(text) else None
     if record is None:
-        raise Problem("not-found", f"{snapshot.name} has no return {text}", "see kembar reconcile list")
+        raise Problem("not-found", f"{snapshot.name} has no return {text:.80}", "see kembar reconcile list")
     kept = [transaction_view(one, whole=rows == "all") for one in snapshot.kept.of(record.id)]
     response = web.json_response({**_dated(return_view(snapshot, record)), "kept": kept})
     if snapshot.cluster is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -16,14 +18,18 @@ import click
 
 from monitoring.app import Web, bound_socket, inherited_socket
 from monitoring.backend import Backend, utc
+from orchestrator.auditing import Auditor
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig, load_tokens
+from orchestrator.config.shared import read_secret
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.election import Election
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import readable
+from orchestrator.core.access import Token, Tokens
 from orchestrator.core.admission import admit
+from orchestrator.core.audit import Entry
 from orchestrator.core.errors import CoordinatorUnavailable, Refused
 from orchestrator.core.model import Policy
 from orchestrator.core.ports import Check, Coordinator, Create, SetData
@@ -42,6 +48,7 @@ from orchestrator.reconciler import Reconciler
 from orchestrator.recorder import Recorder
 from orchestrator.showing import snapshot_of
 from orchestrator.tallying import Tally
+from orchestrator.tokens import KeptTokens
 from orchestrator.watching import Watching
 
 log = logging.getLogger("kembar.orchestrator")
@@ -61,6 +68,8 @@ class Pair:
     recorder: Recorder
     reconciler: Reconciler
     tally: Tally
+    tokens: KeptTokens
+    auditor: Auditor
     look: Look | None = None
     last: Look | None = None  # the last one with facts: while ZooKeeper is out of reach it is shown, growing old
 
@@ -81,6 +90,7 @@ class Fleet:
             threads.start(f"history-{pair.section.name}", pair.recorder.run)
             threads.start(f"returns-{pair.section.name}", pair.reconciler.run)
             threads.start(f"totals-{pair.section.name}", pair.tally.run)
+            threads.start(f"audit-{pair.section.name}", pair.auditor.run)
             threads.start(f"tick-{pair.section.name}", pair.loop.run)
 
     def stop(self) -> None:
@@ -89,6 +99,7 @@ class Fleet:
             pair.recorder.stop()
             pair.reconciler.stop()
             pair.tally.stop()
+            pair.auditor.stop()
             pair.election.close()
 
     def snapshots(self) -> Mapping[str, Snapshot]:
@@ -149,6 +160,21 @@ class Fleet:
         op = SetData(self._pairs[cluster].paths.policy, encode(policy), version)
         self._zookeeper.submit((op,)).result(WRITE_S)
 
+    def kept_tokens(self) -> tuple[Token, ...]:
+        return tuple(token for pair in self._pairs.values() for token in pair.tokens.present)
+
+    def read_tokens(self, cluster: str) -> tuple[Tokens, int]:
+        return self._pairs[cluster].tokens.read()
+
+    def put_tokens(self, cluster: str, tokens: Tokens, version: int) -> None:
+        self._pairs[cluster].tokens.put(tokens, version)
+
+    def audit(self, cluster: str, entry: Entry) -> None:
+        self._pairs[cluster].auditor.note(entry)
+
+    def read_audit(self, cluster: str, limit: int) -> tuple[Entry, ...]:
+        return self._pairs[cluster].auditor.newest(limit)
+
     def _pair(self, section: ClusterSection) -> Pair:
         paths = Paths(section.name)
         watching = Watching(paths, section.pair)
@@ -165,6 +191,7 @@ class Fleet:
                 paths.returning,
                 paths.kept,
                 paths.decisions,
+                paths.tokens,
                 *(path(node) for node in section.pair for path in (paths.lease, paths.sync, paths.report)),
             ],
             folders=[paths.requests, paths.election],
@@ -181,8 +208,13 @@ class Fleet:
         reconciler = Reconciler(paths, coordinator, lambda: election.term_version, recorder.tell)
         tally = Tally(paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version)
 
+        tokens = KeptTokens(paths, self._zookeeper)
+        auditor = Auditor(paths, self._zookeeper, self._name, lambda: utc(self._clock.wall_s()))
+
         def show(look: Look) -> None:
             pair.look = look
+            tokens.take(look.seen)
+            auditor.take(look)
             recorder.take(look)
             reconciler.take(look)
             tally.take(look)
@@ -190,7 +222,7 @@ class Fleet:
                 pair.last = look
 
         loop = Orchestrator(self._name, paths, section.pair, self._clock, coordinator, mirror, election, watching, show)
-        pair = Pair(section, paths, watching, election, loop, recorder, reconciler, tally)
+        pair = Pair(section, paths, watching, election, loop, recorder, reconciler, tally, tokens, auditor)
         return pair
 
 
@@ -238,9 +270,22 @@ def _backend(config: OrchestratorConfig, clock: HostClock, fleet: Fleet) -> Back
         put_policy=fleet.put_policy,
         return_ids=fleet.return_ids,
         read_return=fleet.read_return,
+        kept_tokens=fleet.kept_tokens,
+        read_tokens=fleet.read_tokens,
+        put_tokens=fleet.put_tokens,
+        audit=fleet.audit,
+        read_audit=fleet.read_audit,
+        session_key=_session_key(config),
         tokens=load_tokens(config.tokens_file) if config.tokens_file else (),
         anonymous_viewers=config.anonymous_viewers,
     )
+
+
+def _session_key(config: OrchestratorConfig) -> bytes:
+    """Without a key in common a session is good at the orchestrator that began it, until that ends."""
+    if config.session_key_file is None:
+        return secrets.token_bytes(32)
+    return hashlib.sha256(read_secret(config.session_key_file).encode()).digest()
 
 
 def _socket(config: OrchestratorConfig) -> socket.socket:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.core.errors import CoordinatorUnavailable, GateRefused, StaleWrite, StepFailed, UnknownOutcome
-from orchestrator.core.ports import Check, Create, Op, SetData, Stored
+from orchestrator.core.ports import Check, Create, Delete, Op, SetData, Stored
 from orchestrator.core.wire import decode, encode
 
 Record = TypeVar("Record")
@@ -122,14 +122,21 @@ class FakeCoordinator:
 
     def _apply(self, ops: Sequence[Op]) -> tuple[str | int, ...] | Exception:
         changed: dict[str, Stored] = {}
+        gone: set[str] = set()
         answer: list[int] = []
         for op in ops:
             found = changed.get(op.path, self.nodes.get(op.path))
             if isinstance(op, Create):
-                assert not (op.ephemeral or op.sequence), "the fake knows none of these"
-                if found is not None:
-                    return StaleWrite(f"{op.path} is there already")
-                changed[op.path] = Stored(op.data, 0)
+                assert not op.ephemeral, "the fake knows none of these"
+                path = f"{op.path}{len(self.writes):010d}" if op.sequence else op.path
+                folder = path.rpartition("/")[0]
+                if path in self.nodes or (op.sequence and folder not in {*self.nodes, *changed}):
+                    return StaleWrite(f"{path} is there already, or has no folder")
+                changed[path] = Stored(op.data, 0)
+                answer.append(0)
+                continue
+            if isinstance(op, Delete) and found is not None and op.version == -1:
+                gone.add(op.path)
                 answer.append(0)
                 continue
             assert isinstance(op, Check | SetData), "the fake knows no other"
@@ -139,6 +146,8 @@ class FakeCoordinator:
                 changed[op.path] = Stored(op.data, found.version + 1)
             answer.append(found.version + 1 if isinstance(op, SetData) else 0)
         self.nodes.update(changed)
+        for path in gone:
+            del self.nodes[path]
         return tuple(answer)
 
 

@@ -20,6 +20,8 @@ VERBS = {
     "rejoin": ("orchestrator.cli.reconcile:rejoin", "Let a return that stopped go on, or make a standby anew."),
     "pause": ("orchestrator.cli.pause:pause", "Let no automatic failover begin, for a while."),
     "resume": ("orchestrator.cli.pause:resume", "End a pause."),
+    "token": ("orchestrator.cli.token:token", "API tokens: make one, list them, revoke one."),
+    "audit": ("orchestrator.cli.audit:audit", "Who asked for what, from where, and what became of it."),
     "config": (
         "orchestrator.cli.config:config",
         "Check configuration files; how a return is repaired.",

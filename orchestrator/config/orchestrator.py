@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, RootModel, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, RootModel, ValidationInfo, field_validator
 
 from orchestrator.config.load import Section, Wrong, load, reject
 from orchestrator.config.returns import Reconcile
@@ -24,6 +24,7 @@ from orchestrator.config.shared import (
     ZooKeeper,
     endpoint,
     pair_wrongs,
+    read_secret,
     vip_wrongs,
 )
 from orchestrator.core.access import AccessRole, Token
@@ -31,10 +32,21 @@ from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.model import NodeName, Policy
 
 INHERITED = "inherited"
+KEY_MIN = 32  # characters
 
 
 def _listen(text: Any) -> Endpoint | None:
     return None if text in (None, INHERITED) else endpoint(text)
+
+
+def _long_enough(path: Path) -> Path:
+    found = len(read_secret(path))
+    if found < KEY_MIN:
+        reject(Wrong(f"{path} holds {found} characters, expected {KEY_MIN} at least", "openssl rand -hex 32"))
+    return path
+
+
+SessionKey = Annotated[SecretFile, AfterValidator(_long_enough)]
 
 
 class ClusterSection(Paced):
@@ -87,6 +99,9 @@ class OrchestratorConfig(Section):
     zookeeper: ZooKeeper = Field(description="hosts, and session_timeout_s")
     clusters: list[ClusterSection] = Field(min_length=1, description="each with name, nodes and vip")
     tokens_file: SecretFile | None = Field(default=None, description="API tokens by hash; without it nobody may act")
+    session_key_file: SessionKey | None = Field(
+        default=None, description="one random secret for all orchestrators, so that a login is good at each of them"
+    )
     anonymous_viewers: bool = Field(default=False, strict=True, description="let anyone who reaches us read")
     log: Log = Log()
 

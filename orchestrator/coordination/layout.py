@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.coordination.paths import Paths
+from orchestrator.core.access import Tokens
 from orchestrator.core.errors import StaleWrite
 from orchestrator.core.history import Recent
 from orchestrator.core.model import Cluster, Lease, Mode, NodeName, Phase, Policy, Report, Sync
@@ -22,6 +23,7 @@ def provision(
     nodes = dict.fromkeys((*paths.folders(), paths.leader), b"")
     nodes[paths.pause] = encode(Pause())
     nodes[paths.policy] = encode(policy)
+    nodes[paths.tokens] = encode(Tokens())
     nodes[paths.recent] = encode(Recent())
     nodes[paths.returning] = nodes[paths.kept] = nodes[paths.decisions] = b""
     for node in pair:

@@ -135,6 +135,20 @@ class Paths:
         return f"{self.incidents}/{_checked('incident', incident_id)}"
 
     @property
+    def tokens(self) -> str:
+        """Hashes of the API tokens that this cluster keeps itself."""
+        return f"{self.root}/tokens"
+
+    @property
+    def audit(self) -> str:
+        return f"{self.root}/audit"
+
+    @property
+    def audit_prefix(self) -> str:
+        """What the server appends a ten-digit number to, by which the entries sort."""
+        return f"{self.audit}/e-"
+
+    @property
     def totals(self) -> str:
         return f"{self.root}/totals"
 
@@ -160,4 +174,5 @@ class Paths:
             self.events,
             self.incidents,
             self.outbox,
+            self.audit,
         )

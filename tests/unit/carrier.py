@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pairs import DB_A, DB_B, STEADY, healthy
 
 from monitoring.backend import Backend
-from orchestrator.core.access import AccessRole, Token
+from orchestrator.core.access import AccessRole, Token, Tokens
+from orchestrator.core.audit import Entry
 from orchestrator.core.errors import CoordinatorUnavailable, StaleWrite
 from orchestrator.core.history import Incident, Step
 from orchestrator.core.kept import Open
@@ -41,6 +42,7 @@ class Carrier:
 
     snapshot: Snapshot = field(default_factory=healthy)
     now_s: float = 100.0
+    wall_s: float = WALL_S
     tick_s: float = 0.0  # how far the clock moves with each reading
     obedient: bool = False
     reachable: bool = True
@@ -51,6 +53,9 @@ class Carrier:
     submitted: list[Request] = field(default_factory=list)
     policy_version: int = 3
     pauses: list[Pause] = field(default_factory=list)
+    kept_tokens: Tokens = field(default_factory=Tokens)
+    tokens_version: int = 0
+    audit: list[Entry] = field(default_factory=list)
     reports: dict[int, Reconcile] = field(default_factory=dict)  # of returns that are over
 
     def backend(self) -> Backend:
@@ -58,7 +63,7 @@ class Carrier:
             instance="witness",
             snapshots=lambda: {self.snapshot.name: self.snapshot},
             now=self.now,
-            wall_s=lambda: WALL_S,
+            wall_s=lambda: self.wall_s,
             dry_run=self.dry_run,
             submit=self.submit,
             read_request=lambda _, key: self.snapshot.requests.get(key),
@@ -67,6 +72,12 @@ class Carrier:
             put_policy=self.put_policy,
             return_ids=lambda _: tuple(self.reports),
             read_return=lambda _, id: self.reports.get(id),
+            kept_tokens=lambda: self.kept_tokens.of(self.snapshot.name),
+            read_tokens=lambda _: (self.kept_tokens, self.tokens_version),
+            put_tokens=self.put_tokens,
+            audit=lambda _, entry: self.audit.append(entry),
+            read_audit=lambda _, limit: tuple(reversed(self.audit[-limit:])),
+            session_key=b"k" * 32,
             tokens=TOKENS,
             anonymous_viewers=self.anonymous,
         )
@@ -144,6 +155,13 @@ class Carrier:
             raise StaleWrite(f"version {version} is not {self.policy_version}")
         self.policy_version += 1
         self.snapshot = replace(self.snapshot, policy=policy)
+
+    def put_tokens(self, cluster: str, tokens: Tokens, version: int) -> None:
+        self._reach()
+        self.before_submit()
+        if version != self.tokens_version:
+            raise StaleWrite(f"version {version} is not {self.tokens_version}")
+        self.kept_tokens, self.tokens_version = tokens, version + 1
 
     def _reach(self) -> None:
         if not self.reachable:

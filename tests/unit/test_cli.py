@@ -439,3 +439,37 @@ def test_whoever_may_not_record_a_policy_is_told_what_is_needed(tmp_path: Path):
     file.write_text("reconcile: {}\n")
     result = configured(Carrier(), tmp_path, "set", "--file", str(file), "--reason", "r", who="olga")
     assert result.exit_code == 9 and "role admin" in result.stderr
+
+
+def run_group(carrier: Carrier, tmp_path: Path, group: str, verb: str, *args: str) -> Result:
+    """As `run`, by adam, for a verb below another one."""
+    with served(carrier) as url:
+        token, client = tmp_path / "token", tmp_path / "client.yaml"
+        token.write_text("adam-secret\n")
+        client.write_text(f"endpoints: ['{url}']\ntoken_file: {token}\n")
+        return CliRunner().invoke(main, [group, verb, "-c", str(client), *args])
+
+
+def test_a_token_is_printed_alone_listed_without_it_and_revoked(tmp_path):
+    carrier = Carrier()
+    made = run_group(carrier, tmp_path, "token", "create", "ines", "--role", "operator", "--reason", "on call")
+    assert made.exit_code == 0 and len(made.stdout.strip()) == 43, made.output
+    assert "operator of shop until 2027-02-22" in made.stderr
+    listed = run_group(carrier, tmp_path, "token", "list")
+    row = next(line.split() for line in listed.stdout.splitlines() if line.startswith("ines"))
+    assert (row[1], row[2], row[4], row[6]) == ("operator", "2027-02-22", "yes", "cluster")
+    assert made.stdout.strip() not in listed.stdout
+    assert run_group(carrier, tmp_path, "token", "revoke", "ines").stdout == "ines is revoked\n"
+    again = run_group(carrier, tmp_path, "token", "revoke", "ines")
+    assert (again.exit_code, "hint: see kembar token list" in again.stderr) == (1, True)
+
+
+def test_the_audit_is_a_table_with_the_newest_first(tmp_path):
+    carrier = Carrier()
+    run(carrier, tmp_path, "pause", "--for", "30m", "--reason", "disk\x1b[2Jswap")
+    run(carrier, tmp_path, "audit", who="olga")
+    lines = run(carrier, tmp_path, "audit", who="adam").stdout.splitlines()
+    assert lines[1].split()[2:8] == ["olga", "operator", "127.0.0.1", "GET", "audit", "-"]
+    assert "forbidden" in lines[1]
+    assert "pause 30m  7" in lines[2] and "disk\\x1b[2Jswap" in lines[2]
+    assert run(carrier, tmp_path, "audit", "--limit", "1", who="adam").stdout.count("\n") == 2
