@@ -97,8 +97,9 @@ returns: setup  ## what a return takes, by kind and by size of the database, the
 		$(KEMBAR) lab bench rejoin-$$what --runs $(RETURN_RUNS) -o json > $(RESULTS)/rejoin-$$1$${3:+-$$3}.json || exit 1; done
 	$(KEMBAR) lab faults --only rejoin -o json > $(RESULTS)/faults-rejoin.json
 
-docs: setup  ## docs/state-machine.md from the table of rules
+docs: setup  ## docs/state-machine.md from the table of rules, docs/metrics.md from that of metrics
 	$(PY) -m orchestrator.cli.docs > docs/state-machine.md
+	$(PY) -c 'from monitoring.metric_table import printed; print(printed(), end="")' > docs/metrics.md
 
 evidence: setup  ## docs/evidence.md from the outputs of make bench, returns, sim, mutants, faults, soak
 	$(PY) -m lab.evidence $(RESULTS)

@@ -51,7 +51,8 @@ class Reporter:
         if self._version < 0:
             stored = self._coordinator.read(self._path)
             self._version = stored.version if stored else 0
-        self._pending = self._coordinator.submit((SetData(self._path, encode(report), self._version),))
+        told = encode(replace(report, wall_s=self._clock.wall_s()))
+        self._pending = self._coordinator.submit((SetData(self._path, told, self._version),))
         self._version += 1
         self._told, self._told_at = report, now
 

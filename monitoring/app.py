@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from monitoring import api, login, page
+from monitoring import api, exposition, login, page
 from monitoring.audit import REFUSALS, audited, refusals
 from monitoring.auth import BACKEND, LIMITS, Limits, recognise
 from monitoring.backend import Backend
@@ -44,7 +44,7 @@ def application(backend: Backend) -> web.Application:
     """Page and API on one backend."""
     app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=MIDDLEWARES)
     app[BACKEND], app[LIMITS], app[REFUSALS] = backend, Limits(), refusals()
-    app.add_routes([*api.routes(), *page.routes(), *login.routes()])
+    app.add_routes([*api.routes(), *page.routes(), *login.routes(), *exposition.routes()])
     app.router.add_static("/static", Path(__file__).parent / "static")
     return app
 

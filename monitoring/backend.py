@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from monitoring.measured import Measured
 from monitoring.node_view import blind
 from monitoring.view import view
 from orchestrator.core.access import Token, Tokens
@@ -43,6 +44,8 @@ class Backend:
     session_key: bytes  # signs the sessions of browsers
     tokens: tuple[Token, ...] = ()  # of the file
     anonymous_viewers: bool = False
+    anonymous_metrics: bool = False
+    measured: Measured = field(default_factory=Measured)
 
     def all_tokens(self) -> tuple[Token, ...]:
         """Of the file and of every cluster."""

@@ -12,12 +12,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
 
 from monitoring.app import Web, bound_socket, inherited_socket
 from monitoring.backend import Backend, utc
+from monitoring.measured import Measured
 from orchestrator.auditing import Auditor
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig, load_tokens
@@ -39,6 +41,7 @@ from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import decode, encode
 from orchestrator.failing import FailingCoordinator
 from orchestrator.loop import Look, Orchestrator
+from orchestrator.measuring import MeasuringCoordinator
 from orchestrator.process import logs, threads
 from orchestrator.process.clock import HostClock
 from orchestrator.process.failpoints import Failpoints
@@ -82,6 +85,7 @@ class Fleet:
     ) -> None:
         self._name, self._clock, self._zookeeper = config.name, clock, zookeeper
         self._failpoints = failpoints
+        self.measured = Measured()
         self._pairs = {section.name: self._pair(section) for section in config.clusters}
 
     def start(self) -> None:
@@ -198,15 +202,17 @@ class Fleet:
             wake=lambda: loop.wake(),
         )
         election = Election(self._zookeeper, self._clock, paths, self._name, changed=lambda: loop.wake())
+        coordinator: Coordinator = MeasuringCoordinator(
+            self._zookeeper, self._clock, partial(self.measured.asked, section.name)
+        )
         recorder = Recorder(
-            paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version, utc
+            paths, coordinator, self._clock, Watching(paths, section.pair), lambda: election.term_version, utc
         )
 
-        coordinator: Coordinator = self._zookeeper
         if self._failpoints is not None:
             coordinator = FailingCoordinator(coordinator, paths, self._failpoints)
         reconciler = Reconciler(paths, coordinator, lambda: election.term_version, recorder.tell)
-        tally = Tally(paths, self._zookeeper, self._clock, Watching(paths, section.pair), lambda: election.term_version)
+        tally = Tally(paths, coordinator, self._clock, Watching(paths, section.pair), lambda: election.term_version)
 
         tokens = KeptTokens(paths, self._zookeeper)
         auditor = Auditor(paths, self._zookeeper, self._name, lambda: utc(self._clock.wall_s()))
@@ -215,6 +221,7 @@ class Fleet:
             pair.look = look
             tokens.take(look.seen)
             auditor.take(look)
+            self.measured.ticked(section.name, self._clock.wall_s(), self._clock.waiter_now() - look.now)
             recorder.take(look)
             reconciler.take(look)
             tally.take(look)
@@ -278,6 +285,8 @@ def _backend(config: OrchestratorConfig, clock: HostClock, fleet: Fleet) -> Back
         session_key=_session_key(config),
         tokens=load_tokens(config.tokens_file) if config.tokens_file else (),
         anonymous_viewers=config.anonymous_viewers,
+        anonymous_metrics=config.anonymous_metrics,
+        measured=fleet.measured,
     )
 
 

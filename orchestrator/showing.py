@@ -12,7 +12,7 @@ from orchestrator.core.model import Instant, NodeName
 from orchestrator.core.ports import Clock
 from orchestrator.core.readiness import readiness
 from orchestrator.core.rules import decide, waiting
-from orchestrator.core.situation import Sighting
+from orchestrator.core.situation import Sighting, Situation
 from orchestrator.core.snapshot import Aged, Snapshot
 from orchestrator.loop import Look
 from orchestrator.watching import Watching
@@ -57,6 +57,7 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
         finding=decided.finding.value,
         finding_text=sentence(decided.finding, s),
         waiting=waiting(s) if decided.rule is None else "",
+        clock_offsets_s=_clock_offsets(look, paths, s),
         incidents=incidents,
         events={event.place: event for event in recent.value.events} if isinstance(recent, Sighting) else {},
         readiness=readiness(s, incidents),
@@ -66,6 +67,16 @@ def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, inst
 
 def _aged(records: Mapping[NodeName, Sighting[Kept]], now: Instant) -> dict[NodeName, Aged[Kept]]:
     return {node: Aged(one.value, max(0.0, now - one.first_seen)) for node, one in records.items()}
+
+
+def _clock_offsets(look: Look, paths: Paths, s: Situation) -> dict[NodeName, float]:
+    """By the times of the last reports, so the report's own way of some ms is in them."""
+    stored = {node: look.seen.get(paths.report(node)) for node in s.reports}
+    return {
+        node: round(one.value.wall_s - found.stored.modified_ms / 1000, 3)
+        for node, one in s.reports.items()
+        if one.value.wall_s and (found := stored[node]) is not None
+    }
 
 
 def _leader(look: Look, watching: Watching, paths: Paths) -> str:

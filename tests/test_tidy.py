@@ -63,7 +63,10 @@ TABLE = (
     Row(0, "converge invariants evidence dialect preflight replication", "agents"),
     Row(0, "judging planning copyable chunks differences sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
-    Row(0, "view node_view return_view readiness_view advice verified", "monitoring"),
+    Row(0, "view node_view return_view readiness_view advice verified metric_table sample counted", "monitoring"),
+    Row(0, "metrics", "monitoring",
+        "monitoring.view monitoring.node_view monitoring.metric_table monitoring.sample monitoring.counted",
+        "prometheus_client"),
     Row(0, "topology history aptsources growth returns ballast", "lab"),
     Row(0, "answerer appends bank calls cycles kept register servers sessions sightings unique watched",
         "lab.checkers"),
@@ -93,7 +96,7 @@ TABLE = (
         "lab.tail orchestrator.connected orchestrator.coordination orchestrator.process"),
     Row(1, "clients hostwatch workload", "lab", "lab.auditor lab.checkers agents.nftables", "pymysql"),
 
-    Row(2, "failing loop watching showing recorder reconciler tallying tokens auditing", "orchestrator",
+    Row(2, "failing loop watching showing recorder reconciler tallying measuring tokens auditing", "orchestrator",
         f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop ports reporter server telling tasks", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.semisync agents.session "
@@ -118,9 +121,10 @@ TABLE = (
         "lab.history lab.namespaces lab.mysqld lab.zookeeper lab.fetch lab.programs agents orchestrator.connected "
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
-    Row(3, "api app audit auth backend limits login operations page policy problems queries returns session tokens",
-        "monitoring", "monitoring",
-        "aiohttp jinja2 pydantic"),
+    Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
+    Row(3, "api app audit auth backend exposition limits login operations page policy problems queries returns session "
+           "tokens",
+        "monitoring", "monitoring", "aiohttp jinja2 prometheus_client pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
     Row(4, "main adopt client config direct docs exits failover history init operation options pause reconcile "
@@ -276,7 +280,7 @@ def test_tracked_files_name_no(what):
 # --- dependencies
 
 # The name to import, where it is another than that of the package.
-IMPORTED_AS = {"pyyaml": "yaml", "mysql-replication": "pymysqlreplication"}
+IMPORTED_AS = {"pyyaml": "yaml", "mysql-replication": "pymysqlreplication", "prometheus-client": "prometheus_client"}
 # Used by the tests where it is there, only to be faster.
 OPTIONAL = {"greenlet"}
 # Imported, and part of a declared package's own promise.

@@ -103,6 +103,7 @@ class OrchestratorConfig(Section):
         default=None, description="one random secret for all orchestrators, so that a login is good at each of them"
     )
     anonymous_viewers: bool = Field(default=False, strict=True, description="let anyone who reaches us read")
+    anonymous_metrics: bool = Field(default=False, strict=True, description="let anyone who reaches us read /metrics")
     log: Log = Log()
 
     @field_validator("listen")

@@ -223,6 +223,7 @@ class Report:
     verified: Verifying = field(default_factory=Verifying)  # the last that has ended
     differing: tuple[Difference, ...] = ()  # standby: what is known not to be as on the primary, cut
     host: HostFacts = field(default_factory=HostFacts)
+    wall_s: float = 0.0  # UTC by the host's clock when the report was sent, to compare with ZooKeeper's; 0: not told
 
 
 PACE_MIN_S, PACE_MAX_S = 0.01, 86400.0  # a loop that is told less would spin

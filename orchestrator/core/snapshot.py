@@ -53,6 +53,7 @@ class Snapshot:
     finding_text: str = ""
     unreadable: tuple[Unreadable, ...] = ()
     waiting: str = ""  # why nothing happens and what ends the wait; empty if nothing is waited for
+    clock_offsets_s: Mapping[NodeName, float] = field(default_factory=dict)  # a node's clock less ZooKeeper's
     incidents: tuple[Incident, ...] = ()  # newest first
     events: Mapping[int, Event] = field(default_factory=dict)  # by number, oldest first
     readiness: Readiness = field(default_factory=Readiness)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 from orchestrator.core.history import Incident
 from orchestrator.core.kept import Choice
@@ -36,7 +36,7 @@ class Histogram:
     def noting(self, seconds: float, bounds: Sequence[float]) -> Histogram:
         """With one more."""
         place = bisect_left(bounds, seconds)
-        counts = [count or 0 for count, _ in zip_longest(self.counts, (*bounds, None))]
+        counts = list(self.counts) or [0] * (len(bounds) + 1)
         counts[place] += 1
         return Histogram(tuple(counts), round(self.sum_s + seconds, 6))
 
@@ -70,6 +70,13 @@ class Totals:
     watched_s: float = 0.0
     ready_s: float = 0.0
     hours: tuple[Hour, ...] = ()  # the last ones with anything to tell, oldest first
+
+    def __post_init__(self) -> None:
+        measured = ((self.outages, 2, OUTAGE_S), (self.steps, 1, STEP_S), (self.stages, 1, STAGE_S))
+        for histograms, parts, bounds in measured:
+            for key, one in histograms.items():
+                if key.count("/") != parts - 1 or len(one.counts) != len(bounds) + 1:
+                    raise ValueError(f"{key}: expected {parts} labels and {len(bounds) + 1} counts")
 
 
 def counted(totals: Totals, s: Situation, incidents: Sequence[Incident]) -> Totals:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pairs import DB_A, DB_B, STEADY, healthy
 
 from monitoring.backend import Backend
+from monitoring.measured import Measured
 from orchestrator.core.access import AccessRole, Token, Tokens
 from orchestrator.core.audit import Entry
 from orchestrator.core.errors import CoordinatorUnavailable, StaleWrite
@@ -48,6 +49,8 @@ class Carrier:
     reachable: bool = True
     refusals: tuple[PreCheck, ...] = ()
     anonymous: bool = False
+    anonymous_metrics: bool = False
+    measured: Measured = field(default_factory=Measured)
     lose_answer: type[Exception] | None = None  # the write happens, its answer is this
     before_submit: Callable[[], None] = lambda: None
     submitted: list[Request] = field(default_factory=list)
@@ -80,6 +83,8 @@ class Carrier:
             session_key=b"k" * 32,
             tokens=TOKENS,
             anonymous_viewers=self.anonymous,
+            anonymous_metrics=self.anonymous_metrics,
+            measured=self.measured,
         )
 
     def now(self) -> float:
