@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from monitoring import audit, operations, policy, returns, tokens
+from monitoring import alerts, audit, operations, policy, returns, tokens
 from monitoring.auth import BACKEND, caller, seen
 from monitoring.problems import Handler, Problem
 from monitoring.queries import EventsQuery, query_of
@@ -46,6 +46,7 @@ def routes() -> list[web.RouteDef]:
         web.post(f"{cluster}/tokens", tokens.create),
         web.delete(f"{cluster}/tokens/{{name}}", tokens.revoke),
         web.get(f"{cluster}/audit", audit.show),
+        *alerts.routes(cluster),
     ]
 
 

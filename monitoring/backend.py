@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from monitoring.measured import Measured
 from monitoring.node_view import blind
@@ -13,9 +13,22 @@ from monitoring.view import view
 from orchestrator.core.access import Token, Tokens
 from orchestrator.core.audit import Entry
 from orchestrator.core.model import Instant, Policy
+from orchestrator.core.outbox import Notice, Outgoing, Route
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Admission, Pause, Request
 from orchestrator.core.snapshot import Snapshot
+
+
+class Desk(Protocol):
+    """The outbox of one cluster. Both methods block and raise CoordinatorUnavailable."""
+
+    @property
+    def routes(self) -> Sequence[Route]: ...
+
+    def outgoing(self) -> Outgoing: ...
+
+    def try_out(self, channel: str, key: str, actor: str, reason: str) -> Notice:
+        """Queue a test message, once for each `key`. Raises StaleWrite if the channel has no queue, UnknownOutcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,7 @@ class Backend:
     anonymous_viewers: bool = False
     anonymous_metrics: bool = False
     measured: Measured = field(default_factory=Measured)
+    desks: Mapping[str, Desk] = field(default_factory=dict)  # cluster -> its outbox
 
     def all_tokens(self) -> tuple[Token, ...]:
         """Of the file and of every cluster."""

@@ -20,6 +20,7 @@ import click
 from monitoring.app import Web, bound_socket, inherited_socket
 from monitoring.backend import Backend, utc
 from monitoring.measured import Measured
+from orchestrator.alerting import Alerting, alerting
 from orchestrator.auditing import Auditor
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig, load_tokens
@@ -39,6 +40,7 @@ from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import Admission, Pause, PreCheck, Request
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import decode, encode
+from orchestrator.desk import Desk
 from orchestrator.failing import FailingCoordinator
 from orchestrator.loop import Look, Orchestrator
 from orchestrator.measuring import MeasuringCoordinator
@@ -73,6 +75,7 @@ class Pair:
     tally: Tally
     tokens: KeptTokens
     auditor: Auditor
+    alerting: Alerting
     look: Look | None = None
     last: Look | None = None  # the last one with facts: while ZooKeeper is out of reach it is shown, growing old
 
@@ -86,6 +89,7 @@ class Fleet:
         self._name, self._clock, self._zookeeper = config.name, clock, zookeeper
         self._failpoints = failpoints
         self.measured = Measured()
+        self._alerts = config.alerts
         self._pairs = {section.name: self._pair(section) for section in config.clusters}
 
     def start(self) -> None:
@@ -95,6 +99,7 @@ class Fleet:
             threads.start(f"returns-{pair.section.name}", pair.reconciler.run)
             threads.start(f"totals-{pair.section.name}", pair.tally.run)
             threads.start(f"audit-{pair.section.name}", pair.auditor.run)
+            pair.alerting.start()
             threads.start(f"tick-{pair.section.name}", pair.loop.run)
 
     def stop(self) -> None:
@@ -104,6 +109,7 @@ class Fleet:
             pair.reconciler.stop()
             pair.tally.stop()
             pair.auditor.stop()
+            pair.alerting.stop()
             pair.election.close()
 
     def snapshots(self) -> Mapping[str, Snapshot]:
@@ -179,6 +185,10 @@ class Fleet:
     def read_audit(self, cluster: str, limit: int) -> tuple[Entry, ...]:
         return self._pairs[cluster].auditor.newest(limit)
 
+    def desks(self) -> Mapping[str, Desk]:
+        """Of each cluster: what waits to be sent, and test messages."""
+        return {name: pair.alerting.desk for name, pair in self._pairs.items()}
+
     def _pair(self, section: ClusterSection) -> Pair:
         paths = Paths(section.name)
         watching = Watching(paths, section.pair)
@@ -217,6 +227,11 @@ class Fleet:
         tokens = KeptTokens(paths, self._zookeeper)
         auditor = Auditor(paths, self._zookeeper, self._name, lambda: utc(self._clock.wall_s()))
 
+        # By the plain client: what is sent to persons is no part of what the failpoints are about.
+        alerts = alerting(
+            self._alerts, paths, self._zookeeper, self._clock, lambda: election.term_version, recorder.tell
+        )
+
         def show(look: Look) -> None:
             pair.look = look
             tokens.take(look.seen)
@@ -225,11 +240,12 @@ class Fleet:
             recorder.take(look)
             reconciler.take(look)
             tally.take(look)
+            alerts.take(look)
             if look.situation is not None:
                 pair.last = look
 
         loop = Orchestrator(self._name, paths, section.pair, self._clock, coordinator, mirror, election, watching, show)
-        pair = Pair(section, paths, watching, election, loop, recorder, reconciler, tally, tokens, auditor)
+        pair = Pair(section, paths, watching, election, loop, recorder, reconciler, tally, tokens, auditor, alerts)
         return pair
 
 
@@ -283,6 +299,7 @@ def _backend(config: OrchestratorConfig, clock: HostClock, fleet: Fleet) -> Back
         audit=fleet.audit,
         read_audit=fleet.read_audit,
         session_key=_session_key(config),
+        desks=fleet.desks(),
         tokens=load_tokens(config.tokens_file) if config.tokens_file else (),
         anonymous_viewers=config.anonymous_viewers,
         anonymous_metrics=config.anonymous_metrics,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.core.errors import CoordinatorUnavailable, GateRefused, StaleWrite, StepFailed, UnknownOutcome
-from orchestrator.core.ports import Check, Create, Delete, Op, SetData, Stored
+from orchestrator.core.ports import Create, Delete, Op, SetData, Stored
 from orchestrator.core.wire import decode, encode
 
 Record = TypeVar("Record")
@@ -118,7 +118,7 @@ class FakeCoordinator:
     def children(self, path: str, timeout_s: float = 2.0) -> tuple[str, ...]:
         if not (self.connected and self.readable):
             raise CoordinatorUnavailable("no answer")
-        return tuple(sorted(name.rpartition("/")[2] for name in self.nodes if name.rpartition("/")[0] == path))
+        return tuple(sorted(name.rpartition("/")[2] for name in list(self.nodes) if name.rpartition("/")[0] == path))
 
     def _apply(self, ops: Sequence[Op]) -> tuple[str | int, ...] | Exception:
         changed: dict[str, Stored] = {}
@@ -135,15 +135,12 @@ class FakeCoordinator:
                 changed[path] = Stored(op.data, 0)
                 answer.append(0)
                 continue
-            if isinstance(op, Delete) and found is not None and op.version == -1:
-                gone.add(op.path)
-                answer.append(0)
-                continue
-            assert isinstance(op, Check | SetData), "the fake knows no other"
             if found is None or op.version not in (-1, found.version):
                 return StaleWrite(f"{op.path} is not at {op.version}")
             if isinstance(op, SetData):
                 changed[op.path] = Stored(op.data, found.version + 1)
+            if isinstance(op, Delete):
+                gone.add(op.path)
             answer.append(found.version + 1 if isinstance(op, SetData) else 0)
         self.nodes.update(changed)
         for path in gone:

@@ -71,11 +71,20 @@ TABLE = (
     Row(0, "answerer appends bank calls cycles kept register servers sessions sightings unique watched",
         "lab.checkers"),
 
+    # Alerts, from what is told to how it is sent.
+    Row(0, "alerts delivery outbox", CORE),
+    Row(0, "notices", "monitoring"),
+    Row(1, "deliver hook", "monitoring", libraries="aiohttp"),
+    Row(2, "notifier courier desk", "orchestrator", f"{RECORDS} orchestrator.loop"),
+    Row(3, "alerts", "monitoring", "monitoring", "aiohttp pydantic"),
+    Row(4, "alerting", "orchestrator", "orchestrator monitoring"),
+    Row(4, "alerts", "orchestrator.cli", "orchestrator", "click"),
+
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
         libraries="kazoo"),
     Row(1, "clock failpoints logs notify respawn threads", "orchestrator.process"),
     Row(1, "connected", "orchestrator", "orchestrator.coordination orchestrator.process"),
-    Row(1, "load shared orchestrator returns", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
+    Row(1, "alerts load shared orchestrator returns", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
     Row(1, "arp netlink nftables sockdiag gate vip", "agents"),
     Row(1, "session roles channel semisync mysql", "agents", AGENTS_L0, "pymysql"),
     Row(1, "disk probes health held mysqld host memory news watch", "agents",

@@ -22,6 +22,7 @@ VERBS = {
     "resume": ("orchestrator.cli.pause:resume", "End a pause."),
     "token": ("orchestrator.cli.token:token", "API tokens: make one, list them, revoke one."),
     "audit": ("orchestrator.cli.audit:audit", "Who asked for what, from where, and what became of it."),
+    "alerts": ("orchestrator.cli.alerts:alerts", "What persons are told of; a test message to a channel."),
     "config": (
         "orchestrator.cli.config:config",
         "Check configuration files; how a return is repaired.",

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, RootModel, ValidationInfo, field_validator
 
+from orchestrator.config.alerts import Alerts
 from orchestrator.config.load import Section, Wrong, load, reject
 from orchestrator.config.returns import Reconcile
 from orchestrator.config.shared import (
@@ -104,6 +105,7 @@ class OrchestratorConfig(Section):
     )
     anonymous_viewers: bool = Field(default=False, strict=True, description="let anyone who reaches us read")
     anonymous_metrics: bool = Field(default=False, strict=True, description="let anyone who reaches us read /metrics")
+    alerts: Alerts = Field(default=Alerts(), description="page, and channels through which persons are told")
     log: Log = Log()
 
     @field_validator("listen")

@@ -156,8 +156,12 @@ class Paths:
     def outbox(self) -> str:
         return f"{self.root}/outbox"
 
-    def notice(self, notice_id: str) -> str:
-        return f"{self.outbox}/{_checked('notice', notice_id)}"
+    def channel(self, channel: str) -> str:
+        """The queue of one channel of alerts: its state, and below it what is still to be sent."""
+        return f"{self.outbox}/{_checked('channel', channel)}"
+
+    def notice(self, channel: str, notice_id: str) -> str:
+        return f"{self.channel(channel)}/{_checked('notice', notice_id)}"
 
     def folders(self) -> tuple[str, ...]:
         """Every folder, parents first: what provisioning makes before it puts the records in."""
