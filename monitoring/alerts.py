@@ -30,11 +30,6 @@ class TrialBody(BaseModel):
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
 
 
-def routes(cluster: str) -> list[web.RouteDef]:
-    """The paths below that of a cluster."""
-    return [web.get(f"{cluster}/alerts", show), web.post(f"{cluster}/alerts/test", try_out)]
-
-
 async def show(request: web.Request) -> web.Response:
     """What is open, and each channel with what waits in it."""
     snapshot, _ = seen(request, AccessRole.VIEWER)

@@ -1,4 +1,4 @@
-"""API v1: the read side from the last snapshots. Owns paths and headers; changing calls are in `operations`."""
+"""API v1: the read side from the last snapshots. Changing calls are in `operations`, paths in `calls`."""
 
 from __future__ import annotations
 
@@ -7,53 +7,20 @@ from typing import Any
 
 from aiohttp import web
 
-from monitoring import alerts, audit, operations, policy, returns, tokens
 from monitoring.auth import BACKEND, caller, seen
-from monitoring.problems import Handler, Problem
+from monitoring.envelope import envelope
+from monitoring.problems import Problem
 from monitoring.queries import EventsQuery, query_of
 from monitoring.readiness_view import readiness_view
 from monitoring.view import STATES, incident_text
 from orchestrator.core.access import AccessRole
-from orchestrator.core.history import Event
-from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
 
-BASE = "/api/v1"
 SEVERITIES = ("info", "warning", "critical")
 
 
-def routes() -> list[web.RouteDef]:
-    """Every path of the API."""
-    cluster = f"{BASE}/clusters/{{cluster}}"
-    return [
-        web.get("/healthz", healthz),
-        web.get("/readyz", readyz),
-        web.get(f"{BASE}/clusters", clusters),
-        web.get(cluster, one_cluster),
-        web.get(f"{cluster}/readiness", readiness),
-        web.get(f"{cluster}/incidents", incidents),
-        web.get(f"{cluster}/incidents/{{id}}", one_incident),
-        web.get(f"{cluster}/events", events),
-        web.get(f"{cluster}/reconcile", returns.returns),
-        web.get(f"{cluster}/reconcile/{{id}}", returns.one_return),
-        web.post(f"{cluster}/operations", operations.begin),
-        web.get(f"{cluster}/operations/{{id}}", operations.follow),
-        web.get(f"{cluster}/policy/reconcile", policy.show),
-        web.put(f"{cluster}/policy/reconcile", policy.change),
-        web.put(f"{cluster}/pause", operations.pause),
-        web.delete(f"{cluster}/pause", operations.resume),
-        web.get(f"{cluster}/tokens", tokens.show),
-        web.post(f"{cluster}/tokens", tokens.create),
-        web.delete(f"{cluster}/tokens/{{name}}", tokens.revoke),
-        web.get(f"{cluster}/audit", audit.show),
-        *alerts.routes(cluster),
-    ]
-
-
-@web.middleware
-async def describe(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def describe(request: web.Request, response: web.StreamResponse) -> None:
     """On every response: who answers, how old the data is, which epoch it is of."""
-    response = await handler(request)
     backend = request.app[BACKEND]
     response.headers["X-Kembar-Instance"] = backend.instance
     response.headers["Cache-Control"] = "no-store"
@@ -62,7 +29,6 @@ async def describe(request: web.Request, handler: Handler) -> web.StreamResponse
         response.headers["X-Kembar-Age"] = f"{snapshot.aged(backend.now()):.3f}"
         if snapshot.cluster is not None:
             response.headers["X-Kembar-Epoch"] = str(snapshot.cluster.epoch)
-    return response
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -130,21 +96,6 @@ async def events(request: web.Request) -> web.Response:
     # With `after` a reader goes on where it was; without it the latest are meant.
     shown = found[-query.limit :] if query.after is None else found[: query.limit]
     return web.json_response({"events": [envelope(snapshot, n, event) for n, event in shown]})
-
-
-def envelope(snapshot: Snapshot, number: int, event: Event) -> dict[str, Any]:
-    """An event as CloudEvents 1.0 JSON."""
-    data = {key: value for key, value in plain(event).items() if key not in ("type", "at", "incident")}
-    return {
-        "specversion": "1.0",
-        "id": f"{number:06d}",
-        "source": f"/kembar/{snapshot.name}",
-        "type": f"kembar.{event.type}",
-        **({"subject": f"incident/{event.incident}"} if event.incident else {}),
-        "time": event.at,
-        "datacontenttype": "application/json",
-        "data": {"cluster": snapshot.name, **data},
-    }
 
 
 def worst_first(views: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

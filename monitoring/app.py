@@ -11,11 +11,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from monitoring import api, exposition, login, page
+from monitoring import api, calls, exposition, login, openapi, page, stream
 from monitoring.audit import REFUSALS, audited, refusals
 from monitoring.auth import BACKEND, LIMITS, Limits, recognise
 from monitoring.backend import Backend
-from monitoring.problems import Handler, problems
+from monitoring.problems import problems
+from monitoring.stream import FEED, Feed
 
 BODY_MAX_BYTES = 64 * 1024
 SHUTDOWN_S = 0.5  # what a long poll gets when we end
@@ -29,22 +30,22 @@ HEADERS = {
 }
 
 
-@web.middleware
-async def secure(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def secure(request: web.Request, response: web.StreamResponse) -> None:
     """The same strict headers on every response."""
-    response = await handler(request)
     response.headers.update(HEADERS)
-    return response
 
 
-MIDDLEWARES = (secure, api.describe, problems, audited, recognise)  # from the outermost
+MIDDLEWARES = (problems, audited, recognise)  # from the outermost
 
 
 def application(backend: Backend) -> web.Application:
     """Page and API on one backend."""
     app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=MIDDLEWARES)
     app[BACKEND], app[LIMITS], app[REFUSALS] = backend, Limits(), refusals()
-    app.add_routes([*api.routes(), *page.routes(), *login.routes(), *exposition.routes()])
+    app[FEED] = Feed()
+    app.on_response_prepare.extend([secure, api.describe])
+    app.on_shutdown.append(stream.end)
+    app.add_routes([*calls.routes(), *openapi.routes(), *page.routes(), *login.routes(), *exposition.routes()])
     app.router.add_static("/static", Path(__file__).parent / "static")
     return app
 

@@ -85,6 +85,14 @@ def presented(request: web.Request) -> bool:
     return "Authorization" in request.headers
 
 
+def still_known(request: web.Request) -> bool:
+    """Whether what the caller came with is good now; for answers that take long."""
+    backend, token, session = request.app[BACKEND], request.get(TOKEN), request.get(SESSION)
+    if session is not None and backend.wall_s() - session.began_s >= WHOLE_S:
+        return False
+    return token is None or (token in backend.all_tokens() and token.valid(backend.wall_s()))
+
+
 def slow_down(limit: Limit, key: str, backend: Backend, detail: str) -> None:
     """One more try. Raises Problem, 429, if that is too many."""
     wait_s = limit.wait_s(key, backend.now())

@@ -34,6 +34,26 @@ STATUS = {
     "internal": 500,
     "coordinator-unavailable": 503,
 }
+MEANINGS = {
+    "invalid-request": "something in the call is not as it must be; `errors` says where and what is expected",
+    "unauthenticated": "no token, or one that is unknown, expired or revoked",
+    "forbidden": "the token's role or clusters do not suffice, or a form was not ours",
+    "not-found": "there is no such thing here",
+    "method-not-allowed": "the path takes other methods",
+    "too-slow": "the body did not come in time",
+    "token-exists": "the name of the token is taken, or there are too many",
+    "operation-running": "another operation is under way; `operation` is its id",
+    "stale-epoch": "the pair has changed since it was looked at; `present` is how it is now",
+    "stale-policy": "the policy has changed since it was looked at",
+    "too-large": "the body is larger than 64 KiB",
+    "media-type": "the body must be application/json",
+    "precheck-failed": "a pre-check does not admit it; `failed_checks` says what unblocks it",
+    "idempotency-mismatch": "the Idempotency-Key was used for another request",
+    "if-match-required": "If-Match must say what was looked at",
+    "slow-down": "too many tries, or too many streams; Retry-After says when to ask again",
+    "internal": "this orchestrator has a defect; its log says which",
+    "coordinator-unavailable": "ZooKeeper does not answer this orchestrator: nothing is promised",
+}
 NAMES = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "media-type"}
 
 

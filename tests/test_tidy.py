@@ -131,8 +131,8 @@ TABLE = (
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
     Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
-    Row(3, "api app audit auth backend exposition limits login operations page policy problems queries returns session "
-           "tokens",
+    Row(3, "api app audit auth backend calls envelope exposition limits login openapi operations page policy problems "
+           "queries returns session shapes stream tokens",
         "monitoring", "monitoring", "aiohttp jinja2 prometheus_client pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
@@ -289,7 +289,12 @@ def test_tracked_files_name_no(what):
 # --- dependencies
 
 # The name to import, where it is another than that of the package.
-IMPORTED_AS = {"pyyaml": "yaml", "mysql-replication": "pymysqlreplication", "prometheus-client": "prometheus_client"}
+IMPORTED_AS = {
+    "pyyaml": "yaml",
+    "mysql-replication": "pymysqlreplication",
+    "prometheus-client": "prometheus_client",
+    "openapi-spec-validator": "openapi_spec_validator",
+}
 # Used by the tests where it is there, only to be faster.
 OPTIONAL = {"greenlet"}
 # Imported, and part of a declared package's own promise.

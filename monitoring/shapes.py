@@ -1,0 +1,304 @@
+"""The shapes of what API v1 answers, for its description. Each names what is promised; more may stand beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.core.audit import Entry
+from orchestrator.core.history import Event, Step
+from orchestrator.core.mergepolicy import Changed, MergePolicy
+from orchestrator.core.requests import PreCheck
+
+
+class Shape(BaseModel):
+    """Of an answer."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class State(Shape):
+    """Of the process."""
+
+    status: str
+
+
+class Freshness(Shape):
+    """How old what is shown is."""
+
+    age_s: float
+    stale: bool
+
+
+class ClusterRow(Shape):
+    """One cluster in the list."""
+
+    cluster: str
+    state: str  # split_suspected, no_primary, failing_over, blind, unknown, degraded, healthy
+    mark: str
+    verdict: str
+    primary: str | None
+    mode: str | None
+    epoch: int | None
+    data: Freshness
+
+
+class Clusters(Shape):
+    """Worst first."""
+
+    clusters: list[ClusterRow]
+
+
+class Vip(Shape):
+    """Who holds it, by the agents and by ZooKeeper."""
+
+    address: str
+    holder: str | None
+    disputed: bool
+    agents: list[str]
+    zookeeper: str | None
+
+
+class ClusterView(ClusterRow):
+    """Everything that is shown of one cluster."""
+
+    at: str
+    writes: str  # ok, stalled, no, unknown
+    standby: str | None
+    phase: str | None
+    seq: int | None
+    vip: Vip
+    auto_failover: str
+    finding: dict[str, str]
+    waiting: str
+    risk: Any
+    nodes: list[dict[str, Any]]
+    operations: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+
+
+class ReadinessView(Shape):
+    """What a failover would cost now."""
+
+    ready: bool | None
+    automatic: bool | None
+    share: float | None  # of the last day, 0 to 1
+    text: str
+
+
+class IncidentRow(Shape):
+    """One failover or switchover."""
+
+    id: int
+    kind: str
+    trigger: str
+    actor: str
+    reason: str
+    rule: str
+    epoch: int
+    origin: str
+    target: str
+    began: str
+    outcome: str  # running, ok, aborted
+    total_ms: float
+    steps: list[Step]
+    text: str
+
+
+class Incidents(Shape):
+    """Newest first."""
+
+    incidents: list[IncidentRow]
+
+
+class Envelope(Shape):
+    """A CloudEvent 1.0."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str = ""
+    time: str
+    datacontenttype: str
+    data: dict[str, Any] = Field(description=f"cluster, and of the event: {', '.join(Event.__dataclass_fields__)}")
+
+
+class Events(Shape):
+    """Oldest first."""
+
+    events: list[Envelope]
+
+
+class IncidentView(IncidentRow):
+    """One of them with its events."""
+
+    events: list[Envelope]
+
+
+class ReturnRow(Shape):
+    """One return of an old primary."""
+
+    id: int
+    node: str
+    open: bool
+    rung: str
+    stage: str
+    undecided: int
+
+
+class Returns(Shape):
+    """Newest first; `open` transactions wait for a person."""
+
+    returns: list[ReturnRow]
+    open: int
+
+
+class ReturnView(ReturnRow):
+    """One return with what is kept of it."""
+
+    kept: list[dict[str, Any]]
+
+
+class OperationView(Shape):
+    """A request, and how far it is."""
+
+    id: str
+    kind: str
+    to: str
+    reason: str
+    actor: str
+    epoch: int
+    state: str  # requested, running, done, refused, failed
+    answer: str
+    failed_checks: list[str]
+    ended: bool
+    phases: list[Step]
+    progress: dict[str, Any] | None
+
+
+class Checked(Shape):
+    """The pre-checks of a dry run."""
+
+    dry_run: bool
+    kind: str
+    to: str
+    epoch: int
+    admitted: bool
+    checks: list[PreCheck]
+    last_three_ms: list[float]
+
+
+class PauseView(Shape):
+    """As it is now."""
+
+    active: bool
+    for_s: float  # 0: until resumed
+    reason: str
+    actor: str
+
+
+class PolicyView(Shape):
+    """The section, and who changed it last."""
+
+    reconcile: MergePolicy
+    changed: Changed
+
+
+class Channel(Shape):
+    """Where notices go, and what waits there."""
+
+    name: str
+    waiting: list[Any]
+
+
+class Alerts(Shape):
+    """What is open, and who is told of it."""
+
+    raised: list[dict[str, Any]]
+    channels: list[Channel]
+
+
+class Trial(Shape):
+    """A test message that is on its way."""
+
+    channel: str
+    name: str
+    id: str
+
+
+class TokenRow(Shape):
+    """One token, never its secret."""
+
+    name: str
+    role: str
+    fingerprint: str
+    expires: str | None
+    valid: bool
+    made: str | None
+    made_by: str
+    source: str  # cluster, file
+
+
+class TokenRows(Shape):
+    """Those that are good for the cluster."""
+
+    tokens: list[TokenRow]
+
+
+class TokenMade(TokenRow):
+    """The only answer with the secret."""
+
+    token: str
+
+
+class Revoked(Shape):
+    """Whose token it was."""
+
+    revoked: str
+
+
+class Audit(Shape):
+    """Newest first."""
+
+    audit: list[Entry]
+
+
+class FieldProblem(Shape):
+    """One mistake, and where it is: a JSON pointer, or ?NAME of the query."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemDocument(Shape):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    hint: str = ""
+    errors: list[FieldProblem] = []
+    failed_checks: list[str] = []
+    epoch: int | None = None
+
+
+class ProblemKind(Shape):
+    """What a `type` means."""
+
+    type: str
+    status: int
+    title: str
+    meaning: str
+
+
+class Description(Shape):
+    """OpenAPI 3.1."""
+
+    openapi: str
+    info: dict[str, str]
+    paths: dict[str, Any]
+    components: dict[str, Any]
