@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.config.load import Section, Wrong, reject
 from orchestrator.config.shared import (
     AbsolutePath,
+    Endpoint,
     Log,
     Membership,
     Name,
@@ -20,10 +21,15 @@ from orchestrator.config.shared import (
     SecretFile,
     Vip,
     ZooKeeper,
+    endpoint,
     pair_wrongs,
     vip_wrongs,
 )
 from orchestrator.core.model import PROFILES, NodeName
+
+
+def _listen(text: Any) -> Endpoint | None:
+    return None if text is None else endpoint(text)
 
 
 class AgentVip(Vip):
@@ -134,6 +140,9 @@ class AgentConfig(Paced):
     zookeeper: ZooKeeper = Field(description="hosts, and session_timeout_s")
     probes: Probes = Probes()
     exchange: Exchange | None = Field(default=None, description="port, authority, certificate, key")
+    probe_listen: Annotated[Endpoint | None, BeforeValidator(_listen)] = Field(
+        default=None, description="ADDRESS:PORT where load balancers ask GET /primary and /standby; without it, nowhere"
+    )
     state_dir: AbsolutePath = Path("/var/lib/kembar")
     log: Log = Log()
 

@@ -16,6 +16,7 @@ from agents.look import Peer, Sight, copied_from, handover_untold, local, owed, 
 from agents.ports import Health, Repair, Verify
 from agents.reporter import Reporter
 from agents.server import Server
+from agents.standing import Standing
 from agents.steps import Order, Steps
 from agents.tasks import due, task
 from agents.telling import FOLLOWERS, Telling
@@ -135,6 +136,13 @@ class Agent:
         self._older = ""  # why the record is not obeyed
         self._forgetful = ""  # why the record could not be remembered
         self._stopping = False
+
+    def standing(self) -> Standing:
+        """What this node is to a load balancer now; for any thread, never blocks."""
+        power = self._keeper.power()
+        report, told_at = self._reporter.told()
+        age_s = self._clock.holder_now() - told_at
+        return Standing(self._node, power.gate_open, self._keeper.may_act(), report, age_s)
 
     def stop(self) -> None:
         self._stopping = True

@@ -41,6 +41,11 @@ class Reporter:
         """The executed set of the last report that was sent."""
         return self._told.executed if self._told else ""
 
+    def told(self) -> tuple[Report | None, Instant]:
+        """The last report that was sent, and when, by the holder's clock; for any thread."""
+        told_at = self._told_at  # first: a report that is newer than its time only looks older than it is
+        return self._told, told_at
+
     def tell(self, report: Report, *, every_s: float, at_once: bool) -> None:
         """Send it if its period has come, if it says something new, or `at_once`. Raises CoordinatorUnavailable."""
         now = self._clock.holder_now()

@@ -22,6 +22,7 @@ from agents.guard import Guard
 from agents.health import HostHealth
 from agents.host import host_facts
 from agents.lease import LeaseKeeper
+from agents.listen import RoleServer, role_socket
 from agents.loop import Agent
 from agents.memory import FileMemory
 from agents.mysql import Database
@@ -76,6 +77,8 @@ def serve(config: AgentConfig) -> int:
 
 def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: threading.Event) -> None:
     require_interface(config.vip.interface)
+    at = config.probe_listen
+    probed = role_socket(at.host, at.port) if at is not None else None
     clock, paths, policy = HostClock(), Paths(config.cluster), config.policy
     peer, failpoints = NodeName(config.peer.name), Failpoints.of(os.environ)
     access = Access(
@@ -191,6 +194,9 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     listening = peer_server(exchange, evidence, {**answers, **compared}) if exchange is not None else None
     if listening is not None:
         running.append(threads.start("exchange", listening.run))
+    roles = RoleServer(probed, agent.standing) if probed is not None else None
+    if roles is not None:
+        running.append(threads.start("roles", roles.run))
     notify("READY=1")
     log.info("agent of %s in cluster %s, VIP %s", name, config.cluster, config.vip.address)
     stopping.wait()
@@ -200,6 +206,8 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     verifier.stop()
     if listening is not None:
         listening.stop()
+    if roles is not None:
+        roles.stop()
     keeper.stop()
     for thread in running:
         thread.join()

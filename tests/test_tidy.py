@@ -49,7 +49,10 @@ BINLOG_L0 = (
     " values"
 )
 AGENTS_L0 = " ".join(
-    [f"agents.{name}" for name in ("converge", "invariants", "replication", "evidence", "dialect", "preflight")]
+    [
+        f"agents.{name}"
+        for name in ("converge", "invariants", "replication", "evidence", "dialect", "preflight", "standing")
+    ]
     + [f"agents.binlog.{name}" for name in BINLOG_L0.split()]
 )
 RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
@@ -60,7 +63,7 @@ TABLE = (
            "returning rules settling situation snapshot tablerules totals transitions unreadable verification "
            "verifying waiting wire",
         CORE),
-    Row(0, "converge invariants evidence dialect preflight replication", "agents"),
+    Row(0, "converge invariants evidence dialect preflight replication standing", "agents"),
     Row(0, "judging planning copyable chunks differences sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view return_view readiness_view advice verified metric_table sample counted", "monitoring"),
@@ -139,6 +142,7 @@ TABLE = (
     Row(4, "main adopt client config direct docs exits failover history init operation options pause reconcile "
            "audit returns edits status token switchover verify",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
+    Row(3, "listen", "agents", "agents.standing", "aiohttp"),
     Row(4, "parts observing", "agents.reconcile", "agents orchestrator.process.failpoints"),
     Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),
     Row(4, "cli", "lab", "lab", "click"),
