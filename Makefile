@@ -18,7 +18,7 @@ PRIORITIES ?= P1 P2
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test sim scope rewind kills mutants faults soak demo lab bench returns docs evidence clean
+.PHONY: help setup check test sim scope fuzz rewind kills mutants faults soak demo lab bench returns docs evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -54,6 +54,9 @@ sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
 scope: setup  ## every way of a small pair with up to three things out of turn, and of two with two writes
 	nice -n 19 $(PY) -m tests.scope --turns 3 --writes 0
 	nice -n 19 $(PY) -m tests.scope --turns 2 --writes 2
+
+fuzz: setup  ## the API is asked all that its description allows, and more: make fuzz RUNS=200
+	KEMBAR_API_EXAMPLES=$(RUNS) nice -n 19 $(PY) -m pytest tests/unit/test_fuzz.py
 
 rewind: setup  ## random transactions on random tables, undone on a real server (root): make rewind RUNS=200
 	KEMBAR_REWIND_RUNS=$(RUNS) nice -n 19 $(PY) -m pytest tests/contract/test_rewind.py tests/contract/test_rewind_random.py

@@ -29,7 +29,7 @@ class Call:
     status: int = 200
     query: type[queries.NoQuery] = queries.NoQuery
     body: type[BaseModel] | None = None
-    if_match: str = ""  # what the header must hold; empty: it is not needed
+    if_match: str = ""  # what the header must look like; empty: it is not needed
     repeatable: bool = False  # takes an Idempotency-Key
     beside: type[BaseModel] | None = None  # another answer, with 200
     media: str = "application/json"
@@ -46,7 +46,8 @@ class Call:
         return (self.handler.__doc__ or "").partition("\n")[0]
 
 
-EPOCH, VERSION = '"<epoch>"', '"<version of the policy>"'
+EPOCH = r'^"?[0-9]{1,18}(\.[0-9]{1,18})?"?$'  # "7", or the whole ETag "7.41"
+VERSION = r'^"?[0-9]{1,18}"?$'  # of the policy
 STALE = ("if-match-required", "stale-epoch")
 
 CALLS = (

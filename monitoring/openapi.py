@@ -120,8 +120,8 @@ def _query_parameters(call: Call) -> list[dict[str, Any]]:
 def _headers(call: Call) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if call.if_match:
-        told = {"description": f"{call.if_match}, as the ETag of what was looked at says"}
-        schema = {"type": "string", "pattern": r'^"[0-9]{1,18}"$'}
+        told = {"description": "what was looked at, as its ETag says"}
+        schema = {"type": "string", "pattern": call.if_match}
         required = call.beside is None  # a dry run needs none
         found.append({"name": "If-Match", "in": "header", "required": required, "schema": schema, **told})
     if call.repeatable:

@@ -253,7 +253,7 @@ async def _put_pause(request: web.Request, snapshot: Snapshot, wanted: Pause) ->
 
 def _if_match(request: web.Request) -> int:
     """The epoch that the caller saw, from `"7"` or the whole ETag `"7.41"`."""
-    match = re.fullmatch(r'"?(\d{1,18})(\.\d+)?"?', request.headers.get("If-Match", ""))
+    match = re.fullmatch(r'"?([0-9]{1,18})(\.[0-9]{1,18})?"?', request.headers.get("If-Match", ""))
     if match is None:
         raise Problem("if-match-required", 'If-Match: "<epoch>" is needed', "read the cluster, send its epoch")
     return int(match[1])

@@ -40,7 +40,7 @@ async def change(request: web.Request) -> web.Response:
     snapshot, who = seen(request, AccessRole.ADMIN)
     body = await body_of(request, ReconcileBody)
     request[NOTE].action, request[NOTE].reason = "policy reconcile", body.reason.strip()
-    match = re.fullmatch(r'"?(\d{1,18})"?', request.headers.get("If-Match", ""))
+    match = re.fullmatch(r'"?([0-9]{1,18})"?', request.headers.get("If-Match", ""))
     if match is None:
         raise Problem("if-match-required", 'If-Match: "<version>" is needed', "read the section, send its ETag")
     backend, expected = request.app[BACKEND], int(match[1])

@@ -111,7 +111,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return Problem(NAMES.get(error.status, "invalid-request"), error.reason).response(request.path)
+        response = Problem(NAMES.get(error.status, "invalid-request"), error.reason).response(request.path)
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            response.headers["Allow"] = ",".join(sorted(error.allowed_methods))
+        return response
     except Exception:
         log.exception("%s %s", request.method, request.path)
         return Problem("internal", "this orchestrator failed", "ask another one; its log says why").response(
