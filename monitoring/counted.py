@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from monitoring.sample import Bars, Sample
+from orchestrator.core.outbox import Outgoing
 from orchestrator.core.returning import Verdict
 from orchestrator.core.totals import OUTAGE_S, STAGE_S, STEP_S, Histogram, Totals, share
 
@@ -32,6 +33,15 @@ def counters(totals: Totals) -> Iterator[Sample]:
     ready_share, _ = share(totals)
     if ready_share is not None:
         yield Sample("failover_ready_ratio", ready_share)
+
+
+def of_channels(outgoing: Outgoing) -> Iterator[Sample]:
+    """What became of the notices of each channel, and how many wait."""
+    for queue in outgoing.channels:
+        of_channel = {"channel": queue.route.name}
+        yield Sample("alert_queue_length", len(queue.waiting), of_channel)
+        for outcome, number in (("sent", queue.state.sent), ("given_up", queue.state.given_up)):
+            yield Sample("alerts_sent_total", number, {**of_channel, "outcome": outcome})
 
 
 def _histograms(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 from aiohttp import web
@@ -10,9 +11,12 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from monitoring.auth import BACKEND, caller
+from monitoring.backend import Backend
+from monitoring.counted import of_channels
 from monitoring.metrics import families, samples
 from monitoring.sample import Sample
 from orchestrator.core.access import AccessRole
+from orchestrator.core.errors import CoordinatorUnavailable
 
 
 def routes() -> list[web.RouteDef]:
@@ -30,9 +34,21 @@ async def metrics(request: web.Request) -> web.Response:
         for name, snapshot in shown.items()
         for sample in samples(snapshot, backend.elapsed_s(snapshot), backend.wall_s())
     ]
+    told += [(name, sample) for name in shown for sample in await _channels(backend, name)]
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     text = encode(_Told(told, backend.measured.registry, set(shown)))
     return web.Response(body=text, headers={"Content-Type": content_type})
+
+
+async def _channels(backend: Backend, cluster: str) -> list[Sample]:
+    """Nothing while ZooKeeper, which alone knows, does not answer; that it does not stands in a metric of its own."""
+    desk = backend.desks.get(cluster)
+    if desk is None:
+        return []
+    try:
+        return list(of_channels(await asyncio.to_thread(desk.outgoing)))
+    except CoordinatorUnavailable:
+        return []
 
 
 class _Told(Collector):

@@ -39,7 +39,7 @@ PAIR = (
     _of(HISTOGRAM, "write_outage_seconds", "kind trigger", "of completed failovers and switchovers"),
     _of(HISTOGRAM, "phase_duration_seconds", "phase", "of their phases: detect, fence, drain, promote, vip, verify"),
     _of(GAUGE, "last_failover_timestamp_seconds", "", "when the last one began, by ZooKeeper's clock"),
-    _of(GAUGE, "incidents_open", "severity", "under way, or the last one if it did not succeed"),
+    _of(GAUGE, "incidents_open", "severity", "under way, or given up and no standby since"),
     _of(
         COUNTER,
         "acknowledged_transactions_lost_total",
@@ -76,6 +76,8 @@ PAIR = (
     _of(GAUGE, "paused", "", "1 if no automatic failover begins because a person said so"),
     _of(GAUGE, "pause_expires_timestamp_seconds", "", "when the pause ends; absent if it has no end"),
     _of(GAUGE, "hold_down", "", "1 if no automatic failover begins because there were too many within an hour"),
+    _of(COUNTER, "alerts_sent_total", "channel outcome", "notices by their end: sent, given_up"),
+    _of(GAUGE, "alert_queue_length", "channel", "notices that wait to be sent"),
     _of(GAUGE, "unreadable_records", "", "records in ZooKeeper that cannot be read"),
 )
 LOCAL = (

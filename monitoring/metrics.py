@@ -96,9 +96,11 @@ def _pair(s: Snapshot, shown: dict[str, Any], elapsed_s: float, wall_s: float) -
 
 
 def _open(s: Snapshot, incident: Incident) -> bool:
-    """An incident that its leader left running by dying is over as soon as the pair is settled."""
-    under_way = s.cluster is not None and s.cluster.phase not in (Phase.STEADY, Phase.REJOINING)
-    return incident.outcome == "aborted" or (incident.outcome == "running" and under_way)
+    """Until it has ended well or there is a standby again; one that its leader left running is over once settled."""
+    assert s.cluster is not None
+    if incident.outcome == "aborted":
+        return s.cluster.promotable is None
+    return incident.outcome == "running" and s.cluster.phase not in (Phase.STEADY, Phase.REJOINING)
 
 
 def _severity(incident: Incident) -> str:

@@ -11,7 +11,7 @@ from pairs import DB_A, DB_B, FAILOVER, HELD, READY, STEADY, aged, healthy, with
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from test_api import one, served
-from told import TOTALS, WALL_S, full, local, parsed, text, value
+from told import OUTGOING, TOTALS, WALL_S, full, local, parsed, text, value
 
 from monitoring.metric_table import LOCAL, METRICS, PAIR, printed
 from monitoring.metrics import samples
@@ -24,7 +24,7 @@ SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "gauge": ("",), "counter
 
 
 def shown() -> str:
-    return text(full()) + generate_latest(local()).decode()
+    return text(full(), outgoing=OUTGOING) + generate_latest(local()).decode()
 
 
 def test_everything_in_the_table_is_told_and_nothing_else():
@@ -138,7 +138,11 @@ DETAILS = {
         healthy(unreadable=(Unreadable(Record.LEADER, "/kembar/shop/leader", "no JSON"),)), "unreadable_records", {}, 1,
     ),
     "a failover that was given up": (
-        healthy(incidents=(replace(FAILOVER, outcome="aborted"),)), "incidents_open", {"severity": "critical"}, 1,
+        healthy(incidents=(replace(FAILOVER, outcome="aborted"),), cluster=replace(STEADY, promotable=None)),
+        "incidents_open", {"severity": "critical"}, 1,
+    ),
+    "one that was given up until there was a standby again": (
+        healthy(incidents=(replace(FAILOVER, outcome="aborted"),)), "incidents_open", {"severity": "critical"}, 0,
     ),
     "one that goes on": (
         healthy(incidents=(replace(FAILOVER, outcome="running"),), cluster=replace(STEADY, phase=Phase.PROMOTING)),

@@ -10,10 +10,12 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from monitoring.counted import of_channels
 from monitoring.measured import Measured
 from monitoring.metrics import families, samples
 from orchestrator.core.kept import KeptTransaction, Open
 from orchestrator.core.lease import Margins, Timing
+from orchestrator.core.outbox import ChannelState, Outgoing, Queue, Route
 from orchestrator.core.reconcile import Merge, Reconcile
 from orchestrator.core.requests import Pause
 from orchestrator.core.returning import Returning, Rung, Stage
@@ -33,6 +35,8 @@ TOTALS = replace(
     lost=0,
     chunks={"equal": 30, "hot": 2},
 )
+OPS = Queue(Route("ops", "webhook"), ("0000000007", "0000000008"), ChannelState(sent=6, given_up=1))
+OUTGOING = Outgoing((), (OPS,))
 RETURN = Reconcile(7, 7, DB_B, Rung.REWIND, Stage.BUNDLE, Merge.WAITING, waits="over the limits")
 
 
@@ -64,10 +68,10 @@ class _Families(Collector):
         return iter(self._found)
 
 
-def text(snapshot: Snapshot, elapsed_s: float = 0.0) -> str:
+def text(snapshot: Snapshot, elapsed_s: float = 0.0, outgoing: Outgoing | None = None) -> str:
     """What Prometheus is told of the pair."""
-    told = [(snapshot.name, one) for one in samples(snapshot, elapsed_s, WALL_S)]
-    return generate_latest(_Families(list(families(told)))).decode()
+    told = [*samples(snapshot, elapsed_s, WALL_S), *of_channels(outgoing or Outgoing((), ()))]
+    return generate_latest(_Families(list(families((snapshot.name, one) for one in told)))).decode()
 
 
 def local() -> CollectorRegistry:
