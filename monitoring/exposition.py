@@ -15,6 +15,7 @@ from monitoring.backend import Backend
 from monitoring.counted import of_channels
 from monitoring.metrics import families, samples
 from monitoring.sample import Sample
+from monitoring.stream import FEED
 from orchestrator.core.access import AccessRole
 from orchestrator.core.errors import CoordinatorUnavailable
 
@@ -35,6 +36,7 @@ async def metrics(request: web.Request) -> web.Response:
         for sample in samples(snapshot, backend.elapsed_s(snapshot), backend.wall_s())
     ]
     told += [(name, sample) for name in shown for sample in await _channels(backend, name)]
+    told.append(("", Sample("sse_clients", request.app[FEED].listeners)))
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     text = encode(_Told(told, backend.measured.registry, set(shown)))
     return web.Response(body=text, headers={"Content-Type": content_type})

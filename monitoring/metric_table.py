@@ -82,6 +82,7 @@ PAIR = (
 )
 LOCAL = (
     _of(GAUGE, "build_info", "-", "1, with version, python, component", local=True),
+    _of(GAUGE, "sse_clients", "-", "who listens to the stream of events of this orchestrator now", local=True),
     _of(GAUGE, "orchestrator_leader", "", "1 if this orchestrator decides for the pair", local=True),
     _of(GAUGE, "zookeeper_connected", "", "1 if this orchestrator sees the records of the pair", local=True),
     _of(HISTOGRAM, "zookeeper_op_duration_seconds", "op", "of reads and writes of this orchestrator", local=True),

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from monitoring.counted import of_channels
 from monitoring.measured import Measured
 from monitoring.metrics import families, samples
+from monitoring.sample import Sample
 from orchestrator.core.kept import KeptTransaction, Open
 from orchestrator.core.lease import Margins, Timing
 from orchestrator.core.outbox import ChannelState, Outgoing, Queue, Route
@@ -71,6 +72,7 @@ class _Families(Collector):
 def text(snapshot: Snapshot, elapsed_s: float = 0.0, outgoing: Outgoing | None = None) -> str:
     """What Prometheus is told of the pair."""
     told = [*samples(snapshot, elapsed_s, WALL_S), *of_channels(outgoing or Outgoing((), ()))]
+    told.append(Sample("sse_clients", 2))
     return generate_latest(_Families(list(families((snapshot.name, one) for one in told)))).decode()
 
 
