@@ -15,7 +15,7 @@ from orchestrator.core.audit import ENDED, Entry, ended
 from orchestrator.core.errors import KembarError, StaleWrite
 from orchestrator.core.ports import Coordinator, Create, Delete
 from orchestrator.core.requests import RequestState
-from orchestrator.core.wire import decode, encode
+from orchestrator.core.wire import WireWrong, decode, encode
 from orchestrator.loop import Look
 
 log = logging.getLogger("kembar.audit")
@@ -71,12 +71,13 @@ class Auditor:
             self._keep(entry)
 
     def newest(self, limit: int) -> tuple[Entry, ...]:
-        """At most `limit` entries, newest first. Raises CoordinatorUnavailable, WireWrong."""
+        """At most `limit` entries, newest first. Raises CoordinatorUnavailable."""
         found = []
         for name in reversed(self._coordinator.children(self._paths.audit)[-limit:]):
-            stored = self._coordinator.read(f"{self._paths.audit}/{name}")
+            path = f"{self._paths.audit}/{name}"
+            stored = self._coordinator.read(path)
             if stored is not None:  # one may be the oldest, and gone
-                found.append(decode(Entry, stored.data))
+                found.append(_entry(path, stored.data))
         return tuple(found)
 
     def _keep(self, entry: Entry) -> None:
@@ -106,3 +107,11 @@ class Auditor:
                 self._coordinator.submit((Delete(f"{self._paths.audit}/{name}", -1),)).result(WRITE_S)
             except StaleWrite:
                 continue  # another orchestrator was first
+
+
+def _entry(path: str, data: bytes) -> Entry:
+    """One that cannot be read is shown as such, and hides no other."""
+    try:
+        return decode(Entry, data)
+    except WireWrong as error:
+        return Entry("", "-", "", "", "", "unreadable", detail=f"{path}: {error}")

@@ -50,6 +50,16 @@ def test_a_cluster_from_before_gets_its_folder() -> None:
     assert one.newest(10) == (ENTRY,)
 
 
+def test_one_that_cannot_be_read_hides_no_other() -> None:
+    coordinator = FakeCoordinator()
+    one = auditor(coordinator)
+    one.note(ENTRY)
+    written(one)
+    coordinator.nodes[f"{PATHS.audit_prefix}9999999999"] = Stored(b"{", 0)
+    broken, kept = one.newest(10)
+    assert (broken.action, "9999999999" in broken.detail, kept) == ("unreadable", True, ENTRY)
+
+
 def test_only_the_newest_are_kept() -> None:
     coordinator = FakeCoordinator()
     one = auditor(coordinator)
