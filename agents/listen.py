@@ -14,6 +14,7 @@ from agents.standing import LAG_S, Standing, not_primary, not_standby
 from orchestrator.core.errors import Refused
 
 SHUTDOWN_S = 0.5
+KEEPALIVE_S = 30.0  # for a request's head to come, and between two of them
 LAG_MAX_S = 3600.0
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -49,7 +50,9 @@ class RoleServer:
 
     async def _serve(self) -> None:
         self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        runner = web.AppRunner(
+            self.application(), access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=KEEPALIVE_S
+        )
         await runner.setup()
         try:
             await web.SockSite(runner, self._sock).start()

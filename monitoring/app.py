@@ -19,6 +19,7 @@ from monitoring.problems import problems
 from monitoring.stream import FEED, Feed
 
 BODY_MAX_BYTES = 64 * 1024
+KEEPALIVE_S = 30.0  # for a request's head to come, and between two of them; the library waits for an hour
 SHUTDOWN_S = 0.5  # what a long poll gets when we end
 FIRST_INHERITED_FD = 3  # of LISTEN_FDS, man sd_listen_fds
 HEADERS = {
@@ -27,6 +28,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Server": "kembar",
 }
 
 
@@ -106,7 +108,9 @@ class Web:
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        runner = web.AppRunner(application(self._backend), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        runner = web.AppRunner(
+            application(self._backend), access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=KEEPALIVE_S
+        )
         await runner.setup()
         try:
             await web.SockSite(runner, self._sock).start()

@@ -14,7 +14,7 @@ from monitoring.problems import NAMES, Handler, Problem
 from monitoring.queries import LimitQuery, query_of
 from orchestrator.core.access import AccessRole
 from orchestrator.core.audit import TEXT_MAX, Entry
-from orchestrator.core.errors import KembarError
+from orchestrator.core.errors import KembarError, UnknownOutcome
 from orchestrator.core.wire import plain
 
 DENIALS = ("unauthenticated", "forbidden")
@@ -52,6 +52,9 @@ async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     except Problem as problem:
         _refused(request, note, before, problem.name, problem.detail)
+        raise
+    except UnknownOutcome as error:
+        _keep(request, note, before, {}, "unknown-outcome", str(error))
         raise
     except KembarError as error:
         _refused(request, note, before, "not-carried-out", str(error))

@@ -81,12 +81,15 @@ class Auditor:
         return tuple(found)
 
     def _keep(self, entry: Entry) -> None:
+        said = ""
         while True:
             try:
                 self._write(entry)
                 return
             except KembarError as error:
-                log.warning("audit of %s: %s", self._paths.cluster, error)
+                if str(error) != said:
+                    log.warning("audit of %s: %s", self._paths.cluster, error)
+                said = str(error)
                 # After an unknown outcome an entry may stand there twice, which is better than not at all.
                 if self._stopping.wait(AGAIN_S):
                     return

@@ -23,7 +23,9 @@ class Entry:
     reason: str = ""
     epoch: int | None = None  # before
     epoch_after: int | None = None  # None: not known yet
-    result: str = ""  # done, accepted, replayed, refused, failed, or the name of the problem
+    result: str = (
+        ""  # done, accepted, replayed, refused, failed, not-carried-out, unknown-outcome, or the name of the problem
+    )
     detail: str = ""
     operation: str = ""
 

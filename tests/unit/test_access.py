@@ -15,6 +15,7 @@ from monitoring.app import application
 from monitoring.limits import KEYS_MAX, Limit
 from monitoring.session import IDLE_S, WHOLE_S, Session, csrf, opened, sealed
 from orchestrator.core.access import digest
+from orchestrator.core.errors import UnknownOutcome
 
 TOKENS, AUDIT = f"{SHOP}/tokens", f"{SHOP}/audit"
 NEW = {"name": "ines", "role": "operator", "for": "30d", "reason": "on call"}
@@ -148,6 +149,21 @@ def test_a_refusal_changes_nothing_and_is_told(problem):
     (entry,) = carrier.audit
     assert (entry.result, entry.epoch, entry.epoch_after) == (problem, 7, 7)
     assert entry.actor == ("-" if who == "gone" else who)
+
+
+def test_what_may_have_happened_is_told_as_such():
+    carrier = Carrier()
+
+    def lost(cluster, pause):
+        raise UnknownOutcome("the answer never came")
+
+    carrier.put_pause = lost
+    assert one(carrier, "PUT", f"{SHOP}/pause", "olga", {"reason": "r"}, If_Match='"7"')[0] == 503
+    (entry,) = carrier.audit
+    assert (entry.result, entry.epoch, entry.epoch_after) == ("unknown-outcome", 7, None)
+    carrier = Carrier(reachable=False)
+    one(carrier, "PUT", f"{SHOP}/pause", "olga", {"reason": "r"}, If_Match='"7"')
+    assert [entry.result for entry in carrier.audit] == ["not-carried-out"]
 
 
 def test_looking_is_not_told_unless_it_was_denied():

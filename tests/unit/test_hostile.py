@@ -12,7 +12,7 @@ from carrier import Carrier
 from test_api import MOVE, SHOP
 from test_cli import served
 
-from monitoring import operations
+from monitoring import app, operations
 
 OPERATIONS = f"{SHOP}/operations"
 OLGA = {"Authorization": "Bearer olga-secret", "Content-Type": "application/json", "If-Match": '"7"'}
@@ -83,6 +83,16 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
             document = json.loads(answer.read())
     assert (answer.status, document["type"]) == (408, "/problems/too-slow")
     assert carrier.submitted == [] and [entry.result for entry in carrier.audit] == ["too-slow"]
+
+
+@pytest.mark.parametrize("head", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_a_head_that_does_not_come_is_not_waited_for(head, monkeypatch):
+    monkeypatch.setattr(app, "KEEPALIVE_S", 0.1)
+    with served(Carrier()) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(head)
+            assert connection.recv(1) == b""
 
 
 PLACES = {
