@@ -67,6 +67,7 @@ CALLS = (
         body=operations.OperationBody, if_match=EPOCH, repeatable=True, beside=shapes.Checked,
         more=(*STALE, "operation-running", "precheck-failed", "idempotency-mismatch"),
     ),
+    Call("GET", f"{CLUSTER}/operations", operations.present, shapes.Operations),
     Call("GET", f"{CLUSTER}/operations/{{id}}", operations.follow, shapes.OperationView, query=queries.WaitQuery),
     Call("GET", f"{CLUSTER}/policy/reconcile", policy.show, shapes.PolicyView),
     Call(

@@ -110,6 +110,12 @@ async def begin(request: web.Request) -> web.Response:
     return await _submit(backend, snapshot, wanted)
 
 
+async def present(request: web.Request) -> web.Response:
+    """The operations that are kept: those under way, and the last that have ended."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    return web.json_response({"operations": [operation(snapshot, one) for one in snapshot.requests.values()]})
+
+
 async def follow(request: web.Request) -> web.Response:
     """One operation. `?wait=30s` answers when it has ended, or, given If-None-Match, when it has changed."""
     snapshot, _ = seen(request, AccessRole.VIEWER)

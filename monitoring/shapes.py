@@ -178,6 +178,12 @@ class OperationView(Shape):
     progress: dict[str, Any] | None
 
 
+class Operations(Shape):
+    """In no order."""
+
+    operations: list[OperationView]
+
+
 class Checked(Shape):
     """The pre-checks of a dry run."""
 

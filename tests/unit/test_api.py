@@ -316,6 +316,19 @@ def test_an_operation_is_followed_to_its_end():
     assert [step["phase"] for step in body["phases"]] == ["fence", "drain", "promote", "vip"]
 
 
+def test_operations_are_listed():
+    carrier = Carrier()
+
+    async def talk(call):
+        before = await call("GET", f"{SHOP}/operations", "vera")
+        await call("POST", f"{SHOP}/operations", "olga", MOVE, If_Match='"7"')
+        return before[2], (await call("GET", f"{SHOP}/operations", "vera"))[2]
+
+    before, after = served(carrier, talk)
+    assert before == {"operations": []}
+    assert [(row["kind"], row["ended"]) for row in after["operations"]] == [("switchover", False)]
+
+
 def test_a_wait_has_an_end():
     """The clock of this case jumps 20 s with each reading, so nothing is waited for in truth."""
     asked = Request("1", Kind.SWITCHOVER, DB_B, "patch", "olga", 7)
