@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from monitoring import api, calls, exposition, login, openapi, page, stream
+from monitoring import api, calls, exposition, login, openapi, page, runbooks, stream
 from monitoring.audit import REFUSALS, audited, refusals
 from monitoring.auth import BACKEND, LIMITS, Limits, recognise
 from monitoring.backend import Backend
@@ -47,7 +47,9 @@ def application(backend: Backend) -> web.Application:
     app[FEED] = Feed()
     app.on_response_prepare.extend([secure, api.describe])
     app.on_shutdown.append(stream.end)
-    app.add_routes([*calls.routes(), *openapi.routes(), *page.routes(), *login.routes(), *exposition.routes()])
+    app.add_routes(
+        [*calls.routes(), *openapi.routes(), *page.routes(), *runbooks.routes(), *login.routes(), *exposition.routes()]
+    )
     app.router.add_static("/static", Path(__file__).parent / "static")
     return app
 

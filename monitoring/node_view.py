@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Lease, LeaseState, NodeName, Report, goal_for
 from orchestrator.core.readiness import count, obstacles, receiver
+from orchestrator.core.runbooks import of_alert, of_trouble, path_of
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
 
@@ -64,8 +65,19 @@ def node_view(s: Snapshot, node: NodeName, elapsed_s: float) -> dict[str, Any]:
         "lease_margins": plain(last.margins),
         "troubles": list(last.troubles),
         "refusals": list(last.refusals),
+        "runbooks": _runbooks(last),
         "host": plain(last.host),
     }
+
+
+def _runbooks(report: Report) -> list[str]:
+    """Of all that an agent says is wrong with its node, each once."""
+    found = [of_trouble(one) for one in report.troubles]
+    if report.refusals:
+        found.insert(0, of_alert("node_refused"))
+    if report.applier_error:
+        found.append(of_alert("applier_stopped"))
+    return [path_of(one) for one in dict.fromkeys(found)]
 
 
 def _promotable(s: Snapshot, node: NodeName, report: Report | None) -> bool | None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.core.outbox import Notice, Signal
+from orchestrator.core.runbooks import of_alert, path_of
 
 KEY_MAX = 255  # of PagerDuty's dedup_key
 SUMMARY_MAX = 1024  # of its summary
@@ -27,10 +28,10 @@ class Links:
 
     def of_runbook(self, notice: Notice) -> str:
         """The runbook of the alert: its address on the page, else the name of its file; empty for a mere event."""
-        if not notice.alert:
+        name = of_alert(notice.alert)
+        if not name:
             return ""
-        name = notice.alert.replace("_", "-")
-        return f"{self.page}/runbooks/{name}" if self.page else f"docs/runbooks/{name}.md"
+        return self.page + path_of(name) if self.page else f"docs/runbooks/{name}.md"
 
 
 def dedup_key(notice: Notice) -> str:

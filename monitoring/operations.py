@@ -23,7 +23,8 @@ from orchestrator.core.adoption import last_primary
 from orchestrator.core.errors import StaleWrite, UnknownOutcome
 from orchestrator.core.history import Incident
 from orchestrator.core.model import Cluster, NodeName
-from orchestrator.core.requests import CHOICES, OF_RETURNS, Kind, Pause, RejoinPath, Request
+from orchestrator.core.requests import CHOICES, OF_RETURNS, Admission, Kind, Pause, RejoinPath, Request
+from orchestrator.core.runbooks import of_check, path_of
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
 
@@ -105,7 +106,7 @@ async def begin(request: web.Request) -> web.Response:
             "; ".join(admission.failed),
             "resolve what failed, then ask again",
             failed_checks=list(admission.failed),
-            checks=plain(admission)["checks"],
+            checks=checks_view(admission),
         )
     return await _submit(backend, snapshot, wanted)
 
@@ -156,6 +157,11 @@ async def resume(request: web.Request) -> web.Response:
     request[NOTE].action = "resume"
     snapshot, who = seen(request, AccessRole.OPERATOR)
     return await _put_pause(request, snapshot, Pause(active=False, for_s=0.0, actor=who.name))
+
+
+def checks_view(admission: Admission) -> list[dict[str, Any]]:
+    """Every pre-check, with the runbook of each that failed."""
+    return [plain(one) | {"runbook": "" if one.passed else path_of(of_check(one.name))} for one in admission.checks]
 
 
 def operation(snapshot: Snapshot, request: Request) -> dict[str, Any]:
@@ -216,7 +222,7 @@ def _dry_run(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Respo
     recent = [one.total_ms for one in snapshot.incidents if one.kind == wanted.kind and one.outcome == "ok"]
     answer = {"dry_run": True, "kind": wanted.kind, "to": wanted.to, "epoch": wanted.epoch}
     return web.json_response(
-        {**answer, "admitted": admission.admitted, "checks": plain(admission)["checks"], "last_three_ms": recent[:3]}
+        {**answer, "admitted": admission.admitted, "checks": checks_view(admission), "last_three_ms": recent[:3]}
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, Refused
+from orchestrator.core.runbooks import of_problem, path_of
 
 log = logging.getLogger("kembar.web")
 
@@ -73,6 +74,7 @@ class Problem(Exception):  # noqa: N818 - the RFC's word
             "status": status,
             "detail": self.detail,
             "instance": path,
+            "runbook": path_of(of_problem(self.name)),
             **({"hint": self.hint} if self.hint else {}),
             **self.members,
         }

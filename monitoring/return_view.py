@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.core.kept import KeptTransaction
 from orchestrator.core.reconcile import Reconcile, waits_for_approval
 from orchestrator.core.returning import Stage
+from orchestrator.core.runbooks import of_alert, of_return, of_returns, path_of
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
 
@@ -54,6 +55,7 @@ def return_view(s: Snapshot, record: Reconcile) -> dict[str, Any]:
         "verdicts": dict(record.verdicts),
         "sums": record.sums,
         "undecided": len(kept),
+        "runbooks": _runbooks(record),
         "stages": _stages(record),
         "settled": [plain(one) for one in record.settled],
         "next": _next(s, record, kept),
@@ -74,22 +76,26 @@ def transaction_view(one: KeptTransaction, *, whole: bool = False) -> dict[str, 
 
 def persons_turn(s: Snapshot) -> list[dict[str, str]]:
     """One line for each thing that only a person can end, with the command."""
-    found, record = [], s.returning
+    found, record, decide = [], s.returning, of_alert("decision_needed")
     if record is not None and record.open and record.stage is Stage.STOPPED:
         text = f"reconcile #{record.id}: the return of {record.node} stopped: {record.stopped}"
-        found.append({"text": text, "command": f"kembar rejoin {record.node} --reason TEXT"})
+        found.append(_turn(text, f"kembar rejoin {record.node} --reason TEXT", of_return(record.stopped)))
     if record is not None and waits_for_approval(record, s.policy.reconcile):
         why = record.waits or f"it goes no further than {record.stage}"
         text = f"reconcile #{record.id}: {_count(record.transactions)} of {record.node}, not merged yet: {why}"
-        found.append({"text": text, "command": f"kembar reconcile apply {record.id} --reason TEXT"})
+        found.append(_turn(text, f"kembar reconcile apply {record.id} --reason TEXT", of_alert("approval_waiting")))
     counts = Counter(one.id for one in s.kept.transactions)
     for id, count in sorted(counts.items()):
         text = f"reconcile #{id}: {_count(count)} kept, each with two versions"
-        found.append({"text": text, "command": f"kembar reconcile show {id}"})
+        found.append(_turn(text, f"kembar reconcile show {id}", decide))
     if s.kept.total > len(s.kept.transactions):
         more = s.kept.total - len(s.kept.transactions)
-        found.append({"text": f"{_count(more)} more, shown once these are decided", "command": ""})
+        found.append(_turn(f"{_count(more)} more, shown once these are decided", "", decide))
     return found
+
+
+def _turn(text: str, command: str, runbook: str) -> dict[str, str]:
+    return {"text": text, "command": command, "runbook": path_of(runbook)}
 
 
 def _next(s: Snapshot, record: Reconcile, kept: tuple[KeptTransaction, ...]) -> str:
@@ -100,6 +106,12 @@ def _next(s: Snapshot, record: Reconcile, kept: tuple[KeptTransaction, ...]) -> 
         return f"kembar reconcile apply {record.id} --reason TEXT"
     first = next((one for one in kept if not one.after), None)
     return transaction_view(first)["commands"][0] if first else ""
+
+
+def _runbooks(record: Reconcile) -> list[str]:
+    """Of why it stopped, if it did, and of why it took no cheaper rung."""
+    stopped = [record.stopped] if record.stage is Stage.STOPPED else []
+    return [path_of(one) for one in of_returns((*stopped, *record.reasons))]
 
 
 def _stages(record: Reconcile) -> list[dict[str, Any]]:

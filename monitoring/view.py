@@ -14,6 +14,7 @@ from orchestrator.core.analysis import Finding
 from orchestrator.core.history import Incident
 from orchestrator.core.model import LeaseState, NodeName, Phase, Report
 from orchestrator.core.requests import Request, RequestState
+from orchestrator.core.runbooks import of_finding, path_of
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.unreadable import HARMLESS
 from orchestrator.core.wire import plain
@@ -61,7 +62,7 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "unreadable": [
             {"record": str(one.record), "path": one.path, "why": one.why, "next": one.remedy} for one in s.unreadable
         ],
-        "finding": {"name": s.finding, "text": s.finding_text},
+        "finding": {"name": s.finding, "text": s.finding_text, "runbook": path_of(of_finding(s.finding))},
         "waiting": s.waiting,
         "risk": risk(s, state, nodes),
         "readiness": readiness_view(s, elapsed_s),

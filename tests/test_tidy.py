@@ -75,13 +75,13 @@ TABLE = (
         "lab.checkers"),
 
     # Alerts, from what is told to how it is sent.
-    Row(0, "alerts delivery outbox", CORE),
+    Row(0, "alerts delivery outbox runbooks", CORE),
     Row(0, "notices", "monitoring"),
-    Row(1, "deliver hook", "monitoring", libraries="aiohttp"),
+    Row(1, "deliver hook manual", "monitoring", libraries="aiohttp"),
     Row(2, "notifier courier desk", "orchestrator", f"{RECORDS} orchestrator.loop"),
-    Row(3, "alerts", "monitoring", "monitoring", "aiohttp pydantic"),
+    Row(3, "alerts runbooks", "monitoring", "monitoring", "aiohttp pydantic"),
     Row(4, "alerting", "orchestrator", "orchestrator monitoring"),
-    Row(4, "alerts", "orchestrator.cli", "orchestrator", "click"),
+    Row(4, "alerts runbook", "orchestrator.cli", "orchestrator monitoring", "click"),
 
     Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
         libraries="kazoo"),

@@ -23,6 +23,7 @@ VERBS = {
     "token": ("orchestrator.cli.token:token", "API tokens: make one, list them, revoke one."),
     "audit": ("orchestrator.cli.audit:audit", "Who asked for what, from where, and what became of it."),
     "alerts": ("orchestrator.cli.alerts:alerts", "What persons are told of; a test message to a channel."),
+    "runbook": ("orchestrator.cli.runbook:runbook", "What to do about a finding, an alert or a refusal."),
     "config": (
         "orchestrator.cli.config:config",
         "Check configuration files; how a return is repaired.",

@@ -44,6 +44,8 @@ def checked(session: Session, wish: Wish, *, dry_run: bool) -> dict[str, Any]:
     session.say("Pre-checks")
     for check in checks["checks"]:
         session.say(f"  ok   {check['name']}" if check["passed"] else f"  no   {check['name']}: {check['detail']}")
+        if not check["passed"] and check.get("runbook"):
+            session.say(f"       kembar runbook {check['runbook'].rpartition('/')[2]}")
     if checks["last_three_ms"]:
         session.say("The last ones took " + ", ".join(f"{ms:.0f}" for ms in checks["last_three_ms"]) + " ms")
     if dry_run or not checks["admitted"]:

@@ -92,6 +92,8 @@ def screen(shown: dict[str, Any]) -> list[str]:
     ]
     if shown["next"]["text"]:
         last.append(["next", _with_command(shown["next"])])
+    if runbook := shown["next"].get("runbook", ""):
+        last.append(["how", f"kembar runbook {runbook.rpartition('/')[2]}"])
     return [*first, *columns(rows), *columns(last)]
 
 

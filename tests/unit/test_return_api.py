@@ -168,6 +168,7 @@ def test_the_view_names_everything_that_waits_for_a_person():
     assert line == {
         "text": "reconcile #9: the return of db-b stopped: no space",
         "command": "kembar rejoin db-b --reason TEXT",
+        "runbook": "/runbooks/return-stopped",
     }
     _, _, body = one(Carrier(returned(kept=Open(5, KEPT.transactions))), "GET", SHOP, "vera")
     assert "2 transactions more" in body["returns"]["waits"][-1]["text"]

@@ -234,7 +234,8 @@ def test_status_names_what_waits_with_the_next_command(tmp_path):
     assert opened.split(None, 1)[1] == (
         "reconcile #7: 3 transactions kept, each with two versions  ->  kembar reconcile show 7"
     )
-    assert lines[-1].startswith("next ") and lines[-1].endswith("kembar reconcile show 7")
+    assert lines[-2].startswith("next ") and lines[-2].endswith("kembar reconcile show 7")
+    assert lines[-1].split(None, 1) == ["how", "kembar runbook decision-needed"]
     assert not any(
         line.startswith("open ") for line in run_verb(Carrier(healthy()), tmp_path, "status").stdout.splitlines()
     )

@@ -174,9 +174,10 @@ def test_the_next_step_names_the_most_urgent_thing():
     assert view(healthy(**pause), 0.0, AT)["next"] == {
         "text": "Automatic failover is paused by alice: disk swap",
         "command": "kembar resume",
+        "runbook": "/runbooks/paused",
     }
     assert view(healthy(waiting="for db-b to return"), 0.0, AT)["next"]["text"] == "Waiting for db-b to return"
-    assert view(healthy(), 0.0, AT)["next"] == {"text": "", "command": ""}
+    assert view(healthy(), 0.0, AT)["next"] == {"text": "", "command": "", "runbook": ""}
 
 
 def test_a_row_of_a_node():
