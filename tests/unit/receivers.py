@@ -36,16 +36,29 @@ class Receiver:
     hangs: bool = False
     got: list[Got] = field(default_factory=list)
     url: str = ""
+    arrived: threading.Event = field(default_factory=threading.Event)
     _end: asyncio.Event = field(default_factory=asyncio.Event)
+    _go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def release(self) -> None:
+        """Let every answer that hangs go."""
+        self.hangs = False
+        self._loop.call_soon_threadsafe(self._go_on.set)
+
+    def stop(self) -> None:
+        for event in (self._go_on, self._end):
+            self._loop.call_soon_threadsafe(event.set)
 
     async def take(self, request: web.Request) -> web.Response:
         content = await request.read()
         self.got.append(Got(request.path, dict(request.headers), content))
+        self.arrived.set()
         if self.hangs:
-            await self._end.wait()
+            await self._go_on.wait()
         return web.Response(status=self.status, text=self.text, headers=self.headers)
 
-    async def serve(self, ready: threading.Event, loop: list[asyncio.AbstractEventLoop]) -> None:
+    async def serve(self, ready: threading.Event) -> None:
         app = web.Application()
         app.router.add_route("*", "/{rest:.*}", self.take)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -53,7 +66,7 @@ class Receiver:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
-        loop.append(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
         ready.set()
         await self._end.wait()
         await runner.cleanup()
@@ -62,12 +75,12 @@ class Receiver:
 @contextmanager
 def receiver(**answers: Any) -> Iterator[Receiver]:
     """One that runs until the block ends."""
-    one, ready, loop = Receiver(**answers), threading.Event(), []
-    thread = threading.Thread(target=lambda: asyncio.run(one.serve(ready, loop)))
+    one, ready = Receiver(**answers), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(one.serve(ready)))
     thread.start()
     try:
         assert ready.wait(10.0)
         yield one
     finally:
-        loop[0].call_soon_threadsafe(one._end.set)
+        one.stop()
         thread.join()

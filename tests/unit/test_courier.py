@@ -16,8 +16,8 @@ from fakes import FakeClock, FakeCoordinator
 from receivers import receiver
 
 from monitoring.notices import Links
-from orchestrator.alerting import route_of, sender
-from orchestrator.config.alerts import Channel
+from orchestrator.alerting import alerting, route_of, sender
+from orchestrator.config.alerts import Alerts, Channel
 from orchestrator.coordination.layout import provision
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import CoordinatorUnavailable, StaleWrite, UnknownOutcome
@@ -29,6 +29,7 @@ from orchestrator.courier import Courier
 from orchestrator.desk import Desk
 from orchestrator.loop import Look
 from orchestrator.notifier import Notifier
+from orchestrator.process.clock import HostClock
 
 PATHS = Paths("shop")
 STARTED = Event("failover.started", "2026-11-24T18:55:00.371Z", "critical", "db-a exited", 8, 42, "F5", "db-b", 42)
@@ -450,3 +451,58 @@ def test_every_write_of_a_courier_is_guarded_by_its_term():
         with pytest.raises(StaleWrite):
             leader.couriers["webhook"].step()
     assert any(isinstance(op, Delete) for op in pair.coordinator.writes[-1]) and pair.waiting("webhook") == 1
+
+
+def test_the_loop_is_held_up_by_nothing_that_alerts_wait_for():
+    """ZooKeeper answers no write and the receiver hangs: the loop hands over its next look all the same."""
+    with receiver(hangs=True) as mute:
+        pair = Pair(channel("webhook", url=mute.url, timeout_s=5.0))
+        leader = pair.leader()
+        fail_over(pair, leader)
+        answered = threading.Event()
+        waiting = threading.Event()
+
+        def stall() -> None:
+            waiting.set()
+            assert answered.wait(10.0)
+
+        sending = threading.Thread(target=leader.couriers["webhook"].step)
+        sending.start()
+        assert mute.arrived.wait(10.0)
+        pair.coordinator.slow, pair.coordinator.when_waiting = True, stall
+        pair.happens(ENDED)
+        telling = threading.Thread(target=leader.look)
+        telling.start()
+        assert waiting.wait(10.0)
+        leader.notifier.take(Look({}, 1.0, True))
+        assert telling.is_alive() and sending.is_alive()
+        answered.set()
+        telling.join()
+        pair.coordinator.slow, pair.coordinator.when_waiting = False, lambda: None
+        mute.release()
+        sending.join()
+    assert pair.state("webhook").sent == 1
+
+
+def test_all_of_it_runs_from_the_configuration_in_threads_of_its_own():
+    with receiver() as there:
+        section = Alerts.model_validate(
+            {"page": "https://kembar.example.com/", "channels": [{"name": "ops", "kind": "webhook", "url": there.url}]}
+        )
+        pair = Pair()
+        whole = alerting(section, PATHS, pair.coordinator, HostClock(), lambda: 0, pair.told.append)
+        s = situation(seen(DB_A), seen(DB_B), hold_down=True)
+        whole.take(Look({}, s.now, True, s))
+        whole.start()
+        assert there.arrived.wait(20.0)
+        whole.stop()
+    assert there.got[0].body["data"]["alert"] == "hold_down"
+    assert there.got[0].body["data"]["runbook"] == "https://kembar.example.com/runbooks/hold-down"
+
+
+def test_without_channels_nothing_runs_and_nothing_is_written():
+    pair = Pair()
+    written, running = len(pair.coordinator.writes), threading.active_count()
+    whole = alerting(Alerts(), PATHS, pair.coordinator, pair.clock, lambda: 0, pair.told.append)
+    whole.start()
+    assert (len(pair.coordinator.writes), threading.active_count()) == (written, running)
