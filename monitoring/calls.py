@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import BaseModel
 
-from monitoring import alerts, api, audit, operations, policy, queries, returns, shapes, stream, tokens
+from monitoring import (
+    actions,
+    alerts,
+    answers,
+    api,
+    audit,
+    operations,
+    policy,
+    queries,
+    returns,
+    shapes,
+    stream,
+    tokens,
+)
 from monitoring.auth import caller
 from monitoring.problems import Handler
 from orchestrator.core.access import AccessRole
@@ -63,34 +76,35 @@ CALLS = (
     Call("GET", f"{CLUSTER}/reconcile", returns.returns, shapes.Returns),
     Call("GET", f"{CLUSTER}/reconcile/{{id}}", returns.one_return, shapes.ReturnView, query=queries.RowsQuery),
     Call(
-        "POST", f"{CLUSTER}/operations", operations.begin, shapes.OperationView, OPERATOR, 202,
-        body=operations.OperationBody, if_match=EPOCH, repeatable=True, beside=shapes.Checked,
+        "POST", f"{CLUSTER}/operations", operations.begin, answers.OperationView, OPERATOR, 202,
+        body=operations.OperationBody, if_match=EPOCH, repeatable=True, beside=answers.Checked,
         more=(*STALE, "operation-running", "precheck-failed", "idempotency-mismatch"),
     ),
-    Call("GET", f"{CLUSTER}/operations", operations.present, shapes.Operations),
-    Call("GET", f"{CLUSTER}/operations/{{id}}", operations.follow, shapes.OperationView, query=queries.WaitQuery),
-    Call("GET", f"{CLUSTER}/policy/reconcile", policy.show, shapes.PolicyView),
+    Call("GET", f"{CLUSTER}/actions", actions.show, answers.Actions),
+    Call("GET", f"{CLUSTER}/operations", operations.present, answers.Operations),
+    Call("GET", f"{CLUSTER}/operations/{{id}}", operations.follow, answers.OperationView, query=queries.WaitQuery),
+    Call("GET", f"{CLUSTER}/policy/reconcile", policy.show, answers.PolicyView),
     Call(
-        "PUT", f"{CLUSTER}/policy/reconcile", policy.change, shapes.PolicyView, ADMIN,
+        "PUT", f"{CLUSTER}/policy/reconcile", policy.change, answers.PolicyView, ADMIN,
         body=policy.ReconcileBody, if_match=VERSION, more=("if-match-required", "stale-policy"),
     ),
     Call(
-        "PUT", f"{CLUSTER}/pause", operations.pause, shapes.PauseView, OPERATOR,
+        "PUT", f"{CLUSTER}/pause", operations.pause, answers.PauseView, OPERATOR,
         body=operations.PauseBody, if_match=EPOCH, more=STALE,
     ),
-    Call("DELETE", f"{CLUSTER}/pause", operations.resume, shapes.PauseView, OPERATOR, if_match=EPOCH, more=STALE),
-    Call("GET", f"{CLUSTER}/alerts", alerts.show, shapes.Alerts),
+    Call("DELETE", f"{CLUSTER}/pause", operations.resume, answers.PauseView, OPERATOR, if_match=EPOCH, more=STALE),
+    Call("GET", f"{CLUSTER}/alerts", alerts.show, answers.Alerts),
     Call(
-        "POST", f"{CLUSTER}/alerts/test", alerts.try_out, shapes.Trial, ADMIN, 202,
+        "POST", f"{CLUSTER}/alerts/test", alerts.try_out, answers.Trial, ADMIN, 202,
         body=alerts.TrialBody, repeatable=True, more=("operation-running",),
     ),
-    Call("GET", f"{CLUSTER}/tokens", tokens.show, shapes.TokenRows, ADMIN),
+    Call("GET", f"{CLUSTER}/tokens", tokens.show, answers.TokenRows, ADMIN),
     Call(
-        "POST", f"{CLUSTER}/tokens", tokens.create, shapes.TokenMade, ADMIN, 201,
+        "POST", f"{CLUSTER}/tokens", tokens.create, answers.TokenMade, ADMIN, 201,
         body=tokens.TokenBody, more=("token-exists",),
     ),
-    Call("DELETE", f"{CLUSTER}/tokens/{{name}}", tokens.revoke, shapes.Revoked, ADMIN),
-    Call("GET", f"{CLUSTER}/audit", audit.show, shapes.Audit, ADMIN, query=queries.LimitQuery),
+    Call("DELETE", f"{CLUSTER}/tokens/{{name}}", tokens.revoke, answers.Revoked, ADMIN),
+    Call("GET", f"{CLUSTER}/audit", audit.show, answers.Audit, ADMIN, query=queries.LimitQuery),
 )  # fmt: skip
 
 

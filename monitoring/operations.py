@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from typing import Annotated, Any, Literal, Self, TypeVar
-from uuid import uuid4
+from typing import Annotated, Any, Literal, Self
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, Caller, seen
 from monitoring.backend import Backend
-from monitoring.problems import Problem, invalid
+from monitoring.given import DAY_S, body_of, if_match, key_of, seconds
+from monitoring.problems import Problem
 from monitoring.queries import WaitQuery, query_of
 from monitoring.verified import progress, progress_tag
 from monitoring.view import OPEN_STATES
@@ -28,15 +28,10 @@ from orchestrator.core.runbooks import of_check, path_of
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
 
-DAY_S = 86400.0
 WAIT_MAX_S = 60.0
 LOOK_EVERY_S = 0.02  # at the snapshot in memory, which costs nobody anything
 READ_EVERY_S = 0.5  # in ZooKeeper, for an operation that the snapshot does not hold
-UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
-BODY_S = 10.0  # in which the whole of it must have come
-KEY = re.compile(r"[!-~]{1,128}")
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
-Body = TypeVar("Body", bound=BaseModel)
 TableName = Annotated[str, Field(max_length=130, pattern=r"^[^.]+\..+$")]  # schema.table
 
 
@@ -88,11 +83,10 @@ async def begin(request: web.Request) -> web.Response:
     note.action, note.reason = f"{body.kind} {body.to or body.gtid}".strip(), body.reason.strip()
     if body.dry_run:
         note.kept = False
-        return _dry_run(backend, snapshot, _request(snapshot, body, who, "dry-run"))
-    # Only an admin may accept that acknowledged data is lost, or say who is primary.
-    snapshot, who = seen(request, AccessRole.ADMIN if body.kind in ("failover", "adopt") else AccessRole.OPERATOR)
-    seen_epoch = _if_match(request)
-    wanted = _request(snapshot, body, who, _key(request))
+        return web.json_response(checked(backend, snapshot, body, who))
+    snapshot, who = seen(request, role_for(Kind(body.kind)))
+    seen_epoch = if_match(request)
+    wanted = _request(snapshot, body, who, key_of(request))
     note.operation = wanted.id
     earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
     if earlier is not None:
@@ -164,6 +158,11 @@ def checks_view(admission: Admission) -> list[dict[str, Any]]:
     return [plain(one) | {"runbook": "" if one.passed else path_of(of_check(one.name))} for one in admission.checks]
 
 
+def role_for(kind: Kind) -> AccessRole:
+    """Only an admin may accept that acknowledged data is lost, or say who is primary."""
+    return AccessRole.ADMIN if kind in (Kind.FAILOVER, Kind.ADOPT) else AccessRole.OPERATOR
+
+
 def operation(snapshot: Snapshot, request: Request) -> dict[str, Any]:
     """A request being carried out: the record, and the phases of the incident that it led to."""
     incident = _incident_of(snapshot, request)
@@ -217,13 +216,14 @@ def _asked(request: Request) -> dict[str, Any]:
     return {name: value for name, value in plain(request).items() if name not in own}
 
 
-def _dry_run(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Response:
+def checked(backend: Backend, snapshot: Snapshot, body: OperationBody, who: Caller) -> dict[str, Any]:
+    """Every pre-check of what could be asked for, and what the last three took. Raises Problem without a record."""
+    wanted = _request(snapshot, body, who, "dry-run")
     admission = backend.dry_run(snapshot.name, wanted)
     recent = [one.total_ms for one in snapshot.incidents if one.kind == wanted.kind and one.outcome == "ok"]
     answer = {"dry_run": True, "kind": wanted.kind, "to": wanted.to, "epoch": wanted.epoch}
-    return web.json_response(
-        {**answer, "admitted": admission.admitted, "checks": checks_view(admission), "last_three_ms": recent[:3]}
-    )
+    shown = {"admitted": admission.admitted, "checks": checks_view(admission), "last_three_ms": recent[:3]}
+    return answer | shown
 
 
 def _request(snapshot: Snapshot, body: OperationBody, who: Caller, key: str) -> Request:
@@ -255,28 +255,12 @@ def _default_target(snapshot: Snapshot, cluster: Cluster, kind: Kind) -> NodeNam
 
 async def _put_pause(request: web.Request, snapshot: Snapshot, wanted: Pause) -> web.Response:
     backend = request.app[BACKEND]
-    _same_epoch(backend, snapshot, _if_match(request))
+    _same_epoch(backend, snapshot, if_match(request))
     try:
         await asyncio.to_thread(backend.put_pause, snapshot.name, wanted)
     except StaleWrite:
         raise _stale(backend, snapshot, "the pause was changed meanwhile") from None
     return web.json_response(plain(wanted))
-
-
-def _if_match(request: web.Request) -> int:
-    """The epoch that the caller saw, from `"7"` or the whole ETag `"7.41"`."""
-    match = re.fullmatch(r'"?([0-9]{1,18})(\.[0-9]{1,18})?"?', request.headers.get("If-Match", ""))
-    if match is None:
-        raise Problem("if-match-required", 'If-Match: "<epoch>" is needed', "read the cluster, send its epoch")
-    return int(match[1])
-
-
-def _key(request: web.Request) -> str:
-    """What makes a repeat the same request; one of our own where the caller wants none."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not KEY.fullmatch(key):
-        raise Problem("invalid-request", f"Idempotency-Key: {key!r:.80}: 1 to 128 printable characters are needed")
-    return key or uuid4().hex
 
 
 def _same_epoch(backend: Backend, snapshot: Snapshot, seen_epoch: int) -> None:
@@ -299,27 +283,3 @@ def _nothing_running(snapshot: Snapshot, wanted: Request) -> None:
         if other.state in OPEN_STATES and not beside:
             detail = f"{other.kind} to {other.to} by {other.actor} is {other.state}"
             raise Problem("operation-running", detail, "wait until it has ended", operation=other.id)
-
-
-async def body_of(request: web.Request, model: type[Body]) -> Body:
-    """The JSON of a changing call. Raises Problem with every mistake."""
-    if request.content_type != "application/json":
-        raise Problem("media-type", f"{request.content_type} is not application/json")
-    try:
-        async with asyncio.timeout(BODY_S):
-            content = await request.read()
-    except TimeoutError:
-        raise Problem("too-slow", f"the body did not come within {BODY_S:.0f} s", "send it again at once") from None
-    try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        raise invalid([("/" + "/".join(map(str, one["loc"])), one["msg"]) for one in found]) from None
-
-
-def seconds(text: str) -> float:
-    """`30m` as a number. Raises Problem."""
-    match = re.fullmatch(r"(\d{1,6})([smhd]?)", text)
-    if match is None:
-        raise Problem("invalid-request", f"{text!r} is no duration", "for example 30s, 15m, 2h")
-    return int(match[1]) * UNITS_S[match[2]]

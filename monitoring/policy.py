@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, seen
-from monitoring.operations import body_of
+from monitoring.given import body_of
 from monitoring.problems import Problem
 from orchestrator.core.access import AccessRole
 from orchestrator.core.errors import StaleWrite

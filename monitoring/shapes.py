@@ -1,4 +1,7 @@
-"""The shapes of what API v1 answers, for its description. Each names what is promised; more may stand beside it."""
+"""The shapes of what API v1 shows, for its description; those of actions are in `answers`.
+
+Each names what is promised; more may stand beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.core.audit import Entry
 from orchestrator.core.history import Event, Step
-from orchestrator.core.mergepolicy import Changed, MergePolicy
-from orchestrator.core.requests import PreCheck
 
 
 class Shape(BaseModel):
@@ -159,116 +159,6 @@ class ReturnView(ReturnRow):
     """One return with what is kept of it."""
 
     kept: list[dict[str, Any]]
-
-
-class OperationView(Shape):
-    """A request, and how far it is."""
-
-    id: str
-    kind: str
-    to: str
-    reason: str
-    actor: str
-    epoch: int
-    state: str  # requested, running, done, refused, failed
-    answer: str
-    failed_checks: list[str]
-    ended: bool
-    phases: list[Step]
-    progress: dict[str, Any] | None
-
-
-class Operations(Shape):
-    """In no order."""
-
-    operations: list[OperationView]
-
-
-class Checked(Shape):
-    """The pre-checks of a dry run."""
-
-    dry_run: bool
-    kind: str
-    to: str
-    epoch: int
-    admitted: bool
-    checks: list[PreCheck]
-    last_three_ms: list[float]
-
-
-class PauseView(Shape):
-    """As it is now."""
-
-    active: bool
-    for_s: float  # 0: until resumed
-    reason: str
-    actor: str
-
-
-class PolicyView(Shape):
-    """The section, and who changed it last."""
-
-    reconcile: MergePolicy
-    changed: Changed
-
-
-class Channel(Shape):
-    """Where notices go, and what waits there."""
-
-    name: str
-    waiting: list[Any]
-
-
-class Alerts(Shape):
-    """What is open, and who is told of it."""
-
-    raised: list[dict[str, Any]]
-    channels: list[Channel]
-
-
-class Trial(Shape):
-    """A test message that is on its way."""
-
-    channel: str
-    name: str
-    id: str
-
-
-class TokenRow(Shape):
-    """One token, never its secret."""
-
-    name: str
-    role: str
-    fingerprint: str
-    expires: str | None
-    valid: bool
-    made: str | None
-    made_by: str
-    source: str  # cluster, file
-
-
-class TokenRows(Shape):
-    """Those that are good for the cluster."""
-
-    tokens: list[TokenRow]
-
-
-class TokenMade(TokenRow):
-    """The only answer with the secret."""
-
-    token: str
-
-
-class Revoked(Shape):
-    """Whose token it was."""
-
-    revoked: str
-
-
-class Audit(Shape):
-    """Newest first."""
-
-    audit: list[Entry]
 
 
 class FieldProblem(Shape):

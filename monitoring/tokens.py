@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, seen
 from monitoring.backend import Backend, utc
-from monitoring.operations import body_of, seconds
+from monitoring.given import body_of, seconds
 from monitoring.problems import Problem
 from orchestrator.core.access import AccessRole, Token, Tokens, digest
 from orchestrator.core.errors import StaleWrite

@@ -134,8 +134,8 @@ TABLE = (
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
     Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
-    Row(3, "api app audit auth backend calls envelope exposition limits login openapi operations page policy problems "
-           "queries returns session shapes stream tokens",
+    Row(3, "actions answers api app audit auth backend calls envelope exposition given limits login openapi operations "
+           "page policy problems queries returns session shapes stream tokens",
         "monitoring", "monitoring", "aiohttp jinja2 prometheus_client pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),

@@ -316,6 +316,22 @@ def test_an_operation_is_followed_to_its_end():
     assert [step["phase"] for step in body["phases"]] == ["fence", "drain", "promote", "vip"]
 
 
+def test_what_could_be_asked_for_says_why_not():
+    refusal = PreCheck("backlog", False, "db-b has 5000 transactions to apply")
+
+    def found(carrier, who):
+        rows = one(carrier, "GET", f"{SHOP}/actions", who)[2]["actions"]
+        return {row["kind"]: row for row in rows}
+
+    ready = found(Carrier(), "olga")
+    assert (ready["switchover"]["enabled"], ready["switchover"]["to"]) == (True, "db-b")
+    assert ready["failover"]["disabled_reasons"] == ["this needs role admin, olga has operator"]
+    assert found(Carrier(), "adam")["failover"]["enabled"]
+    late = found(Carrier(refusals=(refusal,)), "olga")["switchover"]
+    assert (late["enabled"], late["disabled_reasons"]) == (False, ["backlog: db-b has 5000 transactions to apply"])
+    assert found(Carrier(now_s=130.0), "olga")["switchover"]["disabled_reasons"] == ["what is shown may be long past"]
+
+
 def test_operations_are_listed():
     carrier = Carrier()
 

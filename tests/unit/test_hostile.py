@@ -12,7 +12,7 @@ from carrier import Carrier
 from test_api import MOVE, SHOP
 from test_cli import served
 
-from monitoring import app, operations
+from monitoring import app, given
 
 OPERATIONS = f"{SHOP}/operations"
 OLGA = {"Authorization": "Bearer olga-secret", "Content-Type": "application/json", "If-Match": '"7"'}
@@ -71,7 +71,7 @@ def test_ten_megabytes_are_not_read():
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(operations, "BODY_S", 0.05)
+    monkeypatch.setattr(given, "BODY_S", 0.05)
     carrier = Carrier()
     with served(carrier) as url:
         host, port = url.removeprefix("http://").split(":")

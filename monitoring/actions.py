@@ -1,0 +1,40 @@
+"""What could be asked of a pair now: each action with its pre-checks, and why it would be refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from monitoring.auth import BACKEND, Caller, seen
+from monitoring.backend import Backend
+from monitoring.node_view import blind
+from monitoring.operations import OperationBody, checked, role_for
+from orchestrator.core.access import AccessRole
+from orchestrator.core.requests import OF_RETURNS, Kind
+from orchestrator.core.snapshot import Snapshot
+
+OFFERED = (*(kind for kind in Kind if kind not in OF_RETURNS), Kind.REJOIN)
+
+
+async def show(request: web.Request) -> web.Response:
+    """Each action: whether it would be admitted now and may be asked for by the caller, and why not."""
+    snapshot, who = seen(request, AccessRole.VIEWER)
+    return web.json_response({"actions": actions(request.app[BACKEND], snapshot, who)})
+
+
+def actions(backend: Backend, snapshot: Snapshot, who: Caller) -> list[dict[str, Any]]:
+    """As the API and the page show them. Raises Problem while there is no record."""
+    return [_action(backend, snapshot, who, kind) for kind in OFFERED]
+
+
+def _action(backend: Backend, snapshot: Snapshot, who: Caller, kind: Kind) -> dict[str, Any]:
+    asked = OperationBody.model_validate({"kind": str(kind), "reason": "what if"})
+    shown, role = checked(backend, snapshot, asked, who), role_for(kind)
+    reasons = [f"{check['name']}: {check['detail']}" for check in shown["checks"] if not check["passed"]]
+    if blind(snapshot, backend.elapsed_s(snapshot)):
+        reasons.insert(0, "what is shown may be long past")
+    if not who.role.covers(role):
+        reasons.append(f"this needs role {role}, {who.name} has {who.role}")
+    kept = {name: shown[name] for name in ("kind", "to", "epoch", "checks", "last_three_ms")}
+    return {**kept, "role": str(role), "enabled": not reasons, "disabled_reasons": reasons}

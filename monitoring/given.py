@@ -1,0 +1,59 @@
+"""What a changing call brings with it: its body, what was looked at, its key. Whatever is wrong is named."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TypeVar
+from uuid import uuid4
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from monitoring.problems import Problem, invalid
+
+DAY_S = 86400.0
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
+BODY_S = 10.0  # in which the whole of it must have come
+KEY = re.compile(r"[!-~]{1,128}")
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def body_of(request: web.Request, model: type[Body]) -> Body:
+    """The JSON of a changing call. Raises Problem with every mistake."""
+    if request.content_type != "application/json":
+        raise Problem("media-type", f"{request.content_type} is not application/json")
+    try:
+        async with asyncio.timeout(BODY_S):
+            content = await request.read()
+    except TimeoutError:
+        raise Problem("too-slow", f"the body did not come within {BODY_S:.0f} s", "send it again at once") from None
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise invalid([("/" + "/".join(map(str, one["loc"])), one["msg"]) for one in found]) from None
+
+
+def seconds(text: str) -> float:
+    """`30m` as a number. Raises Problem."""
+    match = re.fullmatch(r"(\d{1,6})([smhd]?)", text)
+    if match is None:
+        raise Problem("invalid-request", f"{text!r} is no duration", "for example 30s, 15m, 2h")
+    return int(match[1]) * UNITS_S[match[2]]
+
+
+def if_match(request: web.Request) -> int:
+    """The epoch that the caller saw, from `"7"` or the whole ETag `"7.41"`."""
+    match = re.fullmatch(r'"?([0-9]{1,18})(\.[0-9]{1,18})?"?', request.headers.get("If-Match", ""))
+    if match is None:
+        raise Problem("if-match-required", 'If-Match: "<epoch>" is needed', "read the cluster, send its epoch")
+    return int(match[1])
+
+
+def key_of(request: web.Request) -> str:
+    """What makes a repeat the same request; one of our own where the caller wants none."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not KEY.fullmatch(key):
+        raise Problem("invalid-request", f"Idempotency-Key: {key!r:.80}: 1 to 128 printable characters are needed")
+    return key or uuid4().hex
