@@ -22,6 +22,8 @@ MERGE = ("number", "begin", "rows", "commit", "rollback", "keep")
 COPY = ("copy", "unfollow")
 SWAP = ("kill_mysqld", "swap_data", "start_mysqld")
 DDL = "CREATE TABLE only_behind (id INT PRIMARY KEY)"  # which rows cannot undo
+# Each crash costs a start, and what clients wrote all the while has to be applied too.
+CRASHED_S = 2 * BACK_S
 STAGES = ("detect", "bundle", "rewind", "rejoin", "verify", "closed")
 Crashing = Callable[[Trial, dict[Node, list[str]]], AbstractContextManager[Crashes]]
 
@@ -34,7 +36,7 @@ def returning_node_crashes(t: Trial, names: Sequence[str], crashing: Crashing) -
     parting = _left_behind(t)
     with crashing(t, {parting.old: places(names)}):
         parting.back()
-        parting.ended(BACK_S)
+        parting.ended(CRASHED_S)
     parting.returned()
 
 
@@ -43,7 +45,7 @@ def copied_node_crashes(t: Trial, crashing: Crashing) -> None:
     swapping = [f"agent.{side}.{name}" for name in SWAP for side in ("before", "after")]
     with crashing(t, {parting.old: [*places(COPY), *swapping]}):
         parting.back()
-        parting.ended(BACK_S)
+        parting.ended(CRASHED_S)
     t.check(parting.returned()["rung"] == "clone", "it came back by another rung")
 
 
@@ -70,7 +72,7 @@ def merging_node_crashes(t: Trial, names: Sequence[str], crashing: Crashing) -> 
     parting = _left_behind(t)
     with crashing(t, {parting.new: places(names)}):
         parting.back()
-        parting.ended(BACK_S)
+        parting.ended(CRASHED_S)
     parting.returned()
 
 

@@ -155,8 +155,7 @@ def _logs(stand: Stand) -> Logs:
 def _anew(stand: Stand, profile: str, say: Say) -> Logs:
     """A new lab in the place of one that did not become whole again."""
     say("a new lab")
-    stand.down()
-    stand.up(profile, say, port=0)
+    stand.renew(profile, say)
     return _logs(stand)
 
 
