@@ -139,7 +139,8 @@ TABLE = (
         "monitoring", "monitoring", "aiohttp jinja2 prometheus_client pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
-    Row(4, "main adopt client config direct docs exits failover history init operation options pause reconcile "
+    Row(4, "main adopt check client config direct docs events exits explain failover following history init operation "
+           "options pause reconcile settings vip "
            "audit returns edits status token switchover verify",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
     Row(3, "listen", "agents", "agents.standing", "aiohttp"),

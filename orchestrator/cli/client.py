@@ -5,83 +5,23 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from orchestrator.cli.exits import Exit, Failed
+from orchestrator.cli.settings import Settings
 
 CONNECT_S = 3.0
-SYSTEM_FILE = Path("/etc/kembar/client.yaml")
 CODES = {401: Exit.UNAUTHORISED, 403: Exit.UNAUTHORISED, 503: Exit.UNREACHABLE}
 REFUSALS = (409, 412, 422, 428)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """client.yaml."""
-
-    endpoints: tuple[str, ...] = ()
-    token_file: str = ""
-    cluster: str = ""
-    zookeeper: tuple[str, ...] = ()  # ADDRESS:PORT, for `status` when no orchestrator answers
-    vip: str = ""  # shown then
-
-
-KEYS = ("endpoints", "token_file", "cluster", "zookeeper", "vip")
-
-
-def lab_file(environ: Mapping[str, str]) -> Path:
-    """Where the lab leaves the client.yaml of its cluster."""
-    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state, "kembar", "lab", environ.get("KEMBAR_LAB") or "demo", "client.yaml")
-
-
-def find_file(given: str | None, environ: Mapping[str, str]) -> Path | None:
-    """The client.yaml that applies: named ones must exist, then a person's own, the host's, the lab's."""
-    named = given or environ.get("KEMBAR_CLIENT")
-    if named:
-        return Path(named)
-    # With KEMBAR_LAB the lab is meant, whatever else this host belongs to.
-    usual = [Path.home() / ".config" / "kembar" / "client.yaml", SYSTEM_FILE, lab_file(environ)]
-    if environ.get("KEMBAR_LAB"):
-        usual.reverse()
-    return next((path for path in usual if path.is_file()), None)
-
-
-def read_settings(path: Path) -> Settings:
-    """The file as Settings. Raises Failed with every mistake."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Failed(Exit.USAGE, f"{path}: {error}") from None
-    if not isinstance(content, dict):
-        raise Failed(Exit.USAGE, f"{path}:1:1: file: expected keys, known here: {', '.join(KEYS)}")
-    problems = [_unknown(path, str(key)) for key in content if key not in KEYS]
-    for key in ("endpoints", "zookeeper"):
-        value = content.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            problems.append(f"{path}: {key}: expected a list of texts")
-    if problems:
-        raise Failed(Exit.USAGE, "\n".join(problems))
-    return Settings(
-        endpoints=tuple(content.get("endpoints", ())),
-        token_file=str(content.get("token_file") or ""),
-        cluster=str(content.get("cluster") or ""),
-        zookeeper=tuple(content.get("zookeeper", ())),
-        vip=str(content.get("vip") or ""),
-    )
-
-
-def _unknown(path: Path, key: str) -> str:
-    close = get_close_matches(key, KEYS, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(KEYS)}"
-    return f"{path}: {key}: unknown key  hint: {hint}"
+class Unanswered(Exception):  # noqa: N818 - as the attribute that holds them
+    """One endpoint gave no answer that can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +30,17 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: Any
+    body: Any  # of JSON, else the text
 
 
 @dataclass(slots=True)
 class Api:
-    """API v1 at the first endpoint that answers."""
+    """API v1 at the first endpoint that answers; the one that answered last is asked first."""
 
     settings: Settings
     timeout_s: float = 10.0
     unanswered: list[str] = field(default_factory=list)  # endpoint: why, of the last call
+    answered: str = ""  # the endpoint of the last answer
 
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None, wait_s: float = 0.0
@@ -109,33 +50,68 @@ class Api:
         """
         answer = self._first(method, path, body, headers or {}, wait_s)
         if answer.status >= 400:
-            raise _failed(answer)
+            raise failed(answer)
         return answer
+
+    def freshest(self, path: str) -> Answer:
+        """One view of a cluster: of the first endpoint whose data is fresh, else of the first that answers."""
+        first = self.call("GET", path)
+        answer, asked = first, {self.answered}
+        while answer.body["data"]["stale"] and (left := [one for one in self.settings.endpoints if one not in asked]):
+            asked.add(left[0])
+            try:
+                answer = self._asked(left[0], "GET", path, None, {}, 0.0)
+            except Unanswered as error:
+                self.unanswered.append(str(error))
+                continue
+            if answer.status >= 400:
+                answer = first
+        return answer if not answer.body["data"]["stale"] else first
+
+    def endpoints(self) -> list[str]:
+        """In the order in which they are asked."""
+        return sorted(self.settings.endpoints, key=lambda one: one != self.answered)
 
     def _first(self, method: str, path: str, body: object, headers: Mapping[str, str], wait_s: float) -> Answer:
         self.unanswered.clear()
         answer = None
-        for endpoint in self.settings.endpoints:
+        for endpoint in self.endpoints():
             try:
-                answer = self._ask(endpoint, method, path, body, headers, wait_s)
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                self.unanswered.append(f"{endpoint}: {error or type(error).__name__}")
+                answer = self._asked(endpoint, method, path, body, headers, wait_s)
+            except Unanswered as error:
+                self.unanswered.append(str(error))
                 continue
             if answer.status != 503:
                 return answer
             self.unanswered.append(f"{endpoint}: {_detail(answer)}")
         if answer is not None:
             return answer
-        detail = "; ".join(self.unanswered) or "no endpoint is configured"
-        raise Failed(
-            Exit.UNREACHABLE,
-            f"no orchestrator answers: {detail}",
-            "give --endpoint URL, or name endpoints in client.yaml",
-        )
+        raise nobody(self.unanswered)
 
-    def _ask(
+    def _asked(
         self, endpoint: str, method: str, path: str, body: object, headers: Mapping[str, str], wait_s: float
     ) -> Answer:
+        try:
+            with self.opened(endpoint, method, path, body, headers, wait_s) as response:
+                text = response.read()
+                known = {name.lower(): value for name, value in response.headers.items()}
+                answer = Answer(response.status, known, _content(text, known))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unanswered(f"{endpoint}: {error or type(error).__name__}") from None
+        self.answered = endpoint
+        return answer
+
+    @contextmanager
+    def opened(
+        self,
+        endpoint: str,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        wait_s: float = 0.0,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The response of one endpoint, its body still to be read. Raises OSError, HTTPException, ValueError."""
         url = urlsplit(endpoint)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError("not an http URL")
@@ -145,11 +121,8 @@ class Api:
             connection.connect()
             connection.sock.settimeout(self.timeout_s + wait_s)
             content = None if body is None else json.dumps(body).encode()
-            connection.request(method, url.path.rstrip("/") + path, content, self._headers(headers, content))
-            response = connection.getresponse()
-            text = response.read()
-            known = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, known, json.loads(text) if text else None)
+            connection.request(method, url.path.rstrip("/") + path, content, self._headers(headers or {}, content))
+            yield connection.getresponse()
         finally:
             connection.close()
 
@@ -180,7 +153,8 @@ def path_of(cluster: str, *parts: str) -> str:
     return "/".join(["/api/v1/clusters", quote(cluster, safe=""), *(quote(part, safe="") for part in parts)])
 
 
-def _failed(answer: Answer) -> Failed:
+def failed(answer: Answer) -> Failed:
+    """What ends the command after a problem document."""
     code = Exit.REFUSED if answer.status in REFUSALS else CODES.get(answer.status, Exit.FAILED)
     body = answer.body if isinstance(answer.body, dict) else {}
     checks = "".join(f"\n  no   {check}" for check in body.get("failed_checks", ()))
@@ -189,3 +163,17 @@ def _failed(answer: Answer) -> Failed:
 
 def _detail(answer: Answer) -> str:
     return str(answer.body.get("detail", answer.status)) if isinstance(answer.body, dict) else str(answer.status)
+
+
+def nobody(unanswered: list[str]) -> Failed:
+    """What ends the command when no endpoint answers."""
+    detail = "; ".join(unanswered) or "no endpoint is configured"
+    return Failed(
+        Exit.UNREACHABLE, f"no orchestrator answers: {detail}", "give --endpoint URL, or name endpoints in client.yaml"
+    )
+
+
+def _content(text: bytes, headers: Mapping[str, str]) -> Any:
+    if headers.get("content-type", "").startswith(("text/plain", "text/markdown")):
+        return text.decode()
+    return json.loads(text) if text else None

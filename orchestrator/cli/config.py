@@ -14,9 +14,10 @@ import click
 import yaml
 from pydantic import BaseModel
 
-from orchestrator.cli.client import KEYS, path_of, read_settings
+from orchestrator.cli.client import path_of
 from orchestrator.cli.exits import Exit, Failed, leave
 from orchestrator.cli.options import Session, client_command
+from orchestrator.cli.settings import KEYS, read_settings
 from orchestrator.config.load import Document, Loc, read
 from orchestrator.config.orchestrator import OrchestratorConfig, load_tokens
 from orchestrator.config.returns import PolicyFile

@@ -10,6 +10,10 @@ import click
 # Where each verb lives, and its line in --help, which must not import it.
 VERBS = {
     "status": ("orchestrator.cli.status:status", "Can clients write, where, and what if that node fails now?"),
+    "check": ("orchestrator.cli.check:check", "One line for a monitor: OK, WARNING, CRITICAL or UNKNOWN."),
+    "explain": ("orchestrator.cli.explain:explain", "Why nothing is happening, and what would end the wait."),
+    "vip": ("orchestrator.cli.vip:vip", "Who holds the virtual IP, as each side sees it."),
+    "events": ("orchestrator.cli.events:events", "What happened; with -f what happens."),
     "history": ("orchestrator.cli.history:history", "Failovers and switchovers; with an ID, its timeline."),
     "switchover": ("orchestrator.cli.switchover:switchover", "Move the primary, planned and without loss."),
     "failover": ("orchestrator.cli.failover:failover", "Promote a node by force; acknowledged writes may be lost."),

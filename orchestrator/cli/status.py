@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.client import path_of
-from orchestrator.cli.exits import Exit, Failed, leave
+from orchestrator.cli.exits import Exit, Failed, leave, printable
 from orchestrator.cli.options import Session, age, client_command, columns, yes_no
 
 COLOURS = {
@@ -20,6 +20,7 @@ COLOURS = {
     "split_suspected": "red",
 }
 HEAD = ["NODE", "ROLE", "MYSQL", "RECEIVER", "HEARD", "WRITABLE", "MISSING/ERRANT", "VIP", "GATE", "PROMOTABLE", "SEEN"]
+WIDE = ["LEASE", "BACKLOG", "LOAD", "MEMORY", "DISK", "CONNECTIONS", "UPTIME"]
 
 
 @click.command()
@@ -30,22 +31,44 @@ HEAD = ["NODE", "ROLE", "MYSQL", "RECEIVER", "HEARD", "WRITABLE", "MISSING/ERRAN
 @click.option("--exit-code", is_flag=True, help="3 if the pair is degraded.")
 def status(session: Session, watch: float | None, exit_code: bool) -> None:
     """Can clients write, where, and what if that node fails now?"""
-    while True:
+    if watch is None:
         shown = read_view(session)
-        if watch is not None and not session.as_json:
+        _show(session, shown)
+        leave(code_of(shown, strict=exit_code))
+    try:
+        while True:
+            _look(session)
+            time.sleep(watch)
+    except KeyboardInterrupt:
+        leave(Exit.DONE)
+
+
+def _look(session: Session) -> None:
+    """One of many: while nobody answers it says so, and goes on."""
+    try:
+        shown = read_view(session)
+    except Failed as failed:
+        if failed.exit_code != Exit.UNREACHABLE:
+            raise
+        if session.prose:
             click.clear()
-        session.say(*screen(shown), style=partial(_coloured, shown))
-        session.give(shown)
-        if watch is None:
-            leave(code_of(shown, strict=exit_code))
-        time.sleep(watch)
+        click.echo(printable(f"UNKNOWN  {failed.format_message()}"), err=True)
+        return
+    if session.prose:
+        click.clear()
+    _show(session, shown)
+
+
+def _show(session: Session, shown: dict[str, Any]) -> None:
+    session.say(*screen(shown, wide=session.wide), style=partial(_coloured, shown))
+    session.give(shown, table(shown, wide=True))
 
 
 def read_view(session: Session) -> dict[str, Any]:
     """The view from the API; from ZooKeeper if nobody answers and client.yaml names its servers."""
     settings = session.api.settings
     try:
-        found: dict[str, Any] = session.api.call("GET", path_of(session.cluster)).body
+        found: dict[str, Any] = session.api.freshest(path_of(session.cluster)).body
     except Failed as failed:
         if failed.exit_code != Exit.UNREACHABLE or not settings.zookeeper:
             raise
@@ -66,8 +89,8 @@ def code_of(shown: dict[str, Any], *, strict: bool) -> Exit:
     return Exit.DEGRADED if strict and shown["state"] != "healthy" else Exit.DONE
 
 
-def screen(shown: dict[str, Any]) -> list[str]:
-    """The view as lines of text."""
+def screen(shown: dict[str, Any], *, wide: bool = False) -> list[str]:
+    """The view as lines of text; `wide` with the server of each node."""
     stale = f"   stale {age(shown['data']['age_s'])}" if shown["data"]["stale"] else ""
     epoch = "-" if shown["epoch"] is None else shown["epoch"]
     first = [
@@ -75,7 +98,6 @@ def screen(shown: dict[str, Any]) -> list[str]:
         f"mode {shown['mode'] or '-'}   auto-failover {shown['auto_failover'].upper()}   "
         f"phase {shown['phase'] or '-'}   epoch {epoch}   VIP {vip_text(shown['vip'])}   {shown['at']}",
     ]
-    rows = [HEAD, *(_row(node) for node in shown["nodes"])]
     zookeeper = "connected" if shown["zookeeper"]["connected"] else "not connected"
     who = shown["orchestrator"]
     last = [
@@ -94,7 +116,13 @@ def screen(shown: dict[str, Any]) -> list[str]:
         last.append(["next", _with_command(shown["next"])])
     if runbook := shown["next"].get("runbook", ""):
         last.append(["how", f"kembar runbook {runbook.rpartition('/')[2]}"])
-    return [*first, *columns(rows), *columns(last)]
+    return [*first, *columns(table(shown, wide=wide)), *columns(last)]
+
+
+def table(shown: dict[str, Any], *, wide: bool) -> list[list[str]]:
+    """The nodes, with a head."""
+    rows = [_row(node) + (_server(node) if wide else []) for node in shown["nodes"]]
+    return [[*HEAD, *(WIDE if wide else [])], *rows]
 
 
 def _state(shown: dict[str, Any]) -> str:
@@ -145,4 +173,17 @@ def _row(node: dict[str, Any]) -> list[str]:
         yes_no(node["gate_open"], "open", "shut"),
         yes_no(node["promotable"]) + because,
         f"stale {seen}" if node["stale"] else seen,
+    ]
+
+
+def _server(node: dict[str, Any]) -> list[str]:
+    host, backlog = node["host"], node["backlog"]
+    return [
+        node["lease"],
+        "-" if backlog is None else str(backlog),
+        f"{host['load_1m']:.2f}",
+        f"{host['memory_used_percent']:.0f} %",
+        f"{host['disk_used_percent']:.0f} %",
+        str(host["connections"]),
+        age(host["uptime_s"]),
     ]

@@ -18,8 +18,8 @@ from pairs import DB_A, DB_B, HELD, STEADY, aged, healthy, with_reports
 from test_config import AGENT, ORCHESTRATOR
 
 from monitoring.app import Web, bound_socket
-from orchestrator.cli.client import find_file
 from orchestrator.cli.main import VERBS, main
+from orchestrator.cli.settings import find_file
 from orchestrator.core.mergepolicy import Automation
 from orchestrator.core.model import Mode
 from orchestrator.core.requests import Kind, PreCheck, Request, RequestState
