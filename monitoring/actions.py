@@ -25,16 +25,24 @@ async def show(request: web.Request) -> web.Response:
 
 def actions(backend: Backend, snapshot: Snapshot, who: Caller) -> list[dict[str, Any]]:
     """As the API and the page show them. Raises Problem while there is no record."""
-    return [_action(backend, snapshot, who, kind) for kind in OFFERED]
+    asked = [OperationBody.model_validate({"kind": str(kind), "reason": "what if"}) for kind in OFFERED]
+    return [judged(backend, snapshot, one, who) for one in asked]
 
 
-def _action(backend: Backend, snapshot: Snapshot, who: Caller, kind: Kind) -> dict[str, Any]:
-    asked = OperationBody.model_validate({"kind": str(kind), "reason": "what if"})
-    shown, role = checked(backend, snapshot, asked, who), role_for(kind)
+def judged(backend: Backend, snapshot: Snapshot, asked: OperationBody, who: Caller) -> dict[str, Any]:
+    """One of them with its pre-checks. Raises Problem while there is no record."""
+    shown, role = checked(backend, snapshot, asked, who), role_for(Kind(asked.kind))
     reasons = [f"{check['name']}: {check['detail']}" for check in shown["checks"] if not check["passed"]]
-    if blind(snapshot, backend.elapsed_s(snapshot)):
-        reasons.insert(0, "what is shown may be long past")
-    if not who.role.covers(role):
-        reasons.append(f"this needs role {role}, {who.name} has {who.role}")
+    reasons = [*held_back(backend, snapshot, who, role), *reasons]
     kept = {name: shown[name] for name in ("kind", "to", "epoch", "checks", "last_three_ms")}
     return {**kept, "role": str(role), "enabled": not reasons, "disabled_reasons": reasons}
+
+
+def held_back(backend: Backend, snapshot: Snapshot, who: Caller, role: AccessRole) -> list[str]:
+    """Why nothing of that role may be asked for, whatever the pre-checks say."""
+    reasons = []
+    if blind(snapshot, backend.elapsed_s(snapshot)):
+        reasons.append("what is shown may be long past")
+    if not who.role.covers(role):
+        reasons.append(f"this needs role {role}, {who.name} has {who.role}")
+    return reasons

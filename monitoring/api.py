@@ -9,11 +9,14 @@ from aiohttp import web
 
 from monitoring.auth import BACKEND, caller, seen
 from monitoring.envelope import envelope
+from monitoring.incident_view import incident_view
 from monitoring.problems import Problem
 from monitoring.queries import EventsQuery, query_of
 from monitoring.readiness_view import readiness_view
 from monitoring.view import STATES, incident_text
 from orchestrator.core.access import AccessRole
+from orchestrator.core.history import Incident
+from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import plain
 
 SEVERITIES = ("info", "warning", "critical")
@@ -23,7 +26,7 @@ async def describe(request: web.Request, response: web.StreamResponse) -> None:
     """On every response: who answers, how old the data is, which epoch it is of."""
     backend = request.app[BACKEND]
     response.headers["X-Kembar-Instance"] = backend.instance
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     snapshot = backend.snapshots().get(request.match_info.get("cluster", ""))
     if snapshot is not None:
         response.headers["X-Kembar-Age"] = f"{snapshot.aged(backend.now()):.3f}"
@@ -76,14 +79,18 @@ async def incidents(request: web.Request) -> web.Response:
 
 
 async def one_incident(request: web.Request) -> web.Response:
-    """One failover or switchover with its timeline and events."""
+    """One failover or switchover with its timeline and events, what was lost, and what is left to do."""
     snapshot, _ = seen(request, AccessRole.VIEWER)
-    wanted = request.match_info["id"]
+    found = incident_of(snapshot, request.match_info["id"])
+    return web.json_response(incident_view(snapshot, found))
+
+
+def incident_of(snapshot: Snapshot, wanted: str) -> Incident:
+    """The incident of that id. Raises Problem."""
     found = next((one for one in snapshot.incidents if str(one.id) == wanted), None)
     if found is None:
         raise Problem("not-found", f"{snapshot.name} has no incident {wanted:.80}", "see kembar history")
-    of_it = [envelope(snapshot, n, event) for n, event in snapshot.events.items() if event.incident == found.id]
-    return web.json_response(plain(found) | {"text": incident_text(found), "events": of_it})
+    return found
 
 
 async def events(request: web.Request) -> web.Response:

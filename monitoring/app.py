@@ -7,11 +7,10 @@ import os
 import socket
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 
 from aiohttp import web
 
-from monitoring import api, calls, exposition, login, openapi, page, runbooks, stream
+from monitoring import api, calls, exposition, forms, login, openapi, page, rendering, runbooks, stream
 from monitoring.audit import REFUSALS, audited, refusals
 from monitoring.auth import BACKEND, LIMITS, Limits, recognise
 from monitoring.backend import Backend
@@ -48,9 +47,17 @@ def application(backend: Backend) -> web.Application:
     app.on_response_prepare.extend([secure, api.describe])
     app.on_shutdown.append(stream.end)
     app.add_routes(
-        [*calls.routes(), *openapi.routes(), *page.routes(), *runbooks.routes(), *login.routes(), *exposition.routes()]
+        [
+            *calls.routes(),
+            *openapi.routes(),
+            *page.routes(),
+            *forms.routes(),
+            *runbooks.routes(),
+            *login.routes(),
+            *exposition.routes(),
+        ]
     )
-    app.router.add_static("/static", Path(__file__).parent / "static")
+    app.router.add_get("/static/{name}", rendering.file)
     return app
 
 

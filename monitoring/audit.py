@@ -31,6 +31,7 @@ class Note:
     actor: str = ""
     result: str = ""  # of a refusal that is no problem document, but a page
     kept: bool = True  # False: it only asked
+    accepted: bool = False  # of a form, whose answer only leads on
 
 
 NOTE = web.RequestKey("note", Note)
@@ -65,7 +66,7 @@ async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
     if note.result:
         _refused(request, note, before, note.result, "")
     elif request.method not in SAFE:
-        accepted = response.status == 202
+        accepted = response.status == 202 or note.accepted
         replayed = "Idempotency-Replayed" in response.headers
         result = "replayed" if replayed else "accepted" if accepted else "done"
         _keep(request, note, before, _epochs(request) if not accepted else {}, result, "")

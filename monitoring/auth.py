@@ -11,8 +11,9 @@ from urllib.parse import quote, urlsplit
 from aiohttp import web
 
 from monitoring.backend import Backend
+from monitoring.given import form_of
 from monitoring.limits import Limit
-from monitoring.problems import Handler, Problem
+from monitoring.problems import Handler, Problem, wants_page
 from monitoring.session import COOKIE, RENEW_S, WHOLE_S, Session, csrf, opened, sealed
 from orchestrator.core.access import AccessRole, Token, find_token
 from orchestrator.core.snapshot import Snapshot
@@ -141,7 +142,7 @@ async def recognise(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         response = await handler(request)
     except Problem as problem:
-        if problem.name != "unauthenticated" or not _wants_page(request):
+        if problem.name != "unauthenticated" or not wants_page(request) or request.method not in SAFE:
             raise
         raise web.HTTPSeeOther(f"/login?next={quote(request.path, safe='/')}") from None
     used = request.get(SESSION)
@@ -153,15 +154,10 @@ async def recognise(request: web.Request, handler: Handler) -> web.StreamRespons
 async def _require_form(request: web.Request) -> None:
     given = request.headers.get("X-CSRF-Token", "")
     if not given and request.content_type in FORMS:
-        given = str((await request.post()).get("csrf", ""))
+        given = (await form_of(request)).get("csrf", "")
     proven = hmac.compare_digest(given.encode(errors="replace"), form_token(request).encode())
     if not (proven and same_site(request)):
         raise Problem("forbidden", "this was not sent by a page of ours", "load the page again, then ask again")
-
-
-def _wants_page(request: web.Request) -> bool:
-    page = not request.path.startswith("/api/") and request.method in SAFE
-    return page and "text/html" in request.headers.get("Accept", "")
 
 
 def _unknown(request: web.Request) -> Problem:

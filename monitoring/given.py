@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import TypeVar
 from uuid import uuid4
 
@@ -28,11 +29,28 @@ async def body_of(request: web.Request, model: type[Body]) -> Body:
             content = await request.read()
     except TimeoutError:
         raise Problem("too-slow", f"the body did not come within {BODY_S:.0f} s", "send it again at once") from None
+    return fitting(lambda: model.model_validate_json(content))
+
+
+def fitting(read: Callable[[], Body]) -> Body:
+    """What `read` makes of what was sent. Raises Problem with every mistake."""
     try:
-        return model.model_validate_json(content)
+        return read()
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise invalid([("/" + "/".join(map(str, one["loc"])), one["msg"]) for one in found]) from None
+
+
+async def form_of(request: web.Request) -> dict[str, str]:
+    """The fields of a form; a file is none. Raises Problem."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            posted = await request.post()
+    except TimeoutError:
+        raise Problem("too-slow", f"the form did not come within {BODY_S:.0f} s", "send it again at once") from None
+    except (ValueError, LookupError, AssertionError) as error:
+        raise Problem("invalid-request", f"the form cannot be read: {error}") from None
+    return {name: value for name, value in posted.items() if isinstance(value, str)}
 
 
 def seconds(text: str) -> float:
@@ -45,7 +63,12 @@ def seconds(text: str) -> float:
 
 def if_match(request: web.Request) -> int:
     """The epoch that the caller saw, from `"7"` or the whole ETag `"7.41"`."""
-    match = re.fullmatch(r'"?([0-9]{1,18})(\.[0-9]{1,18})?"?', request.headers.get("If-Match", ""))
+    return epoch_of(request.headers.get("If-Match", ""))
+
+
+def epoch_of(text: str) -> int:
+    """What If-Match, or the field `epoch` of a form, says. Raises Problem."""
+    match = re.fullmatch(r'"?([0-9]{1,18})(\.[0-9]{1,18})?"?', text)
     if match is None:
         raise Problem("if-match-required", 'If-Match: "<epoch>" is needed', "read the cluster, send its epoch")
     return int(match[1])
@@ -54,6 +77,11 @@ def if_match(request: web.Request) -> int:
 def key_of(request: web.Request) -> str:
     """What makes a repeat the same request; one of our own where the caller wants none."""
     key = request.headers.get("Idempotency-Key")
+    return key_in(key)
+
+
+def key_in(key: str | None) -> str:
+    """The key, or one of our own for None. Raises Problem."""
     if key is not None and not KEY.fullmatch(key):
         raise Problem("invalid-request", f"Idempotency-Key: {key!r:.80}: 1 to 128 printable characters are needed")
     return key or uuid4().hex

@@ -8,8 +8,9 @@ from aiohttp import web
 
 from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, LIMITS, SESSION, TOKEN, form_token, give_session, origin_of, same_site, slow_down
-from monitoring.page import ENVIRONMENT
+from monitoring.given import form_of
 from monitoring.problems import Problem
+from monitoring.rendering import html
 from monitoring.session import COOKIE, Session
 from orchestrator.core.access import find_token
 
@@ -26,8 +27,8 @@ async def form(request: web.Request) -> web.Response:
 
 async def login(request: web.Request) -> web.Response:
     """Begin a session with a valid token; else the form again, which says so."""
-    backend, posted = request.app[BACKEND], await request.post()
-    after, secret = str(posted.get("next", "/")), str(posted.get("token", "")).strip()
+    backend, posted = request.app[BACKEND], await form_of(request)
+    after, secret = posted.get("next", "/"), posted.get("token", "").strip()
     note = request[NOTE]
     note.action = "login"
     if not same_site(request):
@@ -56,10 +57,7 @@ async def logout(request: web.Request) -> web.Response:
 
 
 def _form(request: web.Request, after: str, failed: str = "", status: int = 200) -> web.Response:
-    text = ENVIRONMENT.get_template("login.html.j2").render(
-        after=_local(after), failed=failed, csrf=form_token(request)
-    )
-    return web.Response(text=text, content_type="text/html", status=status)
+    return html("login.html.j2", status=status, after=_local(after), failed=failed, csrf=form_token(request))
 
 
 def _local(after: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from aiohttp import web
@@ -79,15 +80,21 @@ async def begin(request: web.Request) -> web.Response:
     """Put a request, or with `dry_run` answer its pre-checks and change nothing."""
     snapshot, who = seen(request, AccessRole.VIEWER)
     body = await body_of(request, OperationBody)
-    backend, note = request.app[BACKEND], request[NOTE]
-    note.action, note.reason = f"{body.kind} {body.to or body.gtid}".strip(), body.reason.strip()
+    _note(request, body)
     if body.dry_run:
-        note.kept = False
-        return web.json_response(checked(backend, snapshot, body, who))
+        request[NOTE].kept = False
+        return web.json_response(checked(request.app[BACKEND], snapshot, body, who))
+    seen(request, role_for(Kind(body.kind)))
+    return await put(request, body, if_match(request), key_of(request))
+
+
+async def put(request: web.Request, body: OperationBody, seen_epoch: int, key: str) -> web.Response:
+    """Put the request of a caller who looked at `seen_epoch`; the same key puts it once. Raises Problem."""
+    _note(request, body)
     snapshot, who = seen(request, role_for(Kind(body.kind)))
-    seen_epoch = if_match(request)
-    wanted = _request(snapshot, body, who, key_of(request))
-    note.operation = wanted.id
+    backend = request.app[BACKEND]
+    wanted = _request(snapshot, body, who, key)
+    request[NOTE].operation = wanted.id
     earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
     if earlier is not None:
         return _replay(snapshot, wanted, earlier)
@@ -103,6 +110,11 @@ async def begin(request: web.Request) -> web.Response:
             checks=checks_view(admission),
         )
     return await _submit(backend, snapshot, wanted)
+
+
+def _note(request: web.Request, body: OperationBody) -> None:
+    note = request[NOTE]
+    note.action, note.reason = f"{body.kind} {body.to or body.gtid}".strip(), body.reason.strip()
 
 
 async def present(request: web.Request) -> web.Response:
@@ -137,20 +149,31 @@ async def follow(request: web.Request) -> web.Response:
 
 async def pause(request: web.Request) -> web.Response:
     """No automatic failover begins from now on. Up to a day for an operator; without an end for an admin."""
-    snapshot, who = seen(request, AccessRole.OPERATOR)
+    seen(request, AccessRole.OPERATOR)
     body = await body_of(request, PauseBody)
+    return await put_pause(request, body, lambda: if_match(request))
+
+
+async def put_pause(request: web.Request, body: PauseBody, seen_epoch: Callable[[], int]) -> web.Response:
+    """Pause the pair for a caller who looked at `seen_epoch`. Raises Problem."""
+    snapshot, who = seen(request, AccessRole.OPERATOR)
     request[NOTE].action, request[NOTE].reason = f"pause {body.for_}", body.reason.strip()
     for_s = seconds(body.for_)
     if (for_s == 0 or for_s > DAY_S) and not who.role.covers(AccessRole.ADMIN):
         raise Problem("forbidden", f"for={body.for_}: an operator pauses for 24h at most", "role admin may do more")
-    return await _put_pause(request, snapshot, Pause(True, for_s, body.reason, who.name))
+    return await _put_pause(request, snapshot, Pause(True, for_s, body.reason, who.name), seen_epoch())
 
 
 async def resume(request: web.Request) -> web.Response:
     """Automatic failover may begin again."""
+    return await put_resume(request, lambda: if_match(request))
+
+
+async def put_resume(request: web.Request, seen_epoch: Callable[[], int]) -> web.Response:
+    """End the pause for a caller who looked at `seen_epoch`. Raises Problem."""
     request[NOTE].action = "resume"
     snapshot, who = seen(request, AccessRole.OPERATOR)
-    return await _put_pause(request, snapshot, Pause(active=False, for_s=0.0, actor=who.name))
+    return await _put_pause(request, snapshot, Pause(active=False, for_s=0.0, actor=who.name), seen_epoch())
 
 
 def checks_view(admission: Admission) -> list[dict[str, Any]]:
@@ -253,9 +276,9 @@ def _default_target(snapshot: Snapshot, cluster: Cluster, kind: Kind) -> NodeNam
     return snapshot.other(cluster.primary)
 
 
-async def _put_pause(request: web.Request, snapshot: Snapshot, wanted: Pause) -> web.Response:
+async def _put_pause(request: web.Request, snapshot: Snapshot, wanted: Pause, seen_epoch: int) -> web.Response:
     backend = request.app[BACKEND]
-    _same_epoch(backend, snapshot, if_match(request))
+    _same_epoch(backend, snapshot, seen_epoch)
     try:
         await asyncio.to_thread(backend.put_pause, snapshot.name, wanted)
     except StaleWrite:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
+from monitoring.rendering import html
 from orchestrator.core.errors import CoordinatorUnavailable, KembarError, Refused
 from orchestrator.core.runbooks import of_problem, path_of
 
@@ -65,26 +66,34 @@ class Problem(Exception):  # noqa: N818 - the RFC's word
         super().__init__(detail)
         self.name, self.detail, self.hint, self.members = name, detail, hint, members
 
-    def response(self, path: str) -> web.Response:
-        """As a response; `path` is the call it answers."""
+    def response(self, request: web.Request) -> web.Response:
+        """As the answer to `request`: a document, or for a browser a page that says the same."""
         status = STATUS[self.name]
         body = {
             "type": f"/problems/{self.name}",
             "title": self.name.replace("-", " "),
             "status": status,
             "detail": self.detail,
-            "instance": path,
+            "instance": request.path,
             "runbook": path_of(of_problem(self.name)),
             **({"hint": self.hint} if self.hint else {}),
             **self.members,
         }
-        response = web.Response(status=status, text=json.dumps(body), content_type="application/problem+json")
+        if wants_page(request):
+            response = html("problem.html.j2", status=status, problem=body, login=self.name == "unauthenticated")
+        else:
+            response = web.Response(status=status, text=json.dumps(body), content_type="application/problem+json")
         if status == 401:
             # Basic is what a browser can ask for; the name is free, the password is the token.
             response.headers.extend([("WWW-Authenticate", "Bearer"), ("WWW-Authenticate", 'Basic realm="kembar"')])
         if status in (429, 503):
             response.headers["Retry-After"] = str(self.members.get("retry_after_s", 1))
         return response
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether a person in a browser asks, and not for the API."""
+    return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
 
 
 def invalid(fields: Sequence[tuple[str, str]]) -> Problem:
@@ -99,26 +108,24 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except Problem as problem:
-        return problem.response(request.path)
+        return problem.response(request)
     except CoordinatorUnavailable as error:
         return Problem("coordinator-unavailable", str(error), "ask again, or ask another orchestrator").response(
-            request.path
+            request
         )
     except Refused as error:
-        return Problem("precheck-failed", str(error)).response(request.path)
+        return Problem("precheck-failed", str(error)).response(request)
     except KembarError as error:
         return Problem("coordinator-unavailable", str(error), "ask again with the same Idempotency-Key").response(
-            request.path
+            request
         )
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = Problem(NAMES.get(error.status, "invalid-request"), error.reason).response(request.path)
+        response = Problem(NAMES.get(error.status, "invalid-request"), error.reason).response(request)
         if isinstance(error, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = ",".join(sorted(error.allowed_methods))
         return response
     except Exception:
         log.exception("%s %s", request.method, request.path)
-        return Problem("internal", "this orchestrator failed", "ask another one; its log says why").response(
-            request.path
-        )
+        return Problem("internal", "this orchestrator failed", "ask another one; its log says why").response(request)

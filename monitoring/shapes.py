@@ -131,10 +131,27 @@ class Events(Shape):
     events: list[Envelope]
 
 
-class IncidentView(IncidentRow):
-    """One of them with its events."""
+class Outage(Shape):
+    """How long no client could write; as much as `uncertainty_ms` may lie before it."""
 
+    ms: float
+    uncertainty_ms: float
+
+
+class IncidentView(IncidentRow):
+    """One of them with its events, and what came of it."""
+
+    cluster: str
+    vip: str
+    rule_text: str
+    loss: str
+    fence: str
+    write_outage: Outage
     events: list[Envelope]
+    around: list[Envelope] = Field(description="other events within five minutes")
+    return_: dict[str, Any] | None = Field(alias="return")
+    todo: list[dict[str, str]]
+    settings: dict[str, Any]
 
 
 class ReturnRow(Shape):

@@ -66,7 +66,10 @@ TABLE = (
     Row(0, "converge invariants evidence dialect preflight replication standing", "agents"),
     Row(0, "judging planning copyable chunks differences sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
-    Row(0, "view node_view return_view readiness_view advice verified metric_table sample counted", "monitoring"),
+    Row(0, "view node_view return_view readiness_view envelope postmortem advice verified metric_table sample counted",
+        "monitoring"),
+    Row(0, "incident_view", "monitoring", "monitoring.view monitoring.envelope monitoring.return_view",
+        standard="datetime"),  # to compare given times
     Row(0, "metrics", "monitoring",
         "monitoring.view monitoring.node_view monitoring.metric_table monitoring.sample monitoring.counted",
         "prometheus_client"),
@@ -134,8 +137,8 @@ TABLE = (
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
     Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
-    Row(3, "actions answers api app audit auth backend calls envelope exposition given limits login openapi operations "
-           "page policy problems queries returns session shapes stream tokens",
+    Row(3, "actions answers api app audit auth backend calls exposition given limits login openapi operations "
+           "forms page policy problems queries rendering returns session shapes stream tokens",
         "monitoring", "monitoring", "aiohttp jinja2 prometheus_client pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import pytest
-from aiohttp import ClientSession, CookieJar
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
+from browsing import browsing, logged_in
 from carrier import WALL_S, Carrier
 from test_api import MOVE, SHOP, one, served
 
-from monitoring.app import application
 from monitoring.limits import KEYS_MAX, Limit
 from monitoring.session import IDLE_S, WHOLE_S, Session, csrf, opened, sealed
 from orchestrator.core.access import digest
@@ -217,22 +215,6 @@ def test_a_limit_fills_again_and_forgets_the_oldest():
 
 KEY = b"k" * 32
 FORM = re.compile(r'name="csrf" value="([0-9a-f]*)"')
-
-
-def browsing(carrier, talk):
-    """Run `talk(browser)`; a browser keeps cookies and follows nothing by itself."""
-
-    async def run():
-        jar = CookieJar(unsafe=True)
-        async with TestClient(TestServer(application(carrier.backend())), cookie_jar=jar) as browser:
-            return await talk(browser)
-
-    return asyncio.run(run())
-
-
-async def logged_in(browser: ClientSession, who: str = "olga", **more: str):
-    form = {"token": f"{who}-secret", "next": "/c/shop", **more}
-    return await browser.post("/login", data=form, allow_redirects=False)
 
 
 async def proof(browser: ClientSession) -> str:

@@ -14,8 +14,8 @@ from test_totals import incident
 from told import TOTALS
 
 from builders import DB_A, seen, situation  # isort: skip
-from monitoring.page import ENVIRONMENT
 from monitoring.readiness_view import readiness_view
+from monitoring.rendering import ENVIRONMENT
 from orchestrator.core.history import Recent
 from orchestrator.core.readiness import Readiness
 from orchestrator.core.wire import encode

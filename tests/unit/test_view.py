@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pairs import DB_A, DB_B, HELD, PRIMARY, STANDBY, STEADY, aged, healthy, with_reports
 
-from monitoring.page import ENVIRONMENT, ICONS
+from monitoring.rendering import ENVIRONMENT, ICONS
 from monitoring.view import MARKS, view
 from orchestrator.core.model import Lease, LeaseState, Mode, Phase
 from orchestrator.core.requests import Kind, Pause, Request
@@ -243,9 +243,7 @@ def test_every_view_is_json_and_a_page(snapshot):
     """StrictUndefined: a key that the page uses and the view lacks fails here."""
     shown = view(snapshot, 0.0, AT)
     assert json.loads(json.dumps(shown)) == shown
-    text = ENVIRONMENT.get_template("page.html.j2").render(
-        view=shown, views=[shown], worst=shown["state"], who="anonymous", instance="witness"
-    )
+    text = ENVIRONMENT.get_template("page.html.j2").render(view=shown, actions=[], who="anonymous", csrf="")
     assert shown["cluster"] in text
     assert "<b>patch" not in text, "what operators type is escaped"
     assert " style=" not in text, "the content security policy refuses it"

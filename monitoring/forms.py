@@ -1,0 +1,144 @@
+"""Actions from the page, without JavaScript: GET shows the pre-checks and asks for the reason, POST acts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from monitoring.actions import held_back, judged
+from monitoring.audit import NOTE
+from monitoring.auth import BACKEND, Caller, form_token, seen
+from monitoring.given import epoch_of, fitting, form_of, key_in
+from monitoring.operations import OperationBody, PauseBody, put, put_pause, put_resume
+from monitoring.problems import Problem
+from monitoring.rendering import html
+from orchestrator.core.access import AccessRole
+from orchestrator.core.snapshot import Snapshot
+
+ABOUT = ("to", "returning", "gtid", "seen")  # what an action is about: from the link to it, through the form
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One action in words. `typed`: what has to be typed before it is done: nothing, node or cluster."""
+
+    title: str
+    says: str
+    button: str
+    typed: str = ""
+
+
+FORMS: Mapping[str, Form] = {
+    "switchover": Form("Switchover", "Moves the primary and the VIP to the standby. Nothing is lost.", "Switch over"),
+    "failover": Form(
+        "Forced failover",
+        "Promotes a node that is not proven to hold everything. What only the other node has may be lost.",
+        "Force the failover",
+        "node",
+    ),
+    "adopt": Form(
+        "Adopt the running roles",
+        "Only after ZooKeeper lost its data: the roles that the agents remember are recorded in a later epoch.",
+        "Adopt",
+        "cluster",
+    ),
+    "acknowledge": Form("Acknowledge", "Ends a hold-down: automatic failover may begin again.", "Acknowledge"),
+    "verify": Form("Verify", "Compares the standby's data with the primary's, throttled.", "Verify"),
+    "rejoin": Form("Rejoin", "A return that stopped goes on, or the standby is made anew by a copy.", "Rejoin"),
+    "reconcile_apply": Form("Apply a kept transaction", "It is brought to the primary under its own GTID.", "Apply"),
+    "reconcile_discard": Form("Discard a kept transaction", "The primary's rows stay as they are.", "Discard"),
+    "reconcile_approve": Form("Approve a merge", "A merge beyond the limits goes on.", "Approve"),
+    "pause": Form("Pause", "No automatic failover begins. What has begun is finished.", "Pause"),
+    "resume": Form("Resume", "Automatic failover may begin again.", "Resume"),
+}
+PAUSES = ("pause", "resume")  # no operations: the record itself is written
+PATH = "/c/{cluster}/actions/{kind}"
+
+
+def routes() -> list[web.RouteDef]:
+    """The same path for both."""
+    return [web.get(PATH, ask), web.post(PATH, act)]
+
+
+async def ask(request: web.Request) -> web.Response:
+    """The pre-checks of an action, and its form."""
+    snapshot, who = seen(request, AccessRole.VIEWER)
+    kind, form = _form(request)
+    about = {name: request.query[name] for name in ABOUT if name in request.query}
+    action = _judged(request, snapshot, who, kind, about)
+    return html(
+        "action.html.j2",
+        cluster=snapshot.name,
+        verdict=request.app[BACKEND].view(snapshot),
+        kind=kind,
+        form=form,
+        action=action,
+        about={"to": action["to"], **about},
+        expected=_expected(form, snapshot, str(action["to"])),
+        key=secrets.token_hex(16),
+        csrf=form_token(request),
+        who=who.name,
+    )
+
+
+async def act(request: web.Request) -> web.Response:
+    """Ask the leader for it; then the page, which shows how it goes on."""
+    snapshot, _ = seen(request, AccessRole.VIEWER)
+    kind, form = _form(request)
+    posted = await form_of(request)
+    expected = _expected(form, snapshot, posted.get("to", ""))
+    if posted.get("typed", "").strip() != expected:
+        raise Problem("invalid-request", f"type {expected!r} to confirm", "nothing was changed")
+    epoch = epoch_of(posted.get("epoch", ""))
+    path = f"/c/{snapshot.name}"
+    if kind == "resume":
+        await put_resume(request, lambda: epoch)
+        return _on(path)
+    if kind == "pause":
+        fields = {"for": posted.get("for", ""), "reason": posted.get("reason", "")}
+        await put_pause(request, fitting(lambda: PauseBody.model_validate(fields)), lambda: epoch)
+        return _on(path)
+    body = _body(kind, {name: posted[name] for name in (*ABOUT, "path", "reason") if name in posted})
+    answer = await put(request, body, epoch, key_in(posted.get("key")))
+    request[NOTE].accepted = True
+    response = _on(f"{path}?operation={request[NOTE].operation}#operation")
+    if "Idempotency-Replayed" in answer.headers:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _form(request: web.Request) -> tuple[str, Form]:
+    kind = request.match_info["kind"]
+    if kind not in FORMS:
+        raise Problem("not-found", f"there is no action {kind!r:.80}", f"known: {', '.join(FORMS)}")
+    return kind, FORMS[kind]
+
+
+def _judged(
+    request: web.Request, snapshot: Snapshot, who: Caller, kind: str, about: Mapping[str, str]
+) -> dict[str, Any]:
+    """As in the API; for pause and resume, which are no operations, what can be said of them."""
+    backend = request.app[BACKEND]
+    if kind not in PAUSES:
+        return judged(backend, snapshot, _body(kind, {**about, "reason": "what if"}), who)
+    reasons = held_back(backend, snapshot, who, AccessRole.OPERATOR)
+    if kind == "resume" and not snapshot.paused:
+        reasons.append("nothing is paused")
+    epoch = snapshot.cluster.epoch if snapshot.cluster else None
+    return {"to": "", "epoch": epoch, "checks": [], "enabled": not reasons, "disabled_reasons": reasons}
+
+
+def _body(kind: str, fields: Mapping[str, str]) -> OperationBody:
+    return fitting(lambda: OperationBody.model_validate({"kind": kind, **fields}))
+
+
+def _expected(form: Form, snapshot: Snapshot, to: str) -> str:
+    return {"": "", "node": to, "cluster": snapshot.name}[form.typed]
+
+
+def _on(path: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": path})
