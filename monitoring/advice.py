@@ -62,6 +62,12 @@ def next_step(s: Snapshot, state: str, nodes: list[dict[str, Any]]) -> dict[str,
         return _step(
             f"Automatic failover is paused by {s.pause.actor}: {s.pause.reason}", "kembar resume", of_alert("paused")
         )
+    for row in nodes:
+        if row["maintenance"]:
+            text = (
+                f"{row['name']} is under maintenance by {row['maintenance']['actor']}: {row['maintenance']['reason']}"
+            )
+            return _step(text, f"kembar maintenance off {row['name']}", "check-maintenance")
     if s.waiting.startswith(("for ", "until ")):
         return _step(f"Waiting {s.waiting}", runbook=_of_wait(s))
     if not s.waiting and (turns := persons_turn(s)):

@@ -82,6 +82,16 @@ class PauseView(Shape):
     actor: str
 
 
+class MaintenanceView(Shape):
+    """Of one node."""
+
+    node: str
+    active: bool
+    in_force: bool  # nothing promotes it from now on
+    actor: str
+    reason: str
+
+
 class PolicyView(Shape):
     """The section, and who changed it last."""
 

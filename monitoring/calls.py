@@ -13,6 +13,7 @@ from monitoring import (
     answers,
     api,
     audit,
+    maintenance,
     operations,
     policy,
     queries,
@@ -93,6 +94,15 @@ CALLS = (
         body=operations.PauseBody, if_match=EPOCH, more=STALE,
     ),
     Call("DELETE", f"{CLUSTER}/pause", operations.resume, answers.PauseView, OPERATOR, if_match=EPOCH, more=STALE),
+    Call("GET", f"{CLUSTER}/nodes/{{node}}/maintenance", maintenance.show, answers.MaintenanceView),
+    Call(
+        "PUT", f"{CLUSTER}/nodes/{{node}}/maintenance", maintenance.begin, answers.MaintenanceView, OPERATOR,
+        body=maintenance.MaintenanceBody, if_match=EPOCH, more=(*STALE, "stale-policy", "precheck-failed"),
+    ),
+    Call(
+        "DELETE", f"{CLUSTER}/nodes/{{node}}/maintenance", maintenance.end, answers.MaintenanceView, OPERATOR,
+        if_match=EPOCH, more=(*STALE, "stale-policy"),
+    ),
     Call("GET", f"{CLUSTER}/alerts", alerts.show, answers.Alerts),
     Call(
         "POST", f"{CLUSTER}/alerts/test", alerts.try_out, answers.Trial, ADMIN, 202,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.core.gtid import GtidSet
+from orchestrator.core.mergepolicy import Changed
 from orchestrator.core.model import Lease, LeaseState, NodeName, Report, goal_for
 from orchestrator.core.readiness import count, obstacles, receiver
 from orchestrator.core.runbooks import of_alert, of_trouble, path_of
@@ -66,8 +67,20 @@ def node_view(s: Snapshot, node: NodeName, elapsed_s: float) -> dict[str, Any]:
         "troubles": list(last.troubles),
         "refusals": list(last.refusals),
         "runbooks": _runbooks(last),
+        "maintenance": maintenance_view(s, node),
         "host": plain(last.host),
+        "clock_offset_s": s.clock_offsets_s.get(node),
     }
+
+
+def maintenance_view(s: Snapshot, node: NodeName) -> dict[str, Any] | None:
+    """By whom, why, and whether it is in force: the record names another heir or none. None: the node may take over."""
+    if node not in s.policy.maintenance:
+        return None
+    why = s.policy.maintained.get(node, Changed())
+    heir = s.cluster is None or s.cluster.primary == node
+    certified = s.cluster is not None and s.cluster.promotable is not None and s.cluster.promotable.node == node
+    return {"actor": why.actor, "reason": why.reason, "in_force": not heir and not certified}
 
 
 def _runbooks(report: Report) -> list[str]:

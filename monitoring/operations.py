@@ -98,7 +98,7 @@ async def put(request: web.Request, body: OperationBody, seen_epoch: int, key: s
     earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
     if earlier is not None:
         return _replay(snapshot, wanted, earlier)
-    _same_epoch(backend, snapshot, seen_epoch)
+    same_epoch(backend, snapshot, seen_epoch)
     _nothing_running(snapshot, wanted)
     admission = backend.dry_run(snapshot.name, wanted)
     if not admission.admitted:
@@ -278,7 +278,7 @@ def _default_target(snapshot: Snapshot, cluster: Cluster, kind: Kind) -> NodeNam
 
 async def _put_pause(request: web.Request, snapshot: Snapshot, wanted: Pause, seen_epoch: int) -> web.Response:
     backend = request.app[BACKEND]
-    _same_epoch(backend, snapshot, seen_epoch)
+    same_epoch(backend, snapshot, seen_epoch)
     try:
         await asyncio.to_thread(backend.put_pause, snapshot.name, wanted)
     except StaleWrite:
@@ -286,7 +286,8 @@ async def _put_pause(request: web.Request, snapshot: Snapshot, wanted: Pause, se
     return web.json_response(plain(wanted))
 
 
-def _same_epoch(backend: Backend, snapshot: Snapshot, seen_epoch: int) -> None:
+def same_epoch(backend: Backend, snapshot: Snapshot, seen_epoch: int) -> None:
+    """Raises Problem unless the epoch that was looked at is the present one."""
     present = snapshot.cluster.epoch if snapshot.cluster else -1
     if seen_epoch != present:
         raise _stale(backend, snapshot, f"you saw epoch {seen_epoch}, it is {present} now")

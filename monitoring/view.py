@@ -55,6 +55,7 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "phase": str(cluster.phase) if cluster else None,
         "epoch": cluster.epoch if cluster else None,
         "seq": cluster.seq if cluster else None,
+        "preferred": s.policy.preferred or None,
         "rule": cluster.rule if cluster else None,
         "vip": _vip(s, elapsed_s),
         "auto_failover": _auto_failover(s),

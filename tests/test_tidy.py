@@ -137,14 +137,14 @@ TABLE = (
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
     Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
-    Row(3, "actions answers api app audit auth backend calls exposition given limits login openapi operations "
-           "forms page policy problems queries rendering returns session shapes stream tokens",
+    Row(3, "actions answers api app audit auth backend calls exposition given limits login maintenance openapi "
+           "operations forms page policy problems queries rendering returns session shapes stream tokens",
         "monitoring", "monitoring", "aiohttp jinja2 prometheus_client pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
-    Row(4, "main adopt check client config direct docs events exits explain failover following history init operation "
-           "options pause reconcile settings vip "
-           "audit returns edits status token switchover verify",
+    Row(4, "main adopt audit bundle check client config diagnosis direct docs doctor edits events "
+           "exits explain failover following history init local maintenance operation options "
+           "pause raw reconcile redaction returns settings status switchover token verify vip",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
     Row(3, "listen", "agents", "agents.standing", "aiohttp"),
     Row(4, "parts observing", "agents.reconcile", "agents orchestrator.process.failpoints"),

@@ -68,6 +68,11 @@ class Api:
                 answer = first
         return answer if not answer.body["data"]["stale"] else first
 
+    @property
+    def token_file(self) -> str:
+        """Where our token is; empty: we have none."""
+        return os.environ.get("KEMBAR_TOKEN_FILE") or self.settings.token_file
+
     def endpoints(self) -> list[str]:
         """In the order in which they are asked."""
         return sorted(self.settings.endpoints, key=lambda one: one != self.answered)
@@ -130,8 +135,7 @@ class Api:
         headers = {"Accept": "application/json", **more}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        token_file = os.environ.get("KEMBAR_TOKEN_FILE") or self.settings.token_file
-        if token_file:
+        if token_file := self.token_file:
             try:
                 headers["Authorization"] = "Bearer " + Path(token_file).read_text(encoding="utf-8").strip()
             except OSError as error:

@@ -64,6 +64,7 @@ def _switchover(request: Request, s: Situation) -> tuple[PreCheck, ...]:
         PreCheck(
             "primary", primary is not None and primary.gate_open, f"{s.primary} does not serve: see kembar status"
         ),
+        _maintained(request, s),
         PreCheck(
             "certified",
             s.standby_certified(),
@@ -92,6 +93,7 @@ def _forced(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             primary is None or not (primary.gate_open and primary.writable),
             f"{s.primary} is healthy and serves: use kembar switchover",
         ),
+        _maintained(request, s),
         PreCheck(
             "repair",
             not _half_changed(request.to, s),
@@ -99,6 +101,14 @@ def _forced(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             "its return has gone on",
         ),
         _returned(target),
+    )
+
+
+def _maintained(request: Request, s: Situation) -> PreCheck:
+    return PreCheck(
+        "maintenance",
+        request.to not in s.policy.maintenance,
+        f"{request.to} is under maintenance, and somebody may be about to stop it: kembar maintenance off {request.to}",
     )
 
 

@@ -135,7 +135,13 @@ def certificate_broken(s: Situation) -> bool:
     standby = s.report(s.standby)
     restarted = standby is not None and bool(standby.incarnation) and standby.incarnation != promotable.incarnation
     disarmed = s.sync(s.primary).state is not SyncState.ARMED and not s.cannot_read(Record.SYNC, s.primary)
-    return restarted or disarmed or (standby is not None and (bool(standby.differing) or _speaks_against_standby(s)))
+    maintained = s.standby in s.policy.maintenance  # also of a node that is not heard: it must not be found certified
+    return (
+        maintained
+        or restarted
+        or disarmed
+        or (standby is not None and (bool(standby.differing) or _speaks_against_standby(s)))
+    )
 
 
 def standby_returned(s: Situation) -> bool:

@@ -246,7 +246,9 @@ class Policy:
     backlog_transactions_max: int = 1000  # a standby further behind is not certified
     failovers_per_hour_max: int = 2
     address_lifetime_s: int = 4
-    maintenance: tuple[str, ...] = ()
+    maintenance: tuple[str, ...] = ()  # nodes that nothing promotes
+    maintained: Mapping[str, Changed] = field(default_factory=dict, hash=False)  # by whom and why, for people
+    preferred: str = ""  # the node that `kembar failback` brings the primary back to; nothing moves by itself
     reconcile: MergePolicy = field(default_factory=MergePolicy)
     changed: Changed = field(default_factory=Changed)  # the section above
 

@@ -22,8 +22,8 @@ RETURN_CODES = (
 TROUBLES = ("CLIENT_LOCK", "STORAGE_DEAD", "UNKNOWN", "OVERLOADED", "READ_REFUSED", "WRITE_REFUSED")
 CHECKS = (
     "epoch", "record", "records", "target", "phase", "primary", "certified", "backlog", "transactions", "heard",
-    "repair", "returned", "older", "hold-down", "open", "undecided", "version", "order", "applicable", "edits",
-    "return", "waiting", "allowed", "replicates", "alone", "tables",
+    "repair", "returned", "older", "hold-down", "maintenance", "open", "undecided", "version", "order", "applicable",
+    "edits", "return", "waiting", "allowed", "replicates", "alone", "tables",
 )  # fmt: skip
 # `code: why` at the beginning or after the rung that met it, or `why (code)` at the end of a transaction's words.
 _CODE = re.compile(r"\b(" + "|".join(RETURN_CODES) + r")(?=[: )]|$)")

@@ -65,6 +65,8 @@ def _settled(s: Situation) -> str:
         return diverged
     if standby is not None and standby.refusals:
         return f"{s.standby} is refused: {standby.refusals[0]}"
+    if maintained := _maintained(s):
+        return maintained
     if standby_lost(s):
         return f"for {s.standby} to return: nobody can take over until it has"
     if s.cluster.promotable is None:
@@ -146,7 +148,19 @@ def _by_finding(s: Situation) -> str:
             return f"for {s.standby} to hold everything again"
 
 
+def _maintained(s: Situation) -> str:
+    """That nobody may take over, and what ends it; empty where the standby may."""
+    if s.standby not in s.policy.maintenance:
+        return ""
+    return (
+        f"for a person: {s.standby} is under maintenance and may not be promoted; "
+        f"kembar maintenance off {s.standby} ends it"
+    )
+
+
 def _no_successor(s: Situation) -> str:
+    if maintained := _maintained(s):
+        return maintained
     if s.cluster.mode is Mode.ASYNC or s.cluster.promotable is None:
         return (
             f"for {s.primary} to return: {s.standby} is not proven to hold everything; "

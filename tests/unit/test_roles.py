@@ -24,6 +24,7 @@ PEOPLE = {"": None, "vera": AccessRole.VIEWER, "olga": AccessRole.OPERATOR, "ada
 BODIES = {
     "operations": MOVE,
     "policy/reconcile": CHANGE,
+    "nodes/{node}/maintenance": {"reason": "disk swap"},
     "pause": {"for": "30m", "reason": "disk swap"},
     "alerts/test": {"channel": "webhook", "reason": "does it ring?"},
     "tokens": {"name": "ines", "role": "viewer", "reason": "on call"},
@@ -45,6 +46,7 @@ def asked(call: Call, who: str, **more: str):
     place = call.path.removeprefix(CLUSTER).strip("/")
     folder = place.partition("/")[0]
     path = call.path.replace("{cluster}", "shop").replace("{id}", IDS.get(folder, "")).replace("{name}", "ines")
+    path = path.replace("{node}", "db-b")
     body = BODIES[place] if call.body is not None else None
     if_match = {"If_Match": '"3"' if "policy" in place else '"7"'} if call.if_match else {}
     carrier = carrier_for(call)
@@ -71,7 +73,7 @@ def test_each_role_may_what_the_description_says(call, who):
 @pytest.mark.parametrize("call", [one for one in READ if not one.changes], ids=lambda call: call.path)
 def test_what_a_query_does_not_know_is_refused(call):
     """A misspelt name that is ignored would show something else than was asked for."""
-    path = call.path.replace("{cluster}", "shop").replace("{id}", "7")
+    path = call.path.replace("{cluster}", "shop").replace("{id}", "7").replace("{node}", "db-b")
     status, _, body = one(carrier_for(call), "GET", f"{path}?afer=3", "adam")
     assert (status, body["type"], body["errors"][0]["pointer"]) == (400, "/problems/invalid-request", "?afer")
 
