@@ -121,6 +121,17 @@ class Trial(Shape):
     id: str
 
 
+class SettingsView(Shape):
+    """What may be changed of the policy; `fixed` stands in the files of every daemon alike."""
+
+    preferred: str
+    failovers_per_hour_max: int
+    backlog_transactions_max: int
+    reconcile: MergePolicy
+    changed: Changed
+    fixed: dict[str, Any]
+
+
 class TokenRow(Shape):
     """One token, never its secret."""
 

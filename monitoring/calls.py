@@ -18,6 +18,7 @@ from monitoring import (
     policy,
     queries,
     returns,
+    settings,
     shapes,
     stream,
     tokens,
@@ -88,6 +89,11 @@ CALLS = (
     Call(
         "PUT", f"{CLUSTER}/policy/reconcile", policy.change, answers.PolicyView, ADMIN,
         body=policy.ReconcileBody, if_match=VERSION, more=("if-match-required", "stale-policy"),
+    ),
+    Call("GET", f"{CLUSTER}/config", settings.show, answers.SettingsView),
+    Call(
+        "PATCH", f"{CLUSTER}/config", settings.change, answers.SettingsView, ADMIN,
+        body=settings.SettingsBody, if_match=VERSION, more=("if-match-required", "stale-policy"),
     ),
     Call(
         "PUT", f"{CLUSTER}/pause", operations.pause, answers.PauseView, OPERATOR,

@@ -40,10 +40,7 @@ async def change(request: web.Request) -> web.Response:
     snapshot, who = seen(request, AccessRole.ADMIN)
     body = await body_of(request, ReconcileBody)
     request[NOTE].action, request[NOTE].reason = "policy reconcile", body.reason.strip()
-    match = re.fullmatch(r'"?([0-9]{1,18})"?', request.headers.get("If-Match", ""))
-    if match is None:
-        raise Problem("if-match-required", 'If-Match: "<version>" is needed', "read the section, send its ETag")
-    backend, expected = request.app[BACKEND], int(match[1])
+    backend, expected = request.app[BACKEND], version_of(request)
     policy, version = await asyncio.to_thread(backend.read_policy, snapshot.name)
     wanted = replace(policy, reconcile=body.reconcile, changed=Changed(who.name, body.reason.strip()))
     try:
@@ -53,6 +50,14 @@ async def change(request: web.Request) -> web.Response:
     except StaleWrite as error:
         raise Problem("stale-policy", f"the policy was changed meanwhile: {error}", "look again, ask again") from None
     return _answer(wanted, version + 1)
+
+
+def version_of(request: web.Request) -> int:
+    """The version of the policy that the caller saw. Raises Problem."""
+    match = re.fullmatch(r'"?([0-9]{1,18})"?', request.headers.get("If-Match", ""))
+    if match is None:
+        raise Problem("if-match-required", 'If-Match: "<version>" is needed', "read the policy, send its ETag")
+    return int(match[1])
 
 
 def _answer(policy: Policy, version: int) -> web.Response:

@@ -138,13 +138,13 @@ TABLE = (
 
     Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
     Row(3, "actions answers api app audit auth backend calls exposition given limits login maintenance openapi "
-           "operations forms page policy problems queries rendering returns session shapes stream tokens",
+           "operations forms page policy problems queries rendering returns session settings shapes stream tokens",
         "monitoring", "monitoring", "aiohttp jinja2 prometheus_client pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
     Row(4, "main adopt audit bundle check client config diagnosis direct docs doctor edits events "
            "exits explain failover following history init local maintenance operation options "
-           "pause raw reconcile redaction returns settings status switchover token verify vip",
+           "pause raw reconcile redaction returns settings status switchover token validating verify vip",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
     Row(3, "listen", "agents", "agents.standing", "aiohttp"),
     Row(4, "parts observing", "agents.reconcile", "agents orchestrator.process.failpoints"),

@@ -1,43 +1,29 @@
-"""`kembar config`: files on disk, each alone and all against each other; and the recorded policy of returns."""
+"""`kembar config`: files on disk, each alone and all against each other; and the recorded policy of the pair."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from importlib import import_module
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
-from pydantic import BaseModel
 
 from orchestrator.cli.client import path_of
 from orchestrator.cli.exits import Exit, Failed, leave
-from orchestrator.cli.options import Session, client_command
-from orchestrator.cli.settings import KEYS, read_settings
-from orchestrator.config.load import Document, Loc, read
-from orchestrator.config.orchestrator import OrchestratorConfig, load_tokens
-from orchestrator.config.returns import PolicyFile
-from orchestrator.config.shared import Membership, differences
-from orchestrator.core.errors import ConfigWrong
-from orchestrator.core.wire import plain
+from orchestrator.cli.operation import ask
+from orchestrator.cli.options import Session, client_command, columns
 
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What one file says of one cluster, and at which keys."""
-
-    document: Document
-    membership: Membership
-    keys: Mapping[str, Loc]
+SETTINGS = ("reconcile", "preferred", "failovers_per_hour_max", "backlog_transactions_max")
+reason_option = click.option("--reason", required=True, help="Recorded with your name.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group()
 def config() -> None:
-    """Check configuration files; show and change how a return is repaired."""
+    """Check configuration files; show and change the recorded policy."""
 
 
 @config.command()
@@ -45,16 +31,9 @@ def config() -> None:
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 def validate(files: tuple[Path, ...], output: str) -> None:
     """Report every mistake in agent.yaml, orchestrator.yaml and client.yaml FILES; several are compared too."""
-    problems: list[str] = []
-    members: list[Member] = []
-    for path in files:
-        try:
-            members += _checked(path)
-        except ConfigWrong as wrong:
-            problems += wrong.problems
-        except Failed as failed:
-            problems += failed.message.splitlines()
-    problems += _between(members)
+    from orchestrator.cli.validating import mistakes  # loads pydantic, which no client needs
+
+    problems = mistakes(files)
     if output == "json":
         click.echo(json.dumps({"files": [str(path) for path in files], "problems": problems}))
     for line in problems:
@@ -66,37 +45,142 @@ def validate(files: tuple[Path, ...], output: str) -> None:
 
 @config.command()
 @client_command
-def show(session: Session) -> None:
-    """The recorded policy of returns, as `kembar config set` takes it."""
-    answer = session.api.call("GET", _policy_of(session)).body
-    changed = answer["changed"]
-    if changed["actor"]:
-        session.say(f"# changed by {changed['actor']}: {changed['reason']}")
-    session.say(*yaml.safe_dump({"reconcile": answer["reconcile"]}, sort_keys=False).splitlines())
+@click.option("--origin", "file", type=click.Path(path_type=Path), help="Of each value of this file: who says so.")
+def show(session: Session, file: Path | None) -> None:
+    """The recorded policy, as `kembar config set --file` takes it; or a file's values, and where each comes from."""
+    if file is not None:
+        _show_origins(session, file)
+        return
+    answer = session.api.call("GET", _config_of(session)).body
+    if answer["changed"]["actor"]:
+        session.say(f"# changed by {answer['changed']['actor']}: {answer['changed']['reason']}")
+    session.say(*_spelled(answer).splitlines())
     session.give(answer)
 
 
 @config.command(name="set")
 @client_command
-@click.option("--file", "path", required=True, type=click.Path(path_type=Path), help="YAML with the section reconcile.")
-@click.option("--reason", required=True, help="Recorded with your name.")
-def set_(session: Session, path: Path, reason: str) -> None:
-    """Record another policy of returns. What the file does not name gets its default; needs role admin."""
-    try:
-        wanted = read(path, {}).validated(PolicyFile).reconcile
-    except ConfigWrong as wrong:
-        raise Failed(Exit.FAILED, str(wrong)) from None
-    before = session.api.call("GET", _policy_of(session))
-    body = {"reconcile": plain(wanted), "reason": reason}
-    answer = session.api.call("PUT", _policy_of(session), body, {"If-Match": before.headers["etag"]}).body
-    lines = list(_differences(before.body["reconcile"], answer["reconcile"]))
-    for line in lines or ["nothing is different from before"]:
-        session.say(line)
+@click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--file", "path", type=click.Path(path_type=Path), help="YAML as `show` prints it, instead of values.")
+@reason_option
+@yes_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be different.")
+def set_(session: Session, values: tuple[str, ...], path: Path | None, reason: str, yes: bool, dry_run: bool) -> None:
+    """Record other settings: preferred=db-a, reconcile.limits.rows=5; null gives a default. Needs role admin.
+
+    What a file does not name below `reconcile` gets its default.
+    """
+    if bool(values) == (path is not None):
+        raise click.UsageError("give KEY=VALUE, or --file FILE")
+    wanted = _of_file(path) if path is not None else _of_values(values)
+    _record(session, wanted, reason, yes=yes, dry_run=dry_run)
+
+
+@config.command()
+@client_command
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+def diff(session: Session, path: Path) -> None:
+    """What `kembar config set --file FILE` would change; ends with 1 if it is something."""
+    before = session.api.call("GET", _config_of(session))
+    lines = list(_changes(session, before.body, before.headers["etag"], _of_file(path), "diff")[0])
+    session.say(*(lines or ["nothing is different"]))
+    session.give({"differences": lines})
+    leave(Exit.FAILED if lines else Exit.DONE)
+
+
+@config.command()
+@client_command
+@reason_option
+@yes_option
+def edit(session: Session, reason: str, yes: bool) -> None:
+    """Open the recorded policy in your editor, show what is different, ask, and record it."""
+    answer = session.api.call("GET", _config_of(session)).body
+    text = click.edit(_spelled(answer), extension=".yaml")
+    if text is None:
+        raise Failed(Exit.ABORTED, "nothing was changed")
+    with tempfile.TemporaryDirectory() as folder:
+        edited = Path(folder, "policy.yaml")
+        edited.write_text(text, encoding="utf-8")
+        wanted = _of_file(edited)
+    _record(session, wanted, reason, yes=yes, dry_run=False)
+
+
+def _record(session: Session, wanted: dict[str, Any], reason: str, *, yes: bool, dry_run: bool) -> None:
+    """Only at the version that was shown."""
+    before = session.api.call("GET", _config_of(session))
+    lines, answer = _changes(session, before.body, before.headers["etag"], wanted, reason)
+    session.say(*(lines or ["nothing is different from before"]))
+    if lines and not dry_run:
+        if not yes:
+            ask("Record this?")
+        body = {"set": wanted, "reason": reason}
+        answer = session.api.call("PATCH", _config_of(session), body, {"If-Match": before.headers["etag"]}).body
     session.give(answer)
 
 
-def _policy_of(session: Session) -> str:
-    return path_of(session.cluster, "policy", "reconcile")
+def _changes(
+    session: Session, before: dict[str, Any], tag: str, wanted: dict[str, Any], reason: str
+) -> tuple[list[str], dict[str, Any]]:
+    """What would be different, as the orchestrator says, which checks it all."""
+    body = {"set": wanted, "reason": reason, "dry_run": True}
+    after = session.api.call("PATCH", _config_of(session), body, {"If-Match": tag}).body
+    return [line for name in SETTINGS for line in _differences(before[name], after[name], name)], after
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    from orchestrator.cli.validating import policy_of  # loads pydantic, which no other verb of a client needs
+    from orchestrator.core.errors import ConfigWrong
+
+    try:
+        return policy_of(path)
+    except ConfigWrong as wrong:
+        raise Failed(Exit.FAILED, str(wrong)) from None
+
+
+def _of_values(values: tuple[str, ...]) -> dict[str, Any]:
+    """`reconcile.limits.rows=5` as {"reconcile": {"limits": {"rows": 5}}}. Raises BadParameter."""
+    found: dict[str, Any] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        *parents, last = key.split(".")
+        if not (equals and all((*parents, last))):
+            raise click.BadParameter(f"{text!r}: KEY=VALUE is expected, for example preferred=db-a", param_hint="KEY")
+        place = found
+        for name in parents:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise click.BadParameter(f"{text!r}: {name} has a value already", param_hint="KEY")
+        place[last] = _value(text, last, value)
+    return found
+
+
+def _value(text: str, key: str, value: str) -> Any:
+    try:
+        found = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint="KEY") from None
+    return value if found is False and key in ("mode", "merge") else found  # `off` is False to YAML
+
+
+def _show_origins(session: Session, path: Path) -> None:
+    from orchestrator.cli.validating import origins
+    from orchestrator.core.errors import ConfigWrong
+
+    try:
+        found = origins(path)
+    except ConfigWrong as wrong:
+        raise Failed(Exit.FAILED, str(wrong)) from None
+    rows = [["KEY", "VALUE", "SOURCE"], *(list(one) for one in found)]
+    session.say(*columns(rows))
+    session.give({"values": [{"key": key, "value": value, "source": source} for key, value, source in found]}, rows)
+
+
+def _config_of(session: Session) -> str:
+    return path_of(session.cluster, "config")
+
+
+def _spelled(answer: dict[str, Any]) -> str:
+    return yaml.safe_dump({name: answer[name] for name in SETTINGS}, sort_keys=False)
 
 
 def _differences(before: Any, after: Any, where: str = "reconcile") -> Iterator[str]:
@@ -106,45 +190,3 @@ def _differences(before: Any, after: Any, where: str = "reconcile") -> Iterator[
             yield from _differences(before.get(key), after.get(key), f"{where}.{key}")
     elif before != after:
         yield f"{where}: {json.dumps(before)} -> {json.dumps(after)}"
-
-
-def _checked(path: Path) -> list[Member]:
-    """The clusters that a valid file speaks of. What a file is, its keys say."""
-    document = read(path, os.environ)
-    found = set(document.value) if isinstance(document.value, dict) else set()
-    if found and found <= set(KEYS):
-        read_settings(path)
-        return []
-    if "clusters" in found:
-        whole = document.validated(OrchestratorConfig)
-        if whole.tokens_file is not None:
-            load_tokens(whole.tokens_file)
-        return [_member(document, whole, i) for i in range(len(whole.clusters))]
-    # By name: the command line may not know the agents' package.
-    model: type[BaseModel] = import_module("agents.config").AgentConfig
-    membership: Membership = document.validated(model).membership  # type: ignore[attr-defined]
-    keys: dict[str, Loc] = {
-        "pair": ("peer",),
-        "vip": ("vip",),
-        "zookeeper": ("zookeeper", "hosts"),
-        "policy": ("profile",),
-    }
-    return [Member(document, membership, keys)]
-
-
-def _member(document: Document, whole: OrchestratorConfig, i: int) -> Member:
-    here: Loc = ("clusters", i)
-    keys = {"pair": (*here, "nodes"), "vip": (*here, "vip"), "policy": (*here, "profile")}
-    return Member(document, whole.membership(whole.clusters[i]), {**keys, "zookeeper": ("zookeeper", "hosts")})
-
-
-def _between(members: list[Member]) -> list[str]:
-    """Every later file of a cluster against the first one."""
-    first: dict[str, Member] = {}
-    problems = []
-    for one in members:
-        reference = first.setdefault(one.membership.cluster, one)
-        for part in differences(one.membership, reference.membership):
-            text = f"{part} differs from {reference.document.path}"
-            problems.append(one.document.problem(one.keys[part], text, "all files of a cluster agree"))
-    return problems

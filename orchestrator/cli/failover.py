@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from orchestrator.cli.client import path_of
+from orchestrator.cli.exits import Exit, Failed
 from orchestrator.cli.operation import Wish, carry_out, checked, consent_by_name, seconds
 from orchestrator.cli.options import Session, client_command
 
@@ -31,9 +33,22 @@ def failover(
 
 @click.command()
 @client_command
+@click.argument("incident_id", required=False, metavar="[ID]")
 @click.option("--reason", required=True, help="For the history.")
-def ack(session: Session, reason: str) -> None:
-    """Acknowledge the failovers so far: automatic failover may begin again."""
+def ack(session: Session, incident_id: str | None, reason: str) -> None:
+    """Acknowledge the failovers so far, of which ID is the last: automatic failover may begin again."""
+    if incident_id:
+        _is_last(session, incident_id.removeprefix("#"))
     wish = Wish("acknowledge", "", reason)
     checks = checked(session, wish, dry_run=False)
     carry_out(session, wish, checks["epoch"], wait=True, timeout_s=10.0)
+
+
+def _is_last(session: Session, wanted: str) -> None:
+    """Nobody acknowledges a failover that he has not seen. Raises Failed."""
+    rows = session.api.call("GET", path_of(session.cluster, "incidents")).body["incidents"]
+    ids = [str(one["id"]) for one in rows if one["kind"] == "failover"]
+    if wanted not in ids:
+        raise Failed(Exit.REFUSED, f"{wanted} is no failover that is kept: {', '.join(ids) or 'there is none'}")
+    if ids[0] != wanted:
+        raise Failed(Exit.REFUSED, f"failover {ids[0]} came after {wanted}", f"kembar history {ids[0]}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from monitoring.postmortem import postmortem
 from orchestrator.cli.client import path_of
 from orchestrator.cli.options import Session, client_command, columns
 
@@ -16,15 +17,22 @@ BAR_WIDTH = 40
 @click.command()
 @client_command
 @click.argument("incident_id", required=False, metavar="[ID]")
-def history(session: Session, incident_id: str | None) -> None:
+@click.option("--format", "document", type=click.Choice(["md"]), help="md: a post-mortem to go on with; needs ID.")
+def history(session: Session, incident_id: str | None, document: str | None) -> None:
     """Failovers and switchovers; with an ID, its timeline."""
-    if incident_id:
-        found = session.api.call("GET", path_of(session.cluster, "incidents", incident_id.removeprefix("#"))).body
-        session.say(*timeline(found))
-    else:
+    if not incident_id:
+        if document:
+            raise click.BadParameter("needs the ID of one incident", param_hint="--format")
         found = session.api.call("GET", path_of(session.cluster, "incidents")).body
         rows = [_row(one) for one in found["incidents"]]
         session.say(*columns([HEAD, *rows]) if rows else ("nothing yet",))
+        session.give(found, [HEAD, *rows])
+        return
+    found = session.api.call("GET", path_of(session.cluster, "incidents", incident_id.removeprefix("#"))).body
+    if document and session.prose:
+        session.say(*postmortem(found).splitlines())
+    else:
+        session.say(*timeline(found))
     session.give(found)
 
 

@@ -17,6 +17,7 @@ VERBS = {
     "events": ("orchestrator.cli.events:events", "What happened; with -f what happens."),
     "history": ("orchestrator.cli.history:history", "Failovers and switchovers; with an ID, its timeline."),
     "switchover": ("orchestrator.cli.switchover:switchover", "Move the primary, planned and without loss."),
+    "failback": ("orchestrator.cli.switchover:failback", "Move the primary to the preferred node, as a switchover."),
     "failover": ("orchestrator.cli.failover:failover", "Promote a node by force; acknowledged writes may be lost."),
     "verify": ("orchestrator.cli.verify:verify", "Compare the data of both nodes, while both work."),
     "adopt": ("orchestrator.cli.adopt:adopt", "Record the running roles anew, after ZooKeeper lost its data."),

@@ -109,7 +109,8 @@ def seconds(text: str) -> float:
 
 def _typed(question: str, name: str) -> str:
     if not sys.stdin.isatty():
-        raise Failed(Exit.REFUSED, f"nobody is there to type {name}", f"--confirm {name}")
+        command = shlex.join(["kembar", *sys.argv[1:], "--confirm", name])
+        raise Failed(Exit.REFUSED, f"nobody is there to type {name}", command)
     try:
         return str(click.prompt(question, err=True))
     except click.Abort:

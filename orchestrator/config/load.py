@@ -57,6 +57,10 @@ class Document:
         line = f"{place or f'{self.path}:1:1'}: {dotted(loc)}: {message}"
         return f"{line}  hint: {hint}" if hint else line
 
+    def origin(self, loc: Loc) -> str:
+        """Who gives the value at `loc`: a place in the file, a variable of the environment, or the default."""
+        return self._values.get(loc, "default")
+
     def validated(self, model: type[Model]) -> Model:
         """The file as `model`. Raises ConfigWrong with every mistake, those of the text included."""
         try:

@@ -25,4 +25,7 @@ Reconcile = Annotated[MergePolicy, BeforeValidator(_spelled)]
 class PolicyFile(Section):
     """What `kembar config show` prints and `kembar config set` takes."""
 
-    reconcile: Reconcile = Field(description="the whole section: what is not named gets its default")
+    reconcile: Reconcile | None = Field(None, description="the whole section: what is not named gets its default")
+    preferred: str | None = Field(None, description="the node that kembar failback brings the primary back to")
+    failovers_per_hour_max: int | None = Field(None, ge=0, description="more than so many begin a hold-down")
+    backlog_transactions_max: int | None = Field(None, ge=1, description="a standby further behind is not certified")

@@ -401,7 +401,7 @@ def configured(carrier: Carrier, tmp_path: Path, *args: str, who: str = "adam") 
 def test_the_policy_that_is_shown_is_what_may_be_recorded(tmp_path: Path):
     carrier, file = Carrier(), tmp_path / "policy.yaml"
     file.write_text("reconcile: {mode: off, limits: {rows: 5}, tables: [{match: s.t, policy: delta(n)}]}\n")
-    recorded = configured(carrier, tmp_path, "set", "--file", str(file), "--reason", "night")
+    recorded = configured(carrier, tmp_path, "set", "--file", str(file), "--reason", "night", "--yes")
     assert recorded.exit_code == 0, recorded.output
     assert recorded.stdout.splitlines() == [
         "reconcile.limits.rows: 1000000 -> 5",
@@ -413,7 +413,7 @@ def test_the_policy_that_is_shown_is_what_may_be_recorded(tmp_path: Path):
     shown = configured(carrier, tmp_path, "show", who="vera")
     assert shown.stdout.startswith("# changed by adam: night\nreconcile:\n  mode: 'off'\n")
     file.write_text(shown.stdout)
-    again = configured(carrier, tmp_path, "set", "--file", str(file), "--reason", "night")
+    again = configured(carrier, tmp_path, "set", "--file", str(file), "--reason", "night", "--yes")
     assert again.stdout == "nothing is different from before\n"
     assert carrier.snapshot.policy == before
 
@@ -422,7 +422,7 @@ def test_the_policy_that_is_shown_is_what_may_be_recorded(tmp_path: Path):
     ("text", "said"),
     [
         ("reconcile: {tables: [{match: s.t, policy: odd}]}", "1:22: reconcile.tables[0]: policy='odd': expected"),
-        ("mode: auto", "1:1: mode: unknown key  hint: known here: reconcile"),
+        ("mode: auto", "1:1: mode: unknown key  hint: known here: reconcile, preferred"),
         ("reconcile: {limit: 3}", "1:13: reconcile.limit: unknown key  hint: did you mean 'limits'?"),
     ],
 )

@@ -24,6 +24,7 @@ PEOPLE = {"": None, "vera": AccessRole.VIEWER, "olga": AccessRole.OPERATOR, "ada
 BODIES = {
     "operations": MOVE,
     "policy/reconcile": CHANGE,
+    "config": {"set": {"preferred": "db-b"}, "reason": "it has the faster disks"},
     "nodes/{node}/maintenance": {"reason": "disk swap"},
     "pause": {"for": "30m", "reason": "disk swap"},
     "alerts/test": {"channel": "webhook", "reason": "does it ring?"},
@@ -48,7 +49,7 @@ def asked(call: Call, who: str, **more: str):
     path = call.path.replace("{cluster}", "shop").replace("{id}", IDS.get(folder, "")).replace("{name}", "ines")
     path = path.replace("{node}", "db-b")
     body = BODIES[place] if call.body is not None else None
-    if_match = {"If_Match": '"3"' if "policy" in place else '"7"'} if call.if_match else {}
+    if_match = {"If_Match": '"3"' if place in ("policy/reconcile", "config") else '"7"'} if call.if_match else {}
     carrier = carrier_for(call)
     return (*one(carrier, call.method, path, who, body, **if_match, **more), carrier)
 
@@ -79,7 +80,7 @@ def test_what_a_query_does_not_know_is_refused(call):
 
 
 def test_reading_changes_nothing():
-    assert {call.method for call in CALLS} == {"GET", "POST", "PUT", "DELETE"}
+    assert {call.method for call in CALLS} == {"GET", "POST", "PUT", "PATCH", "DELETE"}
     assert all(call.body is None and not call.if_match for call in CALLS if not call.changes)
     assert all(call.role in (AccessRole.OPERATOR, AccessRole.ADMIN) for call in CALLS if call.changes)
 
