@@ -170,4 +170,5 @@ def _lasting(report: Report) -> Report:
     return replace(
         report, executed="", received="", received_age_s=0.0, backlog_transactions=0, oldest_transaction_s=0.0,
         stalled_s=0.0, unheard_s=0.0, host=Report(report.node).host, margins=Report(report.node).margins,
+        wall_s=0.0,
     )  # fmt: skip

@@ -11,11 +11,11 @@ import pytest
 from aiohttp import TCPConnector
 from aiohttp.test_utils import TestClient, TestServer
 from carrier import Carrier
-from pairs import SETTLED, STEADY, healthy
+from pairs import DB_B, SETTLED, STANDBY, STEADY, aged, healthy
 from test_api import SHOP
 
 from monitoring.app import application
-from monitoring.stream import STREAMS_MAX
+from monitoring.stream import STREAMS_MAX, Feed
 from orchestrator.core.access import AccessRole, Token, Tokens, digest
 
 STREAM = f"{SHOP}/stream"
@@ -110,6 +110,22 @@ def test_ages_move_without_news():
             return first[2]["data"]["age_s"], (await anext(sent))[2]["data"]["age_s"]
 
     assert streamed(carrier, talk) == (0.1, 1.1)
+
+
+@pytest.mark.parametrize(
+    ("moved", "turns"),
+    [
+        ({"wall_s": 1795546744.5, "executed": "x:1-119", "received_age_s": 0.2}, 1),
+        ({"receiver_running": False}, 2),
+    ],
+)
+def test_what_each_report_has_anew_is_no_news(moved, turns):
+    carrier, feed = Carrier(), Feed()
+    feed.look(carrier.backend())
+    reports = {**carrier.snapshot.reports, DB_B: aged(replace(STANDBY, **moved))}
+    carrier.snapshot = replace(carrier.snapshot, reports=reports)
+    feed.look(carrier.backend())
+    assert feed.shown["shop"].turn == turns
 
 
 def test_a_stopped_tick_is_told():
