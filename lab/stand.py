@@ -67,37 +67,36 @@ class Stand:
 
     def _up(self, profile: str, say: Say, port: int, *, zookeeper_apart: bool, ballast_mb: int) -> Facts:
         mysqld, java = find_programs()
-        listening = listen(port)
-        facts = Facts(
-            name=self.name,
-            profile=profile,
-            port=listening.getsockname()[1],
-            token=secrets.token_urlsafe(32),
-            passwords=Passwords.random(),
-            mysql_version=mysqld.version,
-            zookeeper_version=java.version,
-        )
-        self.files.root.mkdir(parents=True, exist_ok=True)
-        self.files.write_facts(facts)
-        if zookeeper_apart:
-            self._put_zookeeper_apart()
-        say(f"MySQL {mysqld.version}, ZooKeeper {java.version}, profile {profile}")
-        namespaces.up(self.topology, self.name)
-        with ThreadPoolExecutor() as pool:
-            datadirs = pool.submit(self._initialise, facts, ballast_mb)
-            self.files.write_configuration(facts, mysqld)
-            for node in self.topology.members("zookeeper"):
-                self.start_zookeeper(node)
-            self._wait_quorum()
-            self._provision(facts)
-            say("ZooKeeper: three servers, the cluster's records are made")
-            datadirs.result()
-        for node in self.topology.pair:
-            self.start_agent(node)
-        # The witness first: a leader that shares no host with the pair survives the loss of either.
-        for node in sorted(self.topology.members("orchestrator"), key=lambda node: node in self.topology.pair):
-            self._start_orchestrator(node, listening)
-        listening.close()
+        with listen(port) as listening:
+            facts = Facts(
+                name=self.name,
+                profile=profile,
+                port=listening.getsockname()[1],
+                token=secrets.token_urlsafe(32),
+                passwords=Passwords.random(),
+                mysql_version=mysqld.version,
+                zookeeper_version=java.version,
+            )
+            self.files.root.mkdir(parents=True, exist_ok=True)
+            self.files.write_facts(facts)
+            if zookeeper_apart:
+                self._put_zookeeper_apart()
+            say(f"MySQL {mysqld.version}, ZooKeeper {java.version}, profile {profile}")
+            namespaces.up(self.topology, self.name)
+            with ThreadPoolExecutor() as pool:
+                datadirs = pool.submit(self._initialise, facts, ballast_mb)
+                self.files.write_configuration(facts, mysqld)
+                for node in self.topology.members("zookeeper"):
+                    self.start_zookeeper(node)
+                self._wait_quorum()
+                self._provision(facts)
+                say("ZooKeeper: three servers, the cluster's records are made")
+                datadirs.result()
+            for node in self.topology.pair:
+                self.start_agent(node)
+            # The witness first: a leader that shares no host with the pair survives the loss of either.
+            for node in sorted(self.topology.members("orchestrator"), key=lambda node: node in self.topology.pair):
+                self._start_orchestrator(node, listening)
         say(f"agents and orchestrators started, page on {facts.url}")
         self.wait_healthy()
         return facts
