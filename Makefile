@@ -4,11 +4,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 KEMBAR := $(VENV)/bin/kembar
 STAMP := $(VENV)/.kembar-setup
+WEB_STAMP := $(VENV)/.kembar-web
 STATE := $(if $(XDG_STATE_HOME),$(XDG_STATE_HOME),$(HOME)/.local/state)/kembar/lab
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES ?= mysqld-crash host-loss link-loss switchover standby-loss agent-kill agent-restart orchestrator-kill \
-	zookeeper-kill zookeeper-leader-kill overhead
+	zookeeper-kill zookeeper-leader-kill overhead page
 DEFAULT_BENCHES ?= host-loss link-loss zookeeper-leader-kill
 RUNS ?= 20
 SEEDS ?= 1000
@@ -18,7 +19,7 @@ PRIORITIES ?= P1 P2
 RESULTS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test sim scope fuzz rewind kills mutants faults soak demo lab bench returns docs evidence clean
+.PHONY: help setup check test test-web sim scope fuzz rewind kills mutants faults soak demo lab bench returns docs media evidence clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
@@ -43,9 +44,18 @@ check: setup  ## lint, format, types, unit tests, contracts of the models; no ro
 	$(PY) -m pytest -n logical tests/unit tests/test_tidy.py
 	$(PY) -m pytest tests/contract -m "not lab"
 
-test: check  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
+test: check $(WEB_STAMP)  ## check, then contracts and the lab on real MySQL, ZooKeeper and kernel (root)
 	$(PY) -m pytest -n logical tests/sim tests/scope
 	$(PY) -m pytest tests/contract tests/lab
+	$(PY) -m pytest tests/web
+
+# Of that package only axe.min.js is read: it comes without the library of browsers that it names.
+$(WEB_STAMP): $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps 'axe-playwright-python>=0.1.8,<0.2'
+	@touch $(WEB_STAMP)
+
+test-web: setup $(WEB_STAMP)  ## the lab's page in a headless Chromium: failover, lost orchestrator, axe-core, phone (root)
+	$(PY) -m pytest tests/web
 
 sim: setup  ## the pair under random faults in virtual time: make sim SEEDS=1000
 	@mkdir -p $(RESULTS)
@@ -87,7 +97,7 @@ lab: setup  ## a lab that stays, for a look or for faults of your own: kembar la
 bench: setup  ## the measured outages, each in a lab of its own: make bench BENCHES=mysqld-crash
 	@mkdir -p $(RESULTS)
 	@for name in $(BENCHES); do \
-		echo "bench $$name"; runs="--runs $(RUNS)"; [ $$name = overhead ] && runs=; \
+		echo "bench $$name"; runs="--runs $(RUNS)"; case $$name in overhead|page) runs=;; esac; \
 		$(KEMBAR) lab bench $$name $$runs -o json > $(RESULTS)/$$name.json || exit 1; done
 	@for name in $(DEFAULT_BENCHES); do \
 		echo "bench $$name, profile default"; \
@@ -103,6 +113,9 @@ returns: setup  ## what a return takes, by kind and by size of the database, the
 docs: setup  ## docs/state-machine.md from the table of rules, docs/metrics.md from that of metrics
 	$(PY) -m orchestrator.cli.docs > docs/state-machine.md
 	$(PY) -c 'from monitoring.metric_table import printed; print(printed(), end="")' > docs/metrics.md
+
+media: setup  ## docs/images from a real failover: the recorded demo, the page in light and dark (root)
+	$(PY) -m lab.media docs/images
 
 evidence: setup  ## docs/evidence.md from the outputs of make bench, returns, sim, mutants, faults, soak
 	$(PY) -m lab.evidence $(RESULTS)

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 import click
 
-from lab import bench, faults, overhead, rejoin, rootless, soak
+from lab import bench, faults, overhead, pagebench, rejoin, rootless, soak
 from lab.bench import BENCHES
 from lab.demo import Demo
 from lab.experiments.catalogue import EXPERIMENTS
@@ -25,8 +25,8 @@ from lab.teller import Teller
 from orchestrator.core.errors import KembarError
 
 Arguments = ParamSpec("Arguments")
-OVERHEAD = "overhead"
-RUNS, PAIRS, RETURNS = 10, 6, 3
+OVERHEAD, PAGE = "overhead", "page"
+RUNS, PAIRS, RETURNS, EVENTS = 10, 6, 3, 50
 
 
 def say(line: str) -> None:
@@ -150,9 +150,11 @@ def heal() -> None:
 
 
 @command.command(name="bench")
-@click.argument("name", type=click.Choice([*BENCHES, *rejoin.BENCHES, OVERHEAD]))
+@click.argument("name", type=click.Choice([*BENCHES, *rejoin.BENCHES, OVERHEAD, PAGE]))
 @click.option(
-    "--runs", type=click.IntRange(1), help="Default 10; of overhead 6, each a stretch with and one without; rejoin 3."
+    "--runs",
+    type=click.IntRange(1),
+    help="Default 10; of overhead 6, each a stretch with and one without; rejoin 3; page 50 events.",
 )
 @click.option("--transactions", type=click.IntRange(0), help="rejoin-*: what the old primary has alone.")
 @click.option("--database-mb", type=click.IntRange(0), help="rejoin-*: size of a table that nobody touches.")
@@ -162,7 +164,7 @@ def heal() -> None:
 def bench_(
     name: str, runs: int | None, transactions: int | None, database_mb: int | None, profile: str, output: str
 ) -> None:
-    """Measure one fault, one kind of return, or the overhead, in a lab of its own: with -o json one object."""
+    """Measure a fault, a kind of return, the overhead, or the page, in a lab of its own: with -o json one object."""
     returns = name in rejoin.BENCHES
     if not returns and (transactions is not None or database_mb is not None):
         raise click.UsageError(f"--transactions and --database-mb are for {', '.join(rejoin.BENCHES)}, not {name}")
@@ -175,6 +177,8 @@ def bench_(
         found = rejoin.run(Stand(lab), name, size, runs or RETURNS, profile, say)
     elif name == OVERHEAD:
         found = overhead.run(Stand(lab), runs or PAIRS, profile, say)
+    elif name == PAGE:
+        found = pagebench.run(Stand(lab), runs or EVENTS, profile, say)
     else:
         found = bench.run(Stand(lab), name, runs or RUNS, profile, say)
     click.echo(json.dumps(found, indent=None if output == "json" else 1))
@@ -186,7 +190,7 @@ def _wrong(name: str, found: dict[str, Any]) -> bool:
     """Whether a bench has found what must never be."""
     if name in rejoin.BENCHES:
         return bool(found["unaccounted"]) or not (found["checksums_equal"] and found["gtid_sets_equal"])
-    needless = name != OVERHEAD and not BENCHES[name].moves and found["failovers"]
+    needless = name in BENCHES and not BENCHES[name].moves and found["failovers"]
     return bool(needless or any(found.get(key) for key in ("lost", "duplicates", "two_answerers")))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.provenance import commit, machine
 
-OVERHEAD = "overhead"
+AS_THEY_ARE = ("overhead", "page")
 HEAD = (
     "| bench | profile | runs | write outage p50 | p95 | p99 | max | acknowledged | lost | duplicates | two answerers |"
 )
@@ -82,13 +82,14 @@ def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
     yield from (_phases(name, one) for name, one in faults.items() if one["phases_ms"])
     yield from _returns({name: one for name, one in results.items() if name.startswith("rejoin-")})
     yield from _runs({name: one for name, one in results.items() if name.partition("-")[0] in TOTALS})
-    if OVERHEAD in results:
-        yield ""
-        yield "## Overhead"
-        yield ""
-        yield "```json"
-        yield json.dumps(results[OVERHEAD], indent=1)
-        yield "```"
+    for name in AS_THEY_ARE:
+        if name in results:
+            yield ""
+            yield f"## {name.capitalize()}"
+            yield ""
+            yield "```json"
+            yield json.dumps(results[name], indent=1)
+            yield "```"
 
 
 def _returns(results: Mapping[str, Any]) -> Iterable[str]:

@@ -73,7 +73,7 @@ TABLE = (
     Row(0, "metrics", "monitoring",
         "monitoring.view monitoring.node_view monitoring.metric_table monitoring.sample monitoring.counted",
         "prometheus_client"),
-    Row(0, "topology history aptsources growth returns ballast", "lab"),
+    Row(0, "topology history aptsources growth returns ballast castsvg", "lab"),
     Row(0, "answerer appends bank calls cycles kept register servers sessions sightings unique watched",
         "lab.checkers"),
 
@@ -110,6 +110,12 @@ TABLE = (
     Row(1, "provision zkspeed recordlog recordwatch", "lab",
         "lab.tail orchestrator.connected orchestrator.coordination orchestrator.process"),
     Row(1, "clients hostwatch workload", "lab", "lab.auditor lab.checkers agents.nftables", "pymysql"),
+    Row(1, "viewers", "lab", libraries="aiohttp"),
+    Row(1, "eventwriter", "lab",
+        "lab.viewers orchestrator.connected orchestrator.coordination orchestrator.process"),
+    Row(1, "casting", "lab"),
+    Row(2, "media", "lab", "lab"),
+    Row(2, "browser firstpaint pagewatch", "lab", "lab.fetch lab.programs lab.stand lab.eventwriter", "selenium"),
 
     Row(2, "failing loop watching showing recorder reconciler tallying measuring tokens auditing", "orchestrator",
         f"{RECORDS} orchestrator.process.failpoints"),
@@ -120,7 +126,7 @@ TABLE = (
     Row(2, "returner merger worker cloning deciding publishing comparison verifier", "agents.reconcile",
         f"{AGENTS_L0} {RECORDS} agents.binlog agents.reconcile agents.session"),
     Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo teller "
-           "demoreturn watching diverging comparison rejoin", "lab",
+           "demoreturn watching diverging comparison rejoin pagebench", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.returns lab.namespaces "
         "lab.mysqld lab.zookeeper lab.files lab.tail lab.recordlog lab.sessions "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml pymysql"),
