@@ -65,10 +65,21 @@ def _opened(s: Situation) -> Reconcile | None:
         return _reopened(s, report.returning)
     # A standby that replicates is judged by the primary, who samples in the order that shows no false ones.
     if errant := _alone(report, primary):
-        return _new(s, Rung.REWIND, Stage.DETECT, errant)
-    if primary is not None and unsettled(None, report, primary.executed):
+        return _committed(s, report, errant) or _new(s, Rung.REWIND, Stage.DETECT, errant)
+    # Until its server says what it has executed nobody knows that what was cut is not there.
+    if primary is not None and report.executed and unsettled(None, report, primary.executed):
         return replace(_new(s, Rung.TRUNCATE, Stage.BUNDLE, report.cut), evidence=str(report.cut_in))
     return None
+
+
+def _committed(s: Situation, report: Report, errant: str) -> Reconcile | None:
+    """A cut that should not have been: somebody let these commits go, so their rows are there and no log has them."""
+    cut = GtidSet.parse(report.cut)
+    if GtidSet.parse(errant) - cut == GtidSet.parse(errant):
+        return None
+    why = "truncate: transactions were committed that had been cut off its log; rewind: its log no longer has them"
+    record = _new(s, Rung.CLONE, Stage.BUNDLE, str(GtidSet.parse(errant) | cut))
+    return replace(record, acknowledged=True, reasons=(why,), evidence=str(report.cut_in))
 
 
 def _new(s: Situation, rung: Rung, stage: Stage, errant: str) -> Reconcile:

@@ -366,6 +366,12 @@ MUTANTS: tuple[Mutant, ...] = (
         look._degraded,
         (" or facts.semisync_clients > 1", ""),
     ),
+    planted(
+        "a record that agents have left behind gives power",
+        1149,
+        rules._stopped,
+        (" or (rule.moves and record_old(s))", ""),
+    ),
     # --- coming back
     Mutant(
         "a restart in place cuts the tail",

@@ -361,6 +361,18 @@ def test_what_was_cut_is_used_up_before_its_node_is_certified():
     assert not unsettled(replace(record, stage=Stage.CLOSED), standby, f"{UUID_A}:1-101")
 
 
+def test_what_was_cut_and_is_committed_all_the_same_needs_a_copy():
+    """Somebody else acknowledged it, so clients may have been told; no log of its node has it any more."""
+    cut = f"{UUID_A}:101-104"
+    record = wanted(returning_pair(cut=cut, cut_in=EPOCH - 1, errant=f"{UUID_A}:101-103"))
+    assert record is not None and (record.rung, record.stage, record.errant) == (Rung.CLONE, Stage.BUNDLE, cut)
+    assert record.acknowledged and record.evidence == str(EPOCH - 1) and "committed" in record.reasons[0]
+
+
+def test_nobody_says_that_a_cut_is_whole_before_its_server_has_spoken():
+    assert wanted(returning_pair(cut=f"{UUID_A}:101", cut_in=EPOCH - 1, executed="")) is None
+
+
 def test_no_certificate_while_a_return_is_open():
     ready = situation(mode=Mode.ASYNC, promotable=None)
     rule = decide(ready).rule
