@@ -146,8 +146,7 @@ def _restore(stand: Stand, profile: str, tally: Tally, say: Say) -> None:
             raise
         say(f"the old primary has errant transactions and stays fenced, a new lab is made ({error})")
         tally.rebuilt += 1
-        stand.down()
-        stand.up(profile, say, port=0)
+        stand.renew(profile, say)
 
 
 def _errant(stand: Stand) -> bool:

@@ -148,8 +148,7 @@ def _watch(stand: Stand) -> RecordLog:
 def _anew(stand: Stand, profile: str, say: Say) -> RecordLog:
     """A new lab in the place of one that did not become whole again."""
     say("a new lab")
-    stand.down()
-    stand.up(profile, say, port=0)
+    stand.renew(profile, say)
     return _watch(stand)
 
 

@@ -47,6 +47,14 @@ def test_nothing_of_a_broken_lab_stays(story: Story) -> None:
     assert _links(stand) == []
 
 
+def test_a_lent_lab_is_made_anew_under_the_name_that_is_held() -> None:
+    stand, said = Stand(f"{os.environ.get('KEMBAR_LAB', 'test')}lent"), list[str]()
+    with stand.lent("fast", said.append) as first:
+        again = stand.renew("fast", said.append)
+        assert again.token != first.token
+    assert not processes.members(stand.files.root)
+
+
 def _ruleset() -> str:
     return subprocess.run(
         [program("nft"), "list", "ruleset"], capture_output=True, text=True, check=True, timeout=20
