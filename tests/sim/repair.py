@@ -151,7 +151,9 @@ class SimReturner(Returner):
         errant, txns = GtidSet.parse(record.errant), self._node.kept.own[folder_of(record)].txns
         first = next((n for n, txn in enumerate(txns) if has(errant, txn)), None)
         if first is None:
-            raise StepFailed(f"the evidence does not hold {errant}")
+            refusal = f"the evidence no longer allows what it did: {errant} is not in it"
+            self.facts = replace(self.facts, refusal=refusal)
+            raise StepFailed(refusal)
         self._node.world.checker.returns.undoes(self._node, folder_of(record), record, txns[first:])
         with closing(SimSession(self._node)) as session:
             done = self._journal()

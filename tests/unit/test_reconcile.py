@@ -279,7 +279,9 @@ def test_what_somebody_writes_there_meanwhile_is_a_return_of_its_own():
     later = f"{UUID_A}:104"
     waiting = replace(NEW, stage=Stage.REJOIN, sums="s1", merge=Merge.WAITING)
     assert advance(waiting, facts(returned(Stage.REWIND), errant=later)).open
-    over = advance(replace(waiting, merge=Merge.DONE), facts(returned(Stage.REWIND), errant=later))
+    merged = replace(waiting, merge=Merge.DONE)
+    assert advance(merged, facts(returned(Stage.REWIND), errant=ERRANT)).open  # the primary's report is from before
+    over = advance(merged, facts(returned(Stage.REWIND), errant=later))
     assert not over.open and later in over.stopped
     said = returned(Stage.REWIND, owed=True)
     next_one = wanted(returning_pair(over, errant=later, returning=said))
