@@ -109,9 +109,8 @@ def advance(record: Reconcile, facts: Facts) -> Reconcile:
         return record
     if record.stage is Stage.DETECT and returning.reached is Stage.DETECT and not returning.errant:
         return replace(record, stage=Stage.CLOSED, stopped="nothing is errant any more: it was looked at too late")
-    written = GtidSet.parse(facts.errant) - GtidSet.parse(record.errant)  # its own may be in no set of the primary yet
-    if written and record.stage in (Stage.REJOIN, Stage.VERIFY) and record.merge is Merge.DONE:
-        return replace(record, stage=Stage.CLOSED, stopped=f"somebody wrote there meanwhile: {written}")
+    if facts.errant and record.stage in (Stage.REJOIN, Stage.VERIFY) and record.merge is Merge.DONE:
+        return replace(record, stage=Stage.CLOSED, stopped=f"somebody wrote there meanwhile: {facts.errant}")
     if returning.refusal and returning.rung is record.rung:
         return _next_rung(record, returning, facts.policy)
     if held(record, facts.policy) or not _reached(record, returning, merging, facts):

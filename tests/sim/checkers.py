@@ -40,6 +40,7 @@ class Checker:
         self.may_diverge = False  # loss was accepted, or an administrator wrote where nobody may
         self.rules: dict[str, int] = {}
         self.when_rule: dict[str, Callable[[], None]] = {}  # for stories
+        self.written_by_hand = False
         self.returns = Returns(self)
         self._paused_since: float | None = None
         self._term = 0

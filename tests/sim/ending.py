@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import CHOICES, Kind, Request, RequestState
-from orchestrator.core.returning import Stage
+from orchestrator.core.returning import STRAY, Stage
 from orchestrator.core.rules import waiting
 from tests.sim.carried import decode
 from tests.sim.repair import choice_value
@@ -71,14 +71,26 @@ def _open(world: World) -> list[Reconcile]:
 
 
 def _call_person(world: World, errant: str) -> None:
-    """Only a forced failover, an administrator's own write, or what the checker excuses lets data diverge."""
-    if not (world.checker.may_diverge or world.checker.excused()):
+    """Only a forced failover, an administrator's own write, or what the checker excuses lets data diverge.
+
+    A return sees to that by itself: it needs a person for what was written while it was under way, or was excused.
+    """
+    stopped = _stopped(world)
+    may = _by_hand(world, stopped) if stopped else world.checker.may_diverge
+    if not (may or world.checker.excused()):
         world.checker.fail(f"diverged, though nobody forced anything: {errant}")
     said = _said(world)
     if not any("rebuild" in text for text in said):
         world.checker.fail(f"only a person can end this, and nobody is told: {said}")
     assert world.checker.desired is not None
     world.injector.rebuild(world.nodes[world.checker.desired.primary].peer)
+
+
+def _by_hand(world: World, stopped: str) -> bool:
+    """Whether it stopped for what an administrator may have written there: under its server's own name."""
+    assert world.checker.desired is not None
+    uuid = world.nodes[world.checker.desired.primary].peer.server.uuid
+    return world.checker.written_by_hand and stopped.startswith(STRAY) and uuid in stopped
 
 
 def _said(world: World) -> list[str]:

@@ -170,7 +170,7 @@ MUTANTS: tuple[Mutant, ...] = (
     planted(
         "a pause does not hold F1 and F5",
         "paused, then the primary dies",
-        rules.decide,
+        rules._stopped,
         ("rule.held and _holding(s)", "False"),
     ),
     planted(

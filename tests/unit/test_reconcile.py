@@ -274,14 +274,21 @@ def test_nothing_is_opened_for_what_the_primary_has_by_now_or_gave_the_number_to
     assert record is not None and record.errant == f"{UUID_B}:2"
 
 
+def test_what_the_primary_has_just_taken_in_is_errant_no_more():
+    """Its report may name the set from before the merge that it says is done, and the standby has it from there."""
+    merged = replace(NEW, stage=Stage.VERIFY, sums="s1", merge=Merge.DONE, transactions=3)
+    for record in (merged, replace(merged, stage=Stage.CLOSED)):
+        assert wanted(returning_pair(record, errant=ERRANT, returning=returned(Stage.REWIND))) == record
+    elsewhere = wanted(returning_pair(replace(merged, stage=Stage.CLOSED, epoch=EPOCH - 1), errant=ERRANT))
+    assert elsewhere is not None and elsewhere.errant == ERRANT, "the primary of another epoch took it in"
+
+
 def test_what_somebody_writes_there_meanwhile_is_a_return_of_its_own():
     """Once all that the first was about is settled; until then the node waits with it."""
     later = f"{UUID_A}:104"
     waiting = replace(NEW, stage=Stage.REJOIN, sums="s1", merge=Merge.WAITING)
     assert advance(waiting, facts(returned(Stage.REWIND), errant=later)).open
-    merged = replace(waiting, merge=Merge.DONE)
-    assert advance(merged, facts(returned(Stage.REWIND), errant=ERRANT)).open  # the primary's report is from before
-    over = advance(merged, facts(returned(Stage.REWIND), errant=later))
+    over = advance(replace(waiting, merge=Merge.DONE), facts(returned(Stage.REWIND), errant=later))
     assert not over.open and later in over.stopped
     said = returned(Stage.REWIND, owed=True)
     next_one = wanted(returning_pair(over, errant=later, returning=said))
