@@ -126,7 +126,8 @@ class Comparison:
 
     def _names(self) -> tuple[list[tuple[str, str]], list[str]]:
         """The tables to compare, on either side, and the asked ones that are on none."""
-        theirs, ours = self.theirs({"what": "tables"}), self.ours({"what": "tables"})
+        theirs = _listed(self.theirs({"what": "tables"}), "primary")
+        ours = _listed(self.ours({"what": "tables"}), "standby")
         sizes = {(schema, name): size for schema, name, size in [*ours["tables"], *theirs["tables"]]}
         asked = self._progress.told.asked
         called = {".".join(name): name for name in sizes if ".".join(name) not in SKIPPED}
@@ -217,3 +218,10 @@ class Comparison:
         percent = 0.0 if outcome is Outcome.FAILED else 100.0
         self._told(outcome=outcome, why=why, doing="", percent=percent, eta_s=0.0, ended=self._watch.now())
         return replace(self._progress, found=tuple(self._tally.differences))
+
+
+def _listed(answered: Answered, whose: str) -> Answered:
+    if "tables" in answered:
+        return answered
+    why = answered.get("refused") or "it takes longer than a statement may"
+    raise StepFailed(f"the tables of the {whose} cannot be listed: {why}")

@@ -83,6 +83,8 @@ class Returner:
             return
         if self.facts.rewinding and self.facts.server in ("", server):
             raise StepFailed(f"return {self.facts.id} has changed rows back here and goes first: not {record.id}")
+        if self.facts.owed:  # all of it is settled but a comparison, else no new one would be opened
+            self._kept(owed=False)
         self.facts = Returning(
             id=record.id,
             attempt=record.attempt,
@@ -163,16 +165,31 @@ class Returner:
         return folder.keep(files, index)
 
     def _keep(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        sums = self._archived(record, primary_executed)
+        errant = self._errant(record, primary_executed)
         self._kept(
             reached=Stage.BUNDLE,
             owed=True,
-            sums=self._archived(record, primary_executed),
-            errant=record.errant,
-            transactions=record.transactions,
+            sums=sums,
+            errant=str(errant),
+            transactions=max(record.transactions, len(errant)),
             rows=record.rows,
             log_mib=record.log_mib,
             doing="",
         )
+
+    def _errant(self, record: Reconcile, primary_executed: GtidSet) -> GtidSet:
+        """With what somebody wrote since it was looked for: undone with the rest, it must be merged with the rest."""
+        errant = GtidSet.parse(record.errant)
+        if record.rung is Rung.TRUNCATE:
+            return errant  # its evidence was kept before anything could write
+        # A copy is for a log that may be unfit to read, too; then the primary cannot read its evidence either.
+        there = self._held(self._folder(record)) if record.rung is Rung.REWIND else self._executed_here()
+        return errant | (there - primary_executed)
+
+    def _executed_here(self) -> GtidSet:
+        with closing(self._sessions()) as session:
+            return GtidSet.parse(_value(session, "gtid_executed"))
 
     def _rewind(self, record: Reconcile) -> None:
         """Change the rows back, then note from where to where the GTIDs go: from then on it is only about these."""

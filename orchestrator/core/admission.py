@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from orchestrator.core.adoption import forgotten, last_primary
+from orchestrator.core.analysis import record_old
 from orchestrator.core.invariants import unreturned
 from orchestrator.core.model import NodeName, Phase, Report
 from orchestrator.core.requests import Admission, Kind, PreCheck, Request
@@ -69,6 +70,11 @@ def _switchover(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             "certified",
             s.standby_certified(),
             f"{s.standby} is not certified to hold everything: see kembar status for the reason",
+        ),
+        PreCheck(
+            "record",
+            not record_old(s),
+            "ZooKeeper lost writes that agents have followed: kembar adopt --reason TEXT comes first",
         ),
         PreCheck(
             "backlog",

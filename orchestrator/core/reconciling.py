@@ -61,14 +61,25 @@ def _opened(s: Situation) -> Reconcile | None:
     if s.cluster.phase not in SETTLED or report is None or report.epoch != s.cluster.epoch:
         return None
     primary = s.report(s.primary)
-    if report.returning.owed and not (_alone(report, primary) and _ended(s, report.returning)):
+    if report.returning.owed and not (_alone(s, report, primary) and _ended(s, report.returning)):
         return _reopened(s, report.returning)
     # A standby that replicates is judged by the primary, who samples in the order that shows no false ones.
-    if errant := _alone(report, primary):
-        return _new(s, Rung.REWIND, Stage.DETECT, errant)
-    if primary is not None and unsettled(None, report, primary.executed):
+    if errant := _alone(s, report, primary):
+        return _committed(s, report, errant) or _new(s, Rung.REWIND, Stage.DETECT, errant)
+    # Until its server says what it has executed nobody knows that what was cut is not there.
+    if primary is not None and report.executed and unsettled(None, report, primary.executed):
         return replace(_new(s, Rung.TRUNCATE, Stage.BUNDLE, report.cut), evidence=str(report.cut_in))
     return None
+
+
+def _committed(s: Situation, report: Report, errant: str) -> Reconcile | None:
+    """A cut that should not have been: somebody let these commits go, so their rows are there and no log has them."""
+    cut = GtidSet.parse(report.cut)
+    if GtidSet.parse(errant) - cut == GtidSet.parse(errant):
+        return None
+    why = "truncate: transactions were committed that had been cut off its log; rewind: its log no longer has them"
+    record = _new(s, Rung.CLONE, Stage.BUNDLE, str(GtidSet.parse(errant) | cut))
+    return replace(record, acknowledged=True, reasons=(why,), evidence=str(report.cut_in))
 
 
 def _new(s: Situation, rung: Rung, stage: Stage, errant: str) -> Reconcile:
@@ -136,11 +147,11 @@ def _facts(s: Situation, record: Reconcile) -> Facts:
         nothing_errant=_nothing_errant(report, primary),
         policy=s.policy.reconcile,
         server=_server(report),
-        errant=_alone(report, primary) if report else "",
+        errant=_alone(s, report, primary) if report else "",
     )
 
 
-def _alone(report: Report, primary: Report | None) -> str:
+def _alone(s: Situation, report: Report, primary: Report | None) -> str:
     """What the primary never saw, by its own judgement too: it may be older than what it has taken in since.
 
     Nor is it errant what the primary gave the number to itself: its last report may be older than what came from it.
@@ -148,7 +159,15 @@ def _alone(report: Report, primary: Report | None) -> str:
     errant = GtidSet.parse(report.errant)
     if primary is not None:
         errant = (errant | GtidSet.parse(primary.peer_errant)) - GtidSet.parse(primary.executed)
-    return str(errant - errant.given_by(_server(primary)))
+    return str(errant - errant.given_by(_server(primary)) - _taken_in(s))
+
+
+def _taken_in(s: Situation) -> GtidSet:
+    """By the primary of this epoch: the report in which it says so may name a set from before."""
+    record = s.reconcile.value if s.reconcile else None
+    if record is None or record.merge is not Merge.DONE or (record.node, record.epoch) != (s.standby, s.cluster.epoch):
+        return GtidSet()
+    return GtidSet.parse(record.errant)
 
 
 def _server(report: Report | None) -> str:

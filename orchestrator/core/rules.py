@@ -24,6 +24,9 @@ class Rule:
     then: Callable[[Situation], tuple[Cluster, tuple[Guard, ...]]]
     why: str
     held: bool = False  # pause, hold-down and a record that is old or cannot be read stop it from beginning
+    moves: bool = (
+        False  # gives power by what the present record says: an old one stops it, as nothing proves it the last
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,14 @@ RULES: tuple[Rule, ...] = (
         "the primary is lost and a certified standby is ready",
         held=True,
     ),
-    Rule("F2", (Phase.FENCING,), conditions.fence_proven, transitions.promote, "the old primary can serve nobody"),
+    Rule(
+        "F2",
+        (Phase.FENCING,),
+        conditions.fence_proven,
+        transitions.promote,
+        "the old primary can serve nobody",
+        moves=True,
+    ),
     Rule("F3", (Phase.PROMOTING,), conditions.primary_opened, transitions.rejoin, "the new primary takes writes"),
     Rule(
         "F4",
@@ -65,6 +75,7 @@ RULES: tuple[Rule, ...] = (
         conditions.heir_cannot,
         transitions.give_back,
         "the standby may not take over; the old primary may",
+        moves=True,
     ),
     Rule(
         "S2",
@@ -72,8 +83,16 @@ RULES: tuple[Rule, ...] = (
         conditions.handed_over,
         transitions.hand_over,
         "the standby holds all that was written",
+        moves=True,
     ),
-    Rule("S3", (Phase.SWITCHING,), conditions.switch_late, transitions.withdraw, "the switchover is late or refused"),
+    Rule(
+        "S3",
+        (Phase.SWITCHING,),
+        conditions.switch_late,
+        transitions.withdraw,
+        "the switchover is late or refused",
+        moves=True,
+    ),
     Rule(
         "U3",
         ANY,
@@ -96,7 +115,7 @@ def decide(s: Situation) -> Decision:
     """The first rule of the table that applies, as the record to want; none on a record that cannot be read. Pure."""
     finding = analyze(s)
     for rule in () if s.cannot_read(Record.DESIRED) else _OF_PHASE[s.cluster.phase]:
-        if not (rule.held and _holding(s)) and rule.when(s):
+        if not _stopped(rule, s) and rule.when(s):
             wanted, guards = rule.then(s)
             return Decision(replace(wanted, seq=s.cluster.seq + 1, rule=rule.id, term=s.term), finding, rule, guards)
     return Decision(s.cluster, finding)
@@ -105,6 +124,10 @@ def decide(s: Situation) -> Decision:
 def waiting(s: Situation) -> str:
     """The named reason for waiting when no rule applies, and what ends the wait; empty in a healthy pair."""
     return reason(s, held=_held_rule(s))
+
+
+def _stopped(rule: Rule, s: Situation) -> bool:
+    return (rule.held and _holding(s)) or (rule.moves and record_old(s))
 
 
 def _holding(s: Situation) -> bool:

@@ -80,7 +80,8 @@ def _returning(s: Situation) -> str:
     if record is None or not record.open or record.node != s.standby:
         return ""
     if record.stage is Stage.STOPPED:
-        return f"for a person: the return of {record.node} stopped: {record.stopped}"
+        ends = f"mend that, then kembar rejoin {record.node} --reason TEXT, or rebuild it from a copy of {s.primary}"
+        return f"for a person: the return of {record.node} stopped: {record.stopped}; {ends}"
     ends = _goes_on(s.policy.reconcile, record)
     if why := held(record, s.policy.reconcile):
         return f"for a person: the return of {record.node} goes no further, as {why}: {ends}"

@@ -484,6 +484,26 @@ def test_a_return_goes_on_wherever_its_agent_was_killed(accounts: Two) -> None:
     assert (two.rows("acct", two.old), two.old.executed()) == (rows, before)
 
 
+def test_what_somebody_writes_before_the_evidence_is_kept_is_errant_too(accounts: Two) -> None:
+    """It is changed back with the rest, so that it would be gone unseen."""
+    two = accounts
+    before, rows = two.old.executed(), two.rows("acct", two.old)
+    made = two.diverged("UPDATE acct SET bal = bal + 1 WHERE id = 1")
+    back = Return(two, made, replace(made.record, stage=Stage.DETECT, sums="", errant=""), before)
+    back.until(Stage.DETECT, 100)
+    back.record = replace(back.record, errant=back.facts.errant)
+    two.old.do("DELETE FROM acct WHERE id = 2")
+    back.until(Stage.BUNDLE, 100)
+    assert (GtidSet.parse(back.facts.errant), back.facts.transactions) == (two.old.executed() - before, 2)
+    back.record = replace(back.record, errant=back.facts.errant)
+    two.old.do("SET GLOBAL read_only = ON, GLOBAL offline_mode = ON")
+    try:
+        back.until(Stage.REWIND, 100)
+    finally:
+        two.old.do("SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF, GLOBAL offline_mode = OFF")
+    assert (two.rows("acct", two.old), two.old.executed()) == (rows, before)
+
+
 def test_rows_that_were_touched_are_compared_once_the_merge_is_done(accounts: Two) -> None:
     two = accounts
     made = two.diverged("UPDATE acct SET bal = bal + 1 WHERE id = 1", "DELETE FROM acct WHERE id = 2")

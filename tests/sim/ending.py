@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.requests import CHOICES, Kind, Request, RequestState
-from orchestrator.core.returning import Stage
+from orchestrator.core.returning import STRAY, Stage
 from orchestrator.core.rules import waiting
 from tests.sim.carried import decode
 from tests.sim.repair import choice_value
@@ -27,7 +28,7 @@ def become_healthy(world: World, result: Result) -> None:
     diverged_since: float | None = None
     while why := _a_second_later(world):
         now = world.time.now
-        errant = world.checker.errant()
+        errant = world.checker.errant() or _stopped(world)
         # Before both servers run nobody can tell what one of them alone has; and what a return repairs needs nobody.
         needed = errant and _both_run(world) and not _repaired(world)
         diverged_since = (diverged_since or now) if needed else None
@@ -56,20 +57,40 @@ def _both_run(world: World) -> bool:
 
 def _repaired(world: World) -> bool:
     """Whether a return is under way that waits for nobody."""
+    return any(record.stage is not Stage.STOPPED for record in _open(world))
+
+
+def _stopped(world: World) -> str:
+    """Why a return has stopped; what is errant may be in the primary's sets by then."""
+    return next((record.stopped for record in _open(world) if record.stage is Stage.STOPPED), "")
+
+
+def _open(world: World) -> list[Reconcile]:
     looks = [one.look.situation for one in world.deciding.values() if one.look and one.look.situation]
-    records = [s.reconcile.value for s in looks if s.reconcile]
-    return any(record.open and record.stage is not Stage.STOPPED for record in records)
+    return [s.reconcile.value for s in looks if s.reconcile and s.reconcile.value.open]
 
 
 def _call_person(world: World, errant: str) -> None:
-    """Only a forced failover, an administrator's own write, or what the checker excuses lets data diverge."""
-    if not (world.checker.may_diverge or world.checker.excused()):
+    """Only a forced failover, an administrator's own write, or what the checker excuses lets data diverge.
+
+    A return sees to that by itself: it needs a person for what was written while it was under way, or was excused.
+    """
+    stopped = _stopped(world)
+    may = _by_hand(world, stopped) if stopped else world.checker.may_diverge
+    if not (may or world.checker.excused()):
         world.checker.fail(f"diverged, though nobody forced anything: {errant}")
     said = _said(world)
-    if not any("rebuild" in text or "stopped: stray_gtid" in text for text in said):
+    if not any("rebuild" in text for text in said):
         world.checker.fail(f"only a person can end this, and nobody is told: {said}")
     assert world.checker.desired is not None
     world.injector.rebuild(world.nodes[world.checker.desired.primary].peer)
+
+
+def _by_hand(world: World, stopped: str) -> bool:
+    """Whether it stopped for what an administrator may have written there: under its server's own name."""
+    assert world.checker.desired is not None
+    uuid = world.nodes[world.checker.desired.primary].peer.server.uuid
+    return world.checker.written_by_hand and stopped.startswith(STRAY) and uuid in stopped
 
 
 def _said(world: World) -> list[str]:

@@ -183,7 +183,7 @@ class Injector:
         if (node.server.uuid, node.server.next_number()) in self.world.checker.returns.first:
             return  # it would take a number that a return has freed and not used up yet, which nothing can hold back
         self.world.note(f"somebody writes on {node.name}")
-        self.world.checker.may_diverge = True
+        self.world.checker.may_diverge = self.world.checker.written_by_hand = True
         self._by_hand -= 1
         node.server.write_by_hand(self._by_hand)
 

@@ -230,7 +230,8 @@ def capture(server: Server, kept: Kept, epoch: int, primary: GtidSet, own: str, 
         return Outcome(TailState.CLEAN)
     if any(txn.uuid != server.uuid or has(txn.uuid, txn.number) for txn in tail):
         return Outcome(TailState.KEPT, "the tail is not only its own")
-    if committed := [txn for txn in tail if server.disk.executed.has(txn.uuid, txn.number)]:
+    there = [txn for txn in tail if server.disk.executed.has(txn.uuid, txn.number)]
+    if committed := [txn for txn in there if (txn.uuid, txn.number) not in server.alone]:
         raise AssertionError(f"{server.node} cuts off {committed[:3]}, whose rows are committed")
     kept.own[str(epoch)] = Archive(GtidSet.parse(server.disk.executed.text()), tuple(tail))
     server.cut(count)

@@ -170,7 +170,7 @@ MUTANTS: tuple[Mutant, ...] = (
     planted(
         "a pause does not hold F1 and F5",
         "paused, then the primary dies",
-        rules.decide,
+        rules._stopped,
         ("rule.held and _holding(s)", "False"),
     ),
     planted(
@@ -365,6 +365,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "a stranger acknowledges",
         look._degraded,
         (" or facts.semisync_clients > 1", ""),
+    ),
+    planted(
+        "a record that agents have left behind gives power",
+        1149,
+        rules._stopped,
+        (" or (rule.moves and record_old(s))", ""),
     ),
     # --- coming back
     Mutant(

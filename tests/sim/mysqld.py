@@ -100,6 +100,7 @@ class Disk:
     undone: set[tuple[str, int]] = field(default_factory=set)  # rows are changed back, GTIDs are there
     emptied: bool = False  # the binary log was reset, and the rows are there without any GTID
     purged: str = ""
+    unlogged: list[Txn] = field(default_factory=list)  # committed, and cut off the binary log by mistake
     started: int = 0  # how often mysqld was started on it
 
     def holds(self, txn: Txn) -> bool:
@@ -108,7 +109,7 @@ class Disk:
 
     def copied(self, replaced: Disk) -> Disk:
         """What the engine holds, as the data directory of another server, in the place of `replaced`."""
-        copy = Disk(started=replaced.started)
+        copy = Disk(started=replaced.started, unlogged=list(self.unlogged))
         for txn in self.binlog:
             if self.executed.has(txn.uuid, txn.number):
                 copy.binlog.append(txn)
@@ -146,6 +147,7 @@ class Server:
         self.disk_full = False
         self.settings: dict[str, str] = {}  # in the option file, other than they must be
         self.batch = 1000  # transactions that a dump sends at once
+        self.alone: set[tuple[str, int]] = set()  # what has been committed without the standby's copy, by its GTID
         self.late: list[Call] = []  # statements whose caller has gone, still to take effect
         self._unfrozen: list[Call] = []
         self._reset()
@@ -155,7 +157,6 @@ class Server:
         self.source_on, self.waits_for_ever = False, True
         self.gave_up = False  # semi-sync has switched itself off, until the standby has caught up
         self.let_go: set[int] = set()  # numbers of those that waited then
-        self.alone: set[tuple[str, int]] = set()  # what has been committed so, by its GTID
         self.strangers = 0  # other replicas that acknowledge
         self.durable = not self.settings
         self.no_tx = 0
@@ -392,11 +393,12 @@ class Server:
 
     def content(self) -> dict[tuple[str, int], int]:
         """Every value that is committed in the engine, by its GTID."""
-        return {(txn.uuid, txn.number): txn.value for txn in self.disk.binlog if self.disk.holds(txn)}
+        there = (*self.disk.binlog, *self.disk.unlogged)
+        return {(txn.uuid, txn.number): txn.value for txn in there if self.disk.holds(txn)}
 
     def content_to_be(self) -> list[Txn]:
         """What it will have committed once it has applied everything that it holds."""
-        return [*self.disk.binlog, *(txn for txn, _ in self.blocked), *self.disk.relay]
+        return [*self.disk.binlog, *self.disk.unlogged, *(txn for txn, _ in self.blocked), *self.disk.relay]
 
     # --- what a rewind does
 
@@ -444,6 +446,7 @@ class Server:
             return ()
         tail = tuple(self.disk.binlog[-count:])
         del self.disk.binlog[-count:]
+        self.disk.unlogged += [txn for txn in tail if self.disk.holds(txn)]
         return tail
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from agents.reconcile.cloning import Unclonable
 from agents.reconcile.merger import Merger
 from agents.reconcile.returner import Returner
 from agents.reconcile.swap import SwapState
@@ -100,12 +101,12 @@ class SimSession:
 
 
 class NoCopies:
-    """Nobody returns by a copy here."""
+    """Nobody returns by a copy here: a person has to make the server anew."""
 
     state = SwapState()
 
     def work(self, record: Reconcile, tell: object) -> bool:
-        return False
+        raise Unclonable("no copy can be made here")
 
     def end(self, record: Reconcile) -> None:
         """There is no old directory."""
@@ -135,10 +136,10 @@ class SimReturner(Returner):
     def _archived(self, record: Reconcile, primary_executed: GtidSet) -> str:
         name, kept = folder_of(record), self._node.kept
         if name not in kept.own:
-            executed = self._executed_here()
-            txns = tuple(txn for txn in self._server.disk.binlog if not has(primary_executed, txn))
             self._node.world.checker.returns.step(self._node, "archive")
             strands.this_strand().boundary(strands.CHANGES)
+            executed = self._executed_here()
+            txns = tuple(txn for txn in self._server.disk.binlog if not has(primary_executed, txn))
             kept.own[name] = Archive(executed, txns)
         return kept.own[name].sums
 
@@ -150,8 +151,10 @@ class SimReturner(Returner):
         errant, txns = GtidSet.parse(record.errant), self._node.kept.own[folder_of(record)].txns
         first = next((n for n, txn in enumerate(txns) if has(errant, txn)), None)
         if first is None:
-            raise StepFailed(f"the evidence does not hold {errant}")
-        self._node.world.checker.returns.undoes(self._node, folder_of(record))
+            refusal = f"the evidence no longer allows what it did: {errant} is not in it"
+            self.facts = replace(self.facts, refusal=refusal)
+            raise StepFailed(refusal)
+        self._node.world.checker.returns.undoes(self._node, folder_of(record), record, txns[first:])
         with closing(SimSession(self._node)) as session:
             done = self._journal()
             left = [txn for txn in reversed(txns[first:]) if key(txn) not in done]

@@ -52,6 +52,10 @@ def _peers_agent_is_gone(world: World, node: Node) -> None:
     world.time.after(2.0, peer.start_agent)
 
 
+def _somebody_writes(world: World, node: Node) -> None:
+    world.injector.write_by_hand(node)
+
+
 def _record_is_lost(world: World, node: Node, lost_s: float) -> None:
     """Nothing but the record of the return: the desired one is older."""
     world.time.after(0.0, lambda: world.injector.restore(lost_s))
@@ -182,6 +186,7 @@ REPAIRS: Mapping[str, Story] = {
     "a return, the merging agent killed at a commit": _story("commit", _agent_dies),
     "a return, the new primary's mysqld killed at a commit": _story("commit", _mysqld_dies),
     "a return, and nobody fetches its evidence": _story("archive", _peers_agent_is_gone),
+    "a return, and somebody writes before its evidence is kept": _story("archive", _somebody_writes),
     "a return, its record lost when the evidence is kept": _story("archive", partial(_record_is_lost, lost_s=1.0)),
     "a return, its record lost between two undos": _story(UNDO, partial(_record_is_lost, lost_s=1.0)),
     "a return, its record lost between reset and numbers": _story(PURGED, partial(_record_is_lost, lost_s=1.0)),

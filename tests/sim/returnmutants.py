@@ -31,6 +31,19 @@ RETURNS: tuple[Mutant, ...] = (
         ("return done and (confirmed or record.merge is not Merge.UNKNOWN)", "return done"),
     ),
     planted(
+        "what was written after the look is in no merge",
+        "a return, and somebody writes before its evidence is kept",
+        Returner._errant,
+        ("return errant | (there - primary_executed)", "return errant"),
+    ),
+    planted(
+        "what was cut and is committed all the same is taken for cut",
+        1099,
+        reconciling._opened,
+        ("_committed(s, report, errant) or ", ""),
+        ("and report.executed and", "and"),
+    ),
+    planted(
         "what is owed is not on disk",
         "a return, its record and its agent lost between two undos",
         Returner._kept,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import InvariantBroken
+from orchestrator.core.gtid import GtidSet
 from orchestrator.core.invariants import check_return
 from orchestrator.core.reconcile import Reconcile
 from orchestrator.core.returning import Rung, Stage
@@ -81,11 +82,17 @@ class Returns:
         if not node.kernel.was_open(begun):
             self._checker.fail(f"{node.name} merges without the power to")
 
-    def undoes(self, node: Node, name: str) -> None:
-        """Evidence before change, and on both hosts."""
+    def undoes(self, node: Node, name: str, record: Reconcile, txns: Sequence[Txn]) -> None:
+        """Evidence before change, and on both hosts; and nothing goes that the primary is not told to take in."""
         own, copy = node.kept.own.get(name), node.peer.kept.theirs.get(name)
         if own is None or copy is None or own.sums != copy.sums:
             self._checker.fail(f"{node.name} changes rows back, and {node.peer.name} has no copy of the evidence")
+        theirs = node.peer.server
+        there = {(commit.txn.uuid, commit.txn.number) for commit in theirs.pipeline}
+        for uuid, number in ((txn.uuid, txn.number) for txn in txns):
+            known = theirs.disk.executed.has(uuid, number) or (uuid, number) in there
+            if not known and GtidSet.parse(f"{uuid}:{number}") - GtidSet.parse(record.errant):
+                self._checker.fail(f"{node.name} changes {uuid}:{number} back, unknown to its return {record.id}")
 
     def given_up(self, node: Node) -> None:
         """A person replaces its data directory."""

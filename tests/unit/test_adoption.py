@@ -15,7 +15,19 @@ from orchestrator.core.requests import Kind
 from orchestrator.core.rules import decide, waiting
 from orchestrator.core.situation import Situation
 from orchestrator.core.transitions import Revoke
-from tests.builders import DB_A, DB_B, EPOCH, NOW, request, seen, situation
+from tests.builders import (
+    DB_A,
+    DB_B,
+    EPOCH,
+    LEASE_VERSION,
+    NOW,
+    fencing,
+    promoting,
+    request,
+    seen,
+    situation,
+    switching,
+)
 
 FRESH = Cluster(1, 1, DB_A, Mode.ASYNC, Phase.REJOINING, rule="new")
 B_SERVED = {"remembered_epoch": 7, "remembered_seq": 40, "opened_epoch": 7}
@@ -52,6 +64,30 @@ def test_a_record_that_agents_have_left_behind_begins_no_failover():
     assert restored.standby_certified() and restored.armed() and primary_silent(restored)
     assert decide(restored).rule is None
     assert waiting(restored).startswith("F1 would begin now") and "kembar adopt" in waiting(restored)
+
+
+@pytest.mark.parametrize("rule", ["F2", "F4", "S2", "S3"])
+def test_a_record_that_agents_have_left_behind_gives_no_power(rule):
+    """What ZooKeeper forgot may be that the other node took over, and served."""
+    made = {
+        "F2": lambda **b: fencing(seen(DB_B, epoch=8, **b), fenced_age_s=60.0),
+        "F4": lambda **b: promoting(seen(DB_B, **{"epoch": 8, "incarnation": "db-b/2", **b})),
+        "S2": lambda **b: switching(
+            seen(DB_A, lease=Lease(LeaseState.RELEASED, EPOCH, why="handover"), lease_version=LEASE_VERSION + 1),
+            seen(DB_B, **b),
+        ),
+        "S3": lambda **b: switching(seen(DB_B, **b), phase_since=NOW - 60.0),
+    }[rule]
+    fired = decide(made()).rule
+    assert fired is not None and fired.id == rule
+    left_behind = made(remembered_epoch=9, remembered_seq=1)
+    assert decide(left_behind).rule is None
+    assert "kembar adopt" in waiting(left_behind)
+
+
+def test_no_planned_move_is_admitted_on_a_record_that_agents_have_left_behind():
+    s = situation(seen(DB_B, remembered_epoch=EPOCH, remembered_seq=99))
+    assert "record" in [check.name for check in admit(request(), s).checks if not check.passed]
 
 
 def test_the_node_that_served_last_becomes_primary_above_every_remembered_epoch():

@@ -274,6 +274,15 @@ def test_nothing_is_opened_for_what_the_primary_has_by_now_or_gave_the_number_to
     assert record is not None and record.errant == f"{UUID_B}:2"
 
 
+def test_what_the_primary_has_just_taken_in_is_errant_no_more():
+    """Its report may name the set from before the merge that it says is done, and the standby has it from there."""
+    merged = replace(NEW, stage=Stage.VERIFY, sums="s1", merge=Merge.DONE, transactions=3)
+    for record in (merged, replace(merged, stage=Stage.CLOSED)):
+        assert wanted(returning_pair(record, errant=ERRANT, returning=returned(Stage.REWIND))) == record
+    elsewhere = wanted(returning_pair(replace(merged, stage=Stage.CLOSED, epoch=EPOCH - 1), errant=ERRANT))
+    assert elsewhere is not None and elsewhere.errant == ERRANT, "the primary of another epoch took it in"
+
+
 def test_what_somebody_writes_there_meanwhile_is_a_return_of_its_own():
     """Once all that the first was about is settled; until then the node waits with it."""
     later = f"{UUID_A}:104"
@@ -359,6 +368,18 @@ def test_what_was_cut_is_used_up_before_its_node_is_certified():
     assert not unsettled(None, standby, f"{UUID_A}:1-101")
     assert unsettled(record, standby, f"{UUID_A}:1-101")
     assert not unsettled(replace(record, stage=Stage.CLOSED), standby, f"{UUID_A}:1-101")
+
+
+def test_what_was_cut_and_is_committed_all_the_same_needs_a_copy():
+    """Somebody else acknowledged it, so clients may have been told; no log of its node has it any more."""
+    cut = f"{UUID_A}:101-104"
+    record = wanted(returning_pair(cut=cut, cut_in=EPOCH - 1, errant=f"{UUID_A}:101-103"))
+    assert record is not None and (record.rung, record.stage, record.errant) == (Rung.CLONE, Stage.BUNDLE, cut)
+    assert record.acknowledged and record.evidence == str(EPOCH - 1) and "committed" in record.reasons[0]
+
+
+def test_nobody_says_that_a_cut_is_whole_before_its_server_has_spoken():
+    assert wanted(returning_pair(cut=f"{UUID_A}:101", cut_in=EPOCH - 1, executed="")) is None
 
 
 def test_no_certificate_while_a_return_is_open():

@@ -147,7 +147,7 @@ def test_a_write_without_an_answer_is_tried_again() -> None:
 
 
 def test_a_second_return_within_one_desired_record_has_another_number() -> None:
-    closed = replace(CLOSING, id=41, stage=Stage.CLOSED)
+    closed = replace(CLOSING, id=41, stage=Stage.CLOSED, errant=f"{UUID_A}:90")  # and now there is more
     record = Told(closed).after(look(closed))
     assert record is not None and record.open and record.id == 43  # the primary's agent knows of 42: it was lost
 

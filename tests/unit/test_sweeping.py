@@ -15,6 +15,7 @@ from agents.reconcile.comparison import Comparison
 from agents.reconcile.sweeping import NAMED_MAX, Answered, Incomparable, Moved, Position, Question, Sweep, Tally
 from agents.reconcile.swept import Progress
 from agents.session import Row
+from orchestrator.core.errors import StepFailed
 from orchestrator.core.verifying import Difference, Verifying
 from orchestrator.core.wire import SIZE_MAX, encode
 
@@ -333,3 +334,14 @@ def test_thousands_of_schemas_that_may_not_be_read_are_counted() -> None:
     assert told.skipped[0] == "schema tenant_0: the account may not read it"
     assert told.skipped[-1] == f"{5000 - len(told.skipped) + 1} more schemas: the account may not read them"
     assert len(encode(told)) < SIZE_MAX // 8
+
+
+@pytest.mark.parametrize(
+    ("answered", "why"), [({"late": True}, "longer than a statement may"), ({"refused": "1142 SELECT denied"}, "1142")]
+)
+def test_a_list_of_tables_that_cannot_be_had_is_a_trouble_with_its_reason(answered: Answered, why: str) -> None:
+    comparison = Comparison(
+        Progress(Verifying("r1")), lambda question: answered, lambda question: answered, Idle, Idle()
+    )
+    with pytest.raises(StepFailed, match=why):
+        comparison.run()
