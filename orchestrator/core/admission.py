@@ -72,7 +72,7 @@ def _switchover(request: Request, s: Situation) -> tuple[PreCheck, ...]:
             f"{s.standby} is not certified to hold everything: see kembar status for the reason",
         ),
         PreCheck(
-            "record",
+            "newest",
             not record_old(s),
             "ZooKeeper lost writes that agents have followed: kembar adopt --reason TEXT comes first",
         ),

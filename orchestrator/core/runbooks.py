@@ -21,9 +21,9 @@ RETURN_CODES = (
 # Codes by which an agent names a trouble of its own server. A stalled commit is a finding too, with one runbook.
 TROUBLES = ("CLIENT_LOCK", "STORAGE_DEAD", "UNKNOWN", "OVERLOADED", "READ_REFUSED", "WRITE_REFUSED")
 CHECKS = (
-    "epoch", "record", "records", "target", "phase", "primary", "certified", "backlog", "transactions", "heard",
-    "repair", "returned", "older", "hold-down", "maintenance", "open", "undecided", "version", "order", "applicable",
-    "edits", "return", "waiting", "allowed", "replicates", "alone", "tables",
+    "epoch", "record", "records", "target", "phase", "primary", "certified", "newest", "backlog", "transactions",
+    "heard", "repair", "returned", "older", "hold-down", "maintenance", "open", "undecided", "version", "order",
+    "applicable", "edits", "return", "waiting", "allowed", "replicates", "alone", "tables",
 )  # fmt: skip
 # `code: why` at the beginning or after the rung that met it, or `why (code)` at the end of a transaction's words.
 _CODE = re.compile(r"\b(" + "|".join(RETURN_CODES) + r")(?=[: )]|$)")
