@@ -196,8 +196,9 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     listening = peer_server(exchange, evidence, {**answers, **compared}) if exchange is not None else None
     if listening is not None:
         running.append(threads.start("exchange", listening.run))
-    roles = RoleServer(probed, agent.standing) if probed is not None else None
-    if roles is not None:
+    roles = None
+    if probed is not None:
+        roles = RoleServer(probed, agent.standing, config.cluster, lambda: _utc(clock.wall_s()))
         running.append(threads.start("roles", roles.run))
     notify("READY=1")
     log.info("agent of %s in cluster %s, VIP %s", name, config.cluster, config.vip.address)

@@ -48,12 +48,9 @@ BINLOG_L0 = (
     "charsets contents definition fields ids images invert jsontext layout literals numbers parse payload rows table"
     " values"
 )
+OF_AGENTS_L0 = "converge invariants evidence dialect preflight replication standing statuspage"
 AGENTS_L0 = " ".join(
-    [
-        f"agents.{name}"
-        for name in ("converge", "invariants", "replication", "evidence", "dialect", "preflight", "standing")
-    ]
-    + [f"agents.binlog.{name}" for name in BINLOG_L0.split()]
+    [f"agents.{name}" for name in OF_AGENTS_L0.split()] + [f"agents.binlog.{name}" for name in BINLOG_L0.split()]
 )
 RECORDS = "orchestrator.coordination.paths orchestrator.coordination.records"
 # A new module fails until it stands in exactly one row.
@@ -63,7 +60,7 @@ TABLE = (
            "returning rules settling situation snapshot tablerules totals transitions unreadable verification "
            "verifying waiting wire",
         CORE),
-    Row(0, "converge invariants evidence dialect preflight replication standing", "agents"),
+    Row(0, OF_AGENTS_L0, "agents"),
     Row(0, "judging planning copyable chunks differences sweeping", "agents.reconcile", AGENTS_L0),
     Row(0, BINLOG_L0, "agents.binlog", libraries="zstandard", standard="uuid datetime"),  # to spell given values
     Row(0, "view node_view return_view readiness_view envelope postmortem wording advice verified metric_table sample "
@@ -156,7 +153,7 @@ TABLE = (
            "exits explain failover following history init local maintenance operation options "
            "pause raw reconcile redaction returns settings status switchover token validating verify vip",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
-    Row(3, "listen", "agents", "agents.standing", "aiohttp"),
+    Row(3, "listen", "agents", "agents.standing agents.statuspage", "aiohttp"),
     Row(4, "parts observing", "agents.reconcile", "agents orchestrator.process.failpoints"),
     Row(4, "serve cli", "agents", "agents orchestrator.coordination orchestrator.process orchestrator.config", "click"),
     Row(4, "cli", "lab", "lab", "click"),
