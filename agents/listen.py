@@ -1,4 +1,7 @@
-"""What a load balancer asks: GET /primary and /standby, 200 or 503. It can neither decide nor hold up a tick."""
+"""What a load balancer asks: GET /primary and /standby, 200 or 503; and / for a person, when no orchestrator answers.
+
+It can neither decide nor hold up a tick.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,18 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from agents.standing import LAG_S, Standing, not_primary, not_standby
+from agents.statuspage import status_page
 from orchestrator.core.errors import Refused
 
 SHUTDOWN_S = 0.5
 KEEPALIVE_S = 30.0  # for a request's head to come, and between two of them
 LAG_MAX_S = 3600.0
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+PAGE_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -31,8 +40,10 @@ def role_socket(host: str, port: int) -> socket.socket:
 class RoleServer:
     """Serves until told to stop. `run` blocks: the composition root gives it a thread. `standing` must not block."""
 
-    def __init__(self, sock: socket.socket, standing: Callable[[], Standing]) -> None:
-        self._sock, self._standing = sock, standing
+    def __init__(
+        self, sock: socket.socket, standing: Callable[[], Standing], cluster: str, utc: Callable[[], str]
+    ) -> None:
+        self._sock, self._standing, self._cluster, self._utc = sock, standing, cluster, utc
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._ending = threading.Event()
@@ -62,12 +73,17 @@ class RoleServer:
             await runner.cleanup()
 
     def application(self) -> web.Application:
-        """The two paths; OPTIONS as GET, for balancers that ask so."""
+        """The page, and the two paths; OPTIONS as GET, for balancers that ask so."""
         app = web.Application(client_max_size=1024, middlewares=[_problems])
+        app.router.add_get("/", self._page)
         for path, answer in (("/primary", self._primary), ("/standby", self._standby)):
             app.router.add_get(path, answer)
             app.router.add_route("OPTIONS", path, answer)
         return app
+
+    async def _page(self, request: web.Request) -> web.Response:
+        text = status_page(self._standing(), self._cluster, self._utc())
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=PAGE_HEADERS)
 
     async def _primary(self, request: web.Request) -> web.Response:
         if request.query:
@@ -109,4 +125,4 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except web.HTTPException as error:
-        return _problem(request, error.status, error.reason.lower(), "GET /primary or GET /standby?lag_s=5")
+        return _problem(request, error.status, error.reason.lower(), "GET /, /primary or /standby?lag_s=5")

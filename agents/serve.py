@@ -20,7 +20,7 @@ from agents.failing import FailingGate, FailingHands
 from agents.gate import NftGate
 from agents.guard import Guard
 from agents.health import HostHealth
-from agents.host import host_facts
+from agents.host import HostWatch
 from agents.lease import LeaseKeeper
 from agents.listen import RoleServer, role_socket
 from agents.loop import Agent
@@ -137,6 +137,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         swap.perform,
     )
     server = Server(database, supervisor, memory, clock, partial(_refusals, database))
+    host = HostWatch(config.mysql.datadir, config.vip.interface)
     health = HostHealth(supervisor, probes, hang_s=policy.hang_s)
     executor = Executor(steps if failpoints is None else FailingHands(steps, failpoints), clock)
     exchange = _exchange(config)
@@ -176,12 +177,13 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         memory,
         steps,
         executor,
-        Telling(executor, health, server, memory, clock, partial(host_facts, config.mysql.datadir)),
+        Telling(executor, health, server, memory, clock, host.facts),
         repair,
         verifier,
         news,
     )
     watch = ProcessWatch(supervisor, clock, keeper.exited)
+    threads.start("host", host.run)
     zookeeper.start()
     probes.start()
     running = [
@@ -194,13 +196,15 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     listening = peer_server(exchange, evidence, {**answers, **compared}) if exchange is not None else None
     if listening is not None:
         running.append(threads.start("exchange", listening.run))
-    roles = RoleServer(probed, agent.standing) if probed is not None else None
-    if roles is not None:
+    roles = None
+    if probed is not None:
+        roles = RoleServer(probed, agent.standing, config.cluster, lambda: _utc(clock.wall_s()))
         running.append(threads.start("roles", roles.run))
     notify("READY=1")
     log.info("agent of %s in cluster %s, VIP %s", name, config.cluster, config.vip.address)
     stopping.wait()
     watch.stop()
+    host.stop()
     agent.stop()
     repair.stop()
     verifier.stop()

@@ -13,7 +13,8 @@ from monitoring.incident_view import incident_view
 from monitoring.problems import Problem
 from monitoring.queries import EventsQuery, query_of
 from monitoring.readiness_view import readiness_view
-from monitoring.view import STATES, incident_text
+from monitoring.view import STATES
+from monitoring.wording import incident_text
 from orchestrator.core.access import AccessRole
 from orchestrator.core.history import Incident
 from orchestrator.core.snapshot import Snapshot

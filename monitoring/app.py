@@ -10,11 +10,13 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from monitoring import api, calls, exposition, forms, login, openapi, page, rendering, runbooks, stream
+from monitoring import api, calls, dossiers, exposition, forms, live, login, openapi, page, rendering, runbooks, stream
 from monitoring.audit import REFUSALS, audited, refusals
 from monitoring.auth import BACKEND, LIMITS, Limits, recognise
 from monitoring.backend import Backend
+from monitoring.live import PAGES, Pages
 from monitoring.problems import problems
+from monitoring.sampling import SAMPLER, Sampler, sampling
 from monitoring.stream import FEED, Feed
 
 BODY_MAX_BYTES = 64 * 1024
@@ -43,7 +45,8 @@ def application(backend: Backend) -> web.Application:
     """Page and API on one backend."""
     app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=MIDDLEWARES)
     app[BACKEND], app[LIMITS], app[REFUSALS] = backend, Limits(), refusals()
-    app[FEED] = Feed()
+    app[FEED], app[PAGES], app[SAMPLER] = Feed(), Pages(), Sampler()
+    app.cleanup_ctx.append(sampling)
     app.on_response_prepare.extend([secure, api.describe])
     app.on_shutdown.append(stream.end)
     app.add_routes(
@@ -51,6 +54,8 @@ def application(backend: Backend) -> web.Application:
             *calls.routes(),
             *openapi.routes(),
             *page.routes(),
+            *live.routes(),
+            *dossiers.routes(),
             *forms.routes(),
             *runbooks.routes(),
             *login.routes(),

@@ -60,6 +60,7 @@ class Backend:
     anonymous_metrics: bool = False
     measured: Measured = field(default_factory=Measured)
     desks: Mapping[str, Desk] = field(default_factory=dict)  # cluster -> its outbox
+    hardware: Callable[[str], str] = lambda _: ""  # address -> who answers for it here, empty: not known; never blocks
 
     def all_tokens(self) -> tuple[Token, ...]:
         """Of the file and of every cluster."""
@@ -76,7 +77,7 @@ class Backend:
 
     def view(self, snapshot: Snapshot) -> dict[str, Any]:
         """The snapshot in words, as of now."""
-        return view(snapshot, self.elapsed_s(snapshot), utc(self.wall_s()))
+        return view(snapshot, self.elapsed_s(snapshot), utc(self.wall_s()), self.hardware(snapshot.vip))
 
 
 def utc(wall_s: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,6 +57,13 @@ FORMS: Mapping[str, Form] = {
     "resume": Form("Resume", "Automatic failover may begin again.", "Resume"),
 }
 PAUSES = ("pause", "resume")  # no operations: the record itself is written
+PLACES = (
+    (r"kembar resume", r"actions/resume"),
+    (r"kembar ack", r"actions/acknowledge"),
+    (r"kembar rejoin", r"actions/rejoin"),
+    (r"kembar reconcile show (\d+)", r"reconcile/\1"),
+    (r"kembar reconcile apply (\d+) --reason", r"actions/reconcile_approve?returning=\1"),
+)
 PATH = "/c/{cluster}/actions/{kind}"
 
 
@@ -105,10 +113,18 @@ async def act(request: web.Request) -> web.Response:
     body = _body(kind, {name: posted[name] for name in (*ABOUT, "path", "reason") if name in posted})
     answer = await put(request, body, epoch, key_in(posted.get("key")))
     request[NOTE].accepted = True
-    response = _on(f"{path}?operation={request[NOTE].operation}#operation")
+    response = _on(f"{path}?operation={request[NOTE].operation}#asked")
     if "Idempotency-Replayed" in answer.headers:
         response.headers["Idempotency-Replayed"] = "true"
     return response
+
+
+def place_of(cluster: str, command: str) -> str:
+    """Where a page offers what that command does; empty if none does."""
+    for pattern, path in PLACES:
+        if found := re.match(pattern, command):
+            return f"/c/{cluster}/{found.expand(path)}"
+    return ""
 
 
 def _form(request: web.Request) -> tuple[str, Form]:

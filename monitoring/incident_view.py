@@ -7,7 +7,7 @@ from typing import Any
 
 from monitoring.envelope import envelope
 from monitoring.return_view import persons_turn, return_view
-from monitoring.view import incident_text
+from monitoring.wording import fence_text, incident_text, loss_text
 from orchestrator.core.history import Event, Incident
 from orchestrator.core.rules import RULES
 from orchestrator.core.snapshot import Snapshot
@@ -31,8 +31,8 @@ def incident_view(s: Snapshot, incident: Incident) -> dict[str, Any]:
         "cluster": s.name,
         "vip": s.vip,
         "rule_text": WHY.get(incident.rule, ""),
-        "loss": _loss(incident),
-        "fence": _fence(incident),
+        "loss": loss_text(incident),
+        "fence": fence_text(incident),
         "write_outage": {"ms": incident.total_ms, "uncertainty_ms": _uncertainty_ms(s, incident)},
         "events": of_it,
         "around": beside,
@@ -45,28 +45,6 @@ def incident_view(s: Snapshot, incident: Incident) -> dict[str, Any]:
             "report every, s": s.policy.report_every_s,
         },
     }
-
-
-def _loss(incident: Incident) -> str:
-    if incident.rule == "F6":
-        return (
-            f"not proven: {incident.actor} accepted loss. What {incident.origin} alone had acknowledged is found when "
-            "it returns"
-        )
-    if incident.kind == "switchover":
-        return f"none: {incident.target} had executed everything before {incident.origin} was left"
-    return f"none that was acknowledged: {incident.target} was certified to hold everything"
-
-
-def _fence(incident: Incident) -> str:
-    """How it was made certain that the old primary serves nobody."""
-    how = {
-        "F5": "a release: its agent attested that mysqld had exited and the gate was shut",
-        "F1": f"a release, or the fence wait, after which the gate of {incident.origin} was shut for certain",
-        "F6": "a release, or the fence wait, as in every failover",
-        "S1": f"{incident.origin} shut its gate and released its lease by itself",
-    }
-    return how.get(incident.rule, "not told")
 
 
 def _uncertainty_ms(s: Snapshot, incident: Incident) -> float:

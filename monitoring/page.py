@@ -7,13 +7,17 @@ from typing import Any
 from aiohttp import web
 
 from monitoring.actions import actions, held_back
-from monitoring.api import worst_first
+from monitoring.api import SEVERITIES, worst_first
 from monitoring.auth import BACKEND, Caller, caller, form_token, seen
 from monitoring.backend import Backend
+from monitoring.blocks import own, whole
 from monitoring.forms import FORMS
 from monitoring.rendering import html
+from monitoring.sampling import SAMPLER
+from monitoring.wording import request_text
 from orchestrator.core.access import AccessRole
 from orchestrator.core.snapshot import Snapshot
+from orchestrator.core.wire import plain
 
 
 def routes() -> list[web.RouteDef]:
@@ -47,10 +51,14 @@ async def one_cluster(request: web.Request) -> web.Response:
 
 def _cluster(request: web.Request, snapshot: Snapshot, who: Caller) -> web.Response:
     backend = request.app[BACKEND]
+    shown = backend.view(snapshot)
+    mine = own(shown, offered(backend, snapshot, who), asked(snapshot, request.query.get("operation", "")))
+    severity = request.query.get("severity", "")
     return html(
         "page.html.j2",
-        view=backend.view(snapshot),
-        actions=offered(backend, snapshot, who),
+        view=shown,
+        blocks=whole(shown, request.app[SAMPLER].charts(backend, snapshot), mine),
+        severity=severity if severity in SEVERITIES else SEVERITIES[0],
         who=who.name,
         csrf=form_token(request),
     )
@@ -60,7 +68,13 @@ def offered(backend: Backend, snapshot: Snapshot, who: Caller) -> list[dict[str,
     """Each action with its name for people, and pause or resume."""
     if snapshot.cluster is None:
         return []
-    found = [{**one, "title": FORMS[one["kind"]].title} for one in actions(backend, snapshot, who)]
     reasons = held_back(backend, snapshot, who, AccessRole.OPERATOR)
-    kind = "resume" if snapshot.paused else "pause"
-    return [*found, {"kind": kind, "title": FORMS[kind].title, "enabled": not reasons, "disabled_reasons": reasons}]
+    pause = {"kind": "resume" if snapshot.paused else "pause", "enabled": not reasons, "disabled_reasons": reasons}
+    found = [*actions(backend, snapshot, who), pause]
+    return [{**one, "title": FORMS[one["kind"]].title, "off": "; ".join(one["disabled_reasons"])} for one in found]
+
+
+def asked(snapshot: Snapshot, operation: str) -> dict[str, Any] | None:
+    """What became of an operation that a form of ours began; None if it is none, or no longer kept."""
+    found = snapshot.requests.get(operation)
+    return None if found is None else {**plain(found), "text": request_text(found)}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 STATIC = Path(__file__).parent / "static"
 FOREVER = "public, max-age=31536000, immutable"  # under a name that changes with the content
+CLIPPED = 200  # characters of a value of a row
 TYPES = {".css": "text/css", ".js": "text/javascript"}
 # Shape and colour, so that neither alone carries the state: disc, triangle, arrow, square, bars, ring.
 _SHAPES = {
@@ -51,6 +53,22 @@ def ms(value: float) -> str:
     return f"{value:.1f}" if abs(value) < 10 else f"{value:.0f}"
 
 
+def mib(value: float) -> str:
+    """MiB as people read them."""
+    return f"{value / 1024:.1f} GiB" if value >= 1024 else f"{value:.0f} MiB"
+
+
+def clipped(text: object) -> str:
+    """So much of a value as a page has room for."""
+    shown = str(text)
+    return shown if len(shown) <= CLIPPED else f"{shown[:CLIPPED]}\u2026 ({len(shown)} characters)"
+
+
+def about(kept: Mapping[str, Any]) -> str:
+    """The query that names a kept transaction, as it is seen now, to the form that decides it."""
+    return urlencode({"returning": kept["id"], "gtid": kept["gtid"], "seen": kept["seen"]})
+
+
 def _served(folder: Path) -> Mapping[str, Path]:
     """Each file under the name that holds the hash of its content."""
     files = [path for path in sorted(folder.iterdir()) if path.suffix in TYPES]
@@ -82,7 +100,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters.update(age=age, yes_no=yes_no, ms=ms)
+    env.filters.update(age=age, yes_no=yes_no, ms=ms, mib=mib, clipped=clipped, about=about)
     env.globals.update(icons=ICONS, static=static)
     return env
 

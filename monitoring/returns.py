@@ -37,15 +37,21 @@ async def returns(request: web.Request) -> web.Response:
 async def one_return(request: web.Request) -> web.Response:
     """One return: why, by which rung, what was done, what is open. `?rows=all` shows every row that is known here."""
     snapshot, _ = seen(request, AccessRole.VIEWER)
-    text, rows = request.match_info["id"], query_of(request, RowsQuery).rows
-    record = await _record(request.app[BACKEND], snapshot, int(text)) if _is_id(text) else None
-    if record is None:
-        raise Problem("not-found", f"{snapshot.name} has no return {text:.80}", "see kembar reconcile list")
-    kept = [transaction_view(one, whole=rows == "all") for one in snapshot.kept.of(record.id)]
-    response = web.json_response({**_dated(return_view(snapshot, record)), "kept": kept})
+    every_row = query_of(request, RowsQuery).rows == "all"
+    shown = await return_whole(request.app[BACKEND], snapshot, request.match_info["id"], every_row=every_row)
+    response = web.json_response(shown)
     if snapshot.cluster is not None:
         response.etag = f"{snapshot.cluster.epoch}.{snapshot.cluster.seq}"
     return response
+
+
+async def return_whole(backend: Backend, snapshot: Snapshot, id: str, *, every_row: bool) -> dict[str, Any]:
+    """One return with its kept transactions. Raises Problem, CoordinatorUnavailable."""
+    record = await _record(backend, snapshot, int(id)) if _is_id(id) else None
+    if record is None:
+        raise Problem("not-found", f"{snapshot.name} has no return {id:.80}", "see kembar reconcile list")
+    kept = [transaction_view(one, whole=every_row) for one in snapshot.kept.of(record.id)]
+    return {**_dated(return_view(snapshot, record)), "kept": kept}
 
 
 async def _record(backend: Backend, snapshot: Snapshot, id: int) -> Reconcile | None:

@@ -51,13 +51,14 @@ class Clusters(Shape):
 
 
 class Vip(Shape):
-    """Who holds it, by the agents and by ZooKeeper."""
+    """Who holds it, by the agents, by ZooKeeper, and by who answers for it where this orchestrator is."""
 
     address: str
     holder: str | None
     disputed: bool
     agents: list[str]
     zookeeper: str | None
+    arp: dict[str, str | None]  # hardware: empty if not known; node: whose it is
 
 
 class ClusterView(ClusterRow):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +31,8 @@ COMMENT_EVERY_S = 10.0  # without anything to say, so that a proxy keeps the con
 WRITE_S = 10.0  # what a listener may take for what he is sent
 RETRY_MS = 1000
 
+Sending = Callable[[web.Request, web.StreamResponse, str], Awaitable[None]]
+
 
 @dataclass(slots=True)
 class Shown:
@@ -37,6 +41,7 @@ class Shown:
     snapshot: Snapshot
     about: tuple[Any, ...]
     at: Instant
+    view: dict[str, Any]
     state: bytes  # the view, ready to be sent
     turn: int = 0  # grows with each
 
@@ -58,9 +63,9 @@ class Feed:
             before, about = self.shown.get(name), _about(backend, snapshot)
             if before is not None and before.about == about and backend.now() - before.at < STATE_EVERY_S:
                 continue
-            state = json.dumps(backend.view(snapshot)).encode()
+            view = backend.view(snapshot)
             turn = before.turn + 1 if before is not None else 1
-            self.shown[name] = Shown(snapshot, about, backend.now(), state, turn)
+            self.shown[name] = Shown(snapshot, about, backend.now(), view, json.dumps(view).encode(), turn)
             found = True
         if found:
             self.wake()
@@ -88,6 +93,11 @@ async def end(app: web.Application) -> None:
 
 async def follow(request: web.Request) -> web.StreamResponse:
     """What happens, as server-sent events: `snapshot` at first, then `state` and `event`."""
+    return await listen(request, _send_all)
+
+
+async def listen(request: web.Request, send: Sending) -> web.StreamResponse:
+    """Keep a listener until he or the server ends; `send` writes to him. Raises Problem."""
     snapshot, _ = seen(request, AccessRole.VIEWER)
     feed, backend = request.app[FEED], request.app[BACKEND]
     if feed.listeners >= STREAMS_MAX:
@@ -99,7 +109,8 @@ async def follow(request: web.Request) -> web.StreamResponse:
         feed.look(backend)
         if feed.watcher is None or feed.watcher.done():
             feed.watcher = asyncio.create_task(feed.watch(backend))
-        await _send_all(request, response, snapshot.name)
+        await write(response, f"retry: {RETRY_MS}\n\n".encode())
+        await send(request, response, snapshot.name)
     except (TimeoutError, ConnectionError):
         request.protocol.force_close()  # who does not read learns it when he does
     finally:
@@ -107,31 +118,36 @@ async def follow(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _send_all(request: web.Request, response: web.StreamResponse, name: str) -> None:
-    feed = request.app[FEED]
-    turn, number = 0, _replayed_from(request, feed.shown[name].snapshot)
-    await _write(response, f"retry: {RETRY_MS}\n\n".encode())
+async def turns(request: web.Request, response: web.StreamResponse, name: str) -> AsyncGenerator[Shown, None]:
+    """One cluster whenever there is something to tell, as long as the listener is known; in between he is kept."""
+    feed, turn = request.app[FEED], 0
     while not feed.ending and still_known(request):
         news, shown = feed.news, feed.shown[name]
         if shown.turn != turn:
             turn = shown.turn
-            newest = max(shown.snapshot.events, default=0)
-            if number is None:
-                number = newest
-                await _write(response, f"event: snapshot\nid: {newest}\n".encode() + b"data: " + shown.state + b"\n\n")
-            else:
-                await _write(
-                    response, _events(shown.snapshot, number) + b"event: state\ndata: " + shown.state + b"\n\n"
-                )
-                number = newest
+            yield shown
         try:
             async with asyncio.timeout(COMMENT_EVERY_S):
                 await news.wait()
         except TimeoutError:
-            await _write(response, b": still here\n\n")
+            await write(response, b": still here\n\n")
 
 
-async def _write(response: web.StreamResponse, data: bytes) -> None:
+async def _send_all(request: web.Request, response: web.StreamResponse, name: str) -> None:
+    number = _replayed_from(request, request.app[FEED].shown[name].snapshot)
+    async with aclosing(turns(request, response, name)) as told:
+        async for shown in told:
+            newest = max(shown.snapshot.events, default=0)
+            if number is None:
+                await write(response, f"event: snapshot\nid: {newest}\n".encode() + b"data: " + shown.state + b"\n\n")
+            else:
+                news = _events(shown.snapshot, number)
+                await write(response, news + b"event: state\ndata: " + shown.state + b"\n\n")
+            number = newest
+
+
+async def write(response: web.StreamResponse, data: bytes) -> None:
+    """To a listener. Raises TimeoutError and ConnectionError where he does not read."""
     async with asyncio.timeout(WRITE_S):
         await response.write(data)
 

@@ -10,10 +10,10 @@ from monitoring.node_view import blind, fresh_lease, fresh_report, node_view
 from monitoring.readiness_view import readiness_view
 from monitoring.return_view import returns_view
 from monitoring.verified import verification
+from monitoring.wording import incident_text, loss_text, request_text
 from orchestrator.core.analysis import Finding
-from orchestrator.core.history import Incident
 from orchestrator.core.model import LeaseState, NodeName, Phase, Report
-from orchestrator.core.requests import Request, RequestState
+from orchestrator.core.requests import RequestState
 from orchestrator.core.runbooks import of_finding, path_of
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.unreadable import HARMLESS
@@ -34,13 +34,14 @@ OPEN_STATES = (RequestState.REQUESTED, RequestState.RUNNING)
 INCIDENTS_SHOWN, EVENTS_SHOWN = 20, 50
 
 
-def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
+def view(s: Snapshot, elapsed_s: float, at: str, hardware: str = "") -> dict[str, Any]:
     """The whole view as plain values, ready for JSON.
 
-    `elapsed_s`: since the snapshot was taken; `at`: UTC now, for people. A snapshot that is stale is never healthy.
+    `elapsed_s`: since the snapshot was taken; `at`: UTC now, for people; `hardware`: who answers for the VIP, as the
+    kernel of this orchestrator knows it, empty if it does not. A snapshot that is stale is never healthy.
     """
     nodes = [node_view(s, node, elapsed_s) for node in s.pair]
-    state, verdict = _verdict(s, elapsed_s)
+    state, verdict = _verdict(s, elapsed_s, at)
     cluster = s.cluster
     return {
         "cluster": s.name,
@@ -57,7 +58,7 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "seq": cluster.seq if cluster else None,
         "preferred": s.policy.preferred or None,
         "rule": cluster.rule if cluster else None,
-        "vip": _vip(s, elapsed_s),
+        "vip": _vip(s, elapsed_s, hardware),
         "auto_failover": _auto_failover(s),
         "pause": {**plain(s.pause), "active": s.paused, "left_s": s.pause_left_s} if s.paused else None,
         "unreadable": [
@@ -69,6 +70,7 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
         "readiness": readiness_view(s, elapsed_s),
         "next": next_step(s, state, nodes),
         "nodes": nodes,
+        "clock_offsets_s": dict(s.clock_offsets_s),
         "zookeeper": {"connected": s.connected},
         "orchestrator": {"instance": s.instance, "leader": s.leader or None},
         "data": {"age_s": round(s.age_s + elapsed_s, 3), "stale": blind(s, elapsed_s)},
@@ -79,7 +81,9 @@ def view(s: Snapshot, elapsed_s: float, at: str) -> dict[str, Any]:
             if request.state in OPEN_STATES
         ],
         "returns": returns_view(s),
-        "last_incident": plain(s.incident) | {"text": incident_text(s.incident)} if s.incident else None,
+        "last_incident": plain(s.incident) | {"text": incident_text(s.incident), "loss": loss_text(s.incident)}
+        if s.incident
+        else None,
         "incidents": [plain(one) | {"text": incident_text(one)} for one in s.incidents[:INCIDENTS_SHOWN]],
         "events": [{"id": n, **plain(s.events[n])} for n in sorted(s.events, reverse=True)[:EVENTS_SHOWN]],
     }
@@ -113,21 +117,20 @@ def _locked(report: Report) -> str:
     return "a client's lock" if any(one.startswith("CLIENT_LOCK") for one in report.troubles) else ""
 
 
-def _verdict(s: Snapshot, elapsed_s: float) -> tuple[str, str]:
+def _verdict(s: Snapshot, elapsed_s: float, at: str) -> tuple[str, str]:
     """State and sentence; with a record that cannot be read nothing is healthy."""
-    state, verdict = _readable_verdict(s, elapsed_s)
+    state, verdict = _readable_verdict(s, elapsed_s, at)
     if not s.unreadable or blind(s, elapsed_s):
         return state, verdict
     paths = ", ".join(one.path for one in s.unreadable)
     return "degraded" if state == "healthy" else state, f"{verdict}; {paths} cannot be read"
 
 
-def _readable_verdict(s: Snapshot, elapsed_s: float) -> tuple[str, str]:
+def _readable_verdict(s: Snapshot, elapsed_s: float, at: str) -> tuple[str, str]:
     """State and sentence, most alarming first."""
-    age_s = s.age_s + elapsed_s
     if blind(s, elapsed_s):
         why = "data is not refreshed" if s.connected else "no connection to ZooKeeper"
-        return "unknown", f"unknown for {age_s:.1f} s: {why}"
+        return "unknown", f"unknown since {_earlier(at, s.age_s + elapsed_s)}: {why}"
     if s.cluster is None:
         unknown = "who is primary is not known" if s.unreadable else "nobody has been made primary"
         return "unknown", f"no desired record yet: {unknown}"
@@ -136,6 +139,13 @@ def _readable_verdict(s: Snapshot, elapsed_s: float) -> tuple[str, str]:
     if s.finding == Finding.BLIND:
         return "blind", "no node is heard: nothing is changed until one is"
     return _settled_verdict(s, s.cluster.primary, s.cluster.phase, elapsed_s)
+
+
+def _earlier(at: str, seconds: float) -> str:
+    """The time of day so long before `at` (ISO 8601, UTC), which does not change while that is shown."""
+    hours, minutes, rest = at[11:].rstrip("Z").split(":")
+    of_day = int(3600 * int(hours) + 60 * int(minutes) + float(rest) - seconds) % 86400
+    return f"{of_day // 3600:02}:{of_day // 60 % 60:02}:{of_day % 60:02}Z"
 
 
 def _settled_verdict(s: Snapshot, primary: NodeName, phase: Phase, elapsed_s: float) -> tuple[str, str]:
@@ -159,8 +169,8 @@ def _settled_verdict(s: Snapshot, primary: NodeName, phase: Phase, elapsed_s: fl
     return "degraded", f"writes OK on {where}, no standby ({standby}: {standby_row['not_promotable_because']})"
 
 
-def _vip(s: Snapshot, elapsed_s: float) -> dict[str, Any]:
-    """Who holds the VIP, by the agents' reports and by ZooKeeper."""
+def _vip(s: Snapshot, elapsed_s: float, hardware: str) -> dict[str, Any]:
+    """Who holds the VIP: by the agents' reports, by ZooKeeper, and by who answers for it on the network."""
     reports = {node: fresh_report(s, node, elapsed_s) for node in s.pair}
     holders = [node for node, report in reports.items() if report and report.has_address and report.gate_open]
     leases = {node: fresh_lease(s, node, elapsed_s) for node in s.pair}
@@ -171,21 +181,11 @@ def _vip(s: Snapshot, elapsed_s: float) -> dict[str, Any]:
         "disputed": len(holders) > 1,
         "agents": holders,
         "zookeeper": by_lease[0] if by_lease else None,
+        "arp": {"hardware": hardware, "node": _owner(s, hardware)},
     }
 
 
-def request_text(request: Request) -> str:
-    """What was asked for, in words."""
-    about = request.gtid or (f"return {request.returning}" if request.returning else "")
-    return f"of {about}" if about else f"to {request.to}"
-
-
-def incident_text(incident: Incident | None) -> str:
-    """One incident as one line."""
-    if incident is None:
-        return ""
-    end = f"{incident.total_ms:.0f} ms" if incident.outcome != "running" else "so far"
-    return (
-        f"{incident.kind} #{incident.id}  {incident.origin} -> {incident.target}  {incident.trigger} "
-        f"({incident.reason}, {incident.rule})  {incident.began}  {incident.outcome}  {end}"
-    )
+def _owner(s: Snapshot, hardware: str) -> NodeName | None:
+    """The node that has this hardware address."""
+    known = {node: aged.value.host.hardware for node, aged in s.reports.items()}
+    return next((node for node, own in known.items() if hardware and own == hardware), None)

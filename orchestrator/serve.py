@@ -20,6 +20,7 @@ import click
 from monitoring.app import Web, bound_socket, inherited_socket
 from monitoring.backend import Backend, utc
 from monitoring.measured import Measured
+from monitoring.neighbours import Neighbours
 from orchestrator.alerting import Alerting, alerting
 from orchestrator.auditing import Auditor
 from orchestrator.config.load import load
@@ -304,6 +305,7 @@ def _backend(config: OrchestratorConfig, clock: HostClock, fleet: Fleet) -> Back
         anonymous_viewers=config.anonymous_viewers,
         anonymous_metrics=config.anonymous_metrics,
         measured=fleet.measured,
+        hardware=Neighbours(clock.waiter_now).hardware,
     )
 
 

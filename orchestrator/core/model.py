@@ -174,6 +174,12 @@ class HostFacts:
     mysql_version: str = ""
     connections: int = 0
     commits: int = 0  # Com_commit + Com_insert + Com_update + Com_delete since mysqld's start
+    load_5m: float = 0.0
+    load_15m: float = 0.0
+    cpus: int = 0
+    memory_total_mib: int = 0
+    disk_total_mib: int = 0
+    hardware: str = ""  # address of the interface of the VIP, to tell who answers for it
 
 
 @dataclass(frozen=True, slots=True)

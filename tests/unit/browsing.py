@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from xml.etree.ElementTree import Element
 
 import html5lib
@@ -37,6 +38,11 @@ def parsed(text: str) -> Element:
     return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
 
 
+def named(document: Element, name: str) -> list[Element]:
+    """Every element of that name, those of a drawing too."""
+    return [one for one in document.iter() if str(one.tag).rpartition("}")[2] == name]
+
+
 def fields(document: Element) -> dict[str, str]:
     """What the only form of a page sends if nothing is typed."""
     (form,) = [one for one in document.iter("form") if one.get("action") != "/logout"]
@@ -51,7 +57,7 @@ def fields(document: Element) -> dict[str, str]:
 def text_of(document: Element, id: str) -> str:
     """The text of one element, on one line."""
     (found,) = [one for one in document.iter() if one.get("id") == id]
-    return " ".join("".join(found.itertext()).split())
+    return re.sub(r" ([,:;.])", r"\1", " ".join(" ".join(found.itertext()).split()))
 
 
 def page_of(carrier, path="/c/shop", who="vera") -> str:

@@ -60,6 +60,7 @@ class Carrier:
     tokens_version: int = 0
     audit: list[Entry] = field(default_factory=list)
     reports: dict[int, Reconcile] = field(default_factory=dict)  # of returns that are over
+    answers_for: str = ""  # the hardware address that answers for the VIP
 
     def backend(self) -> Backend:
         return Backend(
@@ -85,6 +86,7 @@ class Carrier:
             anonymous_viewers=self.anonymous,
             anonymous_metrics=self.anonymous_metrics,
             measured=self.measured,
+            hardware=lambda _: self.answers_for,
         )
 
     def now(self) -> float:

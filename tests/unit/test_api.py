@@ -382,12 +382,12 @@ def test_the_page_says_the_verdict_in_title_and_text():
     assert status == 200
     assert "<title>[ok] shop: writes OK on db-a (VIP 192.0.2.100), db-b is ready to take over</title>" in text
     assert '<meta http-equiv="refresh" content="5">' in text
-    assert one(Carrier(now_s=130.0), "GET", "/c/shop", "vera")[2].count("STALE") == 3, "the data and both nodes"
+    assert one(Carrier(now_s=130.0), "GET", "/c/shop", "vera")[2].count("STALE") == 5, "the data, and both nodes twice"
 
 
 def test_the_old_primary_is_named_in_its_history():
     _, _, text = one(Carrier(), "GET", "/c/shop", "vera")
-    assert "FAILOVER #7" in text
+    assert 'FAILOVER <a href="/c/shop/incidents/7">#7</a>' in text
     assert "mysqld on db-b exited" in text
     assert DB_A in text
 

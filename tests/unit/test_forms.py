@@ -46,7 +46,7 @@ def test_a_move_is_asked_for_once_and_the_page_shows_it():
     assert (asked.kind, asked.to, asked.reason, asked.actor, asked.epoch) == (
         Kind.SWITCHOVER, "db-b", "kernel patch", "olga", 7,
     )  # fmt: skip
-    assert (status, to) == (303, f"/c/shop?operation={asked.id}#operation")
+    assert (status, to) == (303, f"/c/shop?operation={asked.id}#asked")
     assert [(one.action, one.reason, one.result) for one in carrier.audit[1:]] == [
         ("switchover db-b", "kernel patch", "accepted")
     ]
@@ -147,10 +147,10 @@ def test_a_conflict_is_decided_from_the_page():
 def test_what_is_off_says_why_in_text():
     carrier = Carrier(healthy(paused=True, pause=Pause(True, 60, "disk swap", "alice"), pause_left_s=42.0))
     shown = parsed(page_of(carrier, who="vera"))
-    assert "Switchover off: this needs role operator, vera has viewer" in text_of(shown, "actions")
-    assert "Resume off: " in text_of(shown, "actions")
+    off = "Switchover, Acknowledge, Verify, Rejoin, Resume off: this needs role operator, vera has viewer"
+    assert off in text_of(shown, "actions")
     stale = parsed(page_of(Carrier(now_s=130.0), who="olga"))
-    assert "Switchover off: what is shown may be long past" in text_of(stale, "actions")
+    assert "Rejoin, Pause off: what is shown may be long past" in text_of(stale, "actions")
 
 
 @pytest.mark.parametrize("kind", FORMS)

@@ -176,7 +176,7 @@ def test_the_view_names_everything_that_waits_for_a_person():
 
 def test_the_page_shows_both_versions_and_the_commands():
     _, _, page = one(Carrier(returned(), anonymous=True), "GET", "/")
-    assert 'id="returns"' in page and "207.00" in page and "150.00" in page
+    assert 'id="reconcile"' in page and "207.00" in page and "150.00" in page
     assert f"kembar reconcile discard 7 --gtid {FIRST} --reason TEXT" in page
     assert "it is a statement (CREATE TABLE)" in page
     assert 'id="returns"' not in one(Carrier(healthy(), anonymous=True), "GET", "/")[2]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from browsing import parsed, text_of
 
 from agents.listen import RoleServer, role_socket
 from agents.standing import LAG_S, OLD_S, Standing
@@ -35,7 +36,7 @@ def served(standing: Standing) -> Iterator[int]:
     """The port on which that is told."""
     sock = role_socket("127.0.0.1", 0)
     port = sock.getsockname()[1]
-    server = RoleServer(sock, lambda: standing)
+    server = RoleServer(sock, lambda: standing, "shop", lambda: "2026-11-24T18:59:04Z")
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -100,10 +101,54 @@ def test_other_methods_and_places():
     assert ask(SERVING, "/primary", "HEAD") == (200, None)
     assert ask(SERVING, "/primary", "OPTIONS")[0] == 200
     assert ask(SERVING, "/primary", "POST")[1]["title"] == "method not allowed"
-    assert ask(SERVING, "/")[1]["status"] == 404
+    assert ask(SERVING, "/none")[1]["status"] == 404
     assert ask(SERVING, "/primary?lag_s=1")[0] == 400
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_begins():
     with served(SERVING) as port, pytest.raises(Refused, match="probe_listen"):
         role_socket("127.0.0.1", port)
+
+
+# --- the page of one node
+
+
+def shown(standing: Standing) -> tuple[str, dict[str, str]]:
+    with served(standing) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        text, headers = answer.read().decode(), dict(answer.getheaders())
+        connection.close()
+        assert answer.status == 200
+        return text, headers
+
+
+def test_when_nobody_else_answers_the_agent_shows_its_own_node():
+    text, headers = shown(SERVING)
+    document = parsed(text)
+    assert document.find(".//title").text == "[ok] shop: db-a serves as primary"
+    assert "told to be primary, in epoch 0" in text_of(document, "node-db-a")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert len(text) < 4000 and "style" not in text and not list(document.iter("script"))
+
+
+def test_it_says_why_the_node_does_not_serve():
+    text, _ = shown(replace(READABLE, gate_open=False))
+    assert text_of(parsed(text), "verdict") == "[x] db-a does not serve as primary: the gate is shut"
+    assert "read from it yes, as standby" in text_of(parsed(text), "node-db-a")
+
+
+@pytest.mark.parametrize("standing", [replace(SERVING, age_s=OLD_S + 1), Standing(DB_A)], ids=["old", "never"])
+def test_nothing_is_well_on_an_old_look(standing):
+    text, _ = shown(standing)
+    assert "[ok]" not in text and "STALE" in text
+
+
+def test_what_mysqld_said_is_text_on_it():
+    bad = "<script>alert(1)</script>\"'&"
+    report = Report(DB_A, executed=bad, errant=bad, applier_error=bad, troubles=(bad,), refusals=(bad,))
+    document = parsed(shown(replace(SERVING, report=report))[0])
+    assert not list(document.iter("script"))
+    assert [one.text for one in document.iter("li")] == [bad] * 3
