@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from aiohttp import web
 from monitoring.actions import held_back, judged
 from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, Caller, form_token, seen
+from monitoring.backend import Backend
 from monitoring.given import epoch_of, fitting, form_of, key_in
+from monitoring.maintenance import MaintenanceBody, put_off, put_on
 from monitoring.operations import OperationBody, PauseBody, put, put_pause, put_resume
 from monitoring.problems import Problem
 from monitoring.rendering import html
@@ -55,12 +57,15 @@ FORMS: Mapping[str, Form] = {
     "reconcile_approve": Form("Approve a merge", "A merge beyond the limits goes on.", "Approve"),
     "pause": Form("Pause", "No automatic failover begins. What has begun is finished.", "Pause"),
     "resume": Form("Resume", "Automatic failover may begin again.", "Resume"),
+    "maintenance_on": Form("Maintenance", "Nothing promotes this node while it is worked on.", "Begin maintenance"),
+    "maintenance_off": Form("End maintenance", "The node is certified again once it holds everything.", "End it"),
 }
-PAUSES = ("pause", "resume")  # no operations: the record itself is written
+WITHOUT_REASON = ("resume", "maintenance_off")
 PLACES = (
     (r"kembar resume", r"actions/resume"),
     (r"kembar ack", r"actions/acknowledge"),
     (r"kembar rejoin", r"actions/rejoin"),
+    (r"kembar maintenance off (\S+)", r"actions/maintenance_off?to=\1"),
     (r"kembar reconcile show (\d+)", r"reconcile/\1"),
     (r"kembar reconcile apply (\d+) --reason", r"actions/reconcile_approve?returning=\1"),
 )
@@ -77,11 +82,15 @@ async def ask(request: web.Request) -> web.Response:
     snapshot, who = seen(request, AccessRole.VIEWER)
     kind, form = _form(request)
     about = {name: request.query[name] for name in ABOUT if name in request.query}
-    action = _judged(request, snapshot, who, kind, about)
+    backend = request.app[BACKEND]
+    if kind in DIRECT:
+        action = direct(backend, snapshot, who, kind, about.get("to", ""))
+    else:
+        action = judged(backend, snapshot, _body(kind, {**about, "reason": "what if"}), who)
     return html(
         "action.html.j2",
         cluster=snapshot.name,
-        verdict=request.app[BACKEND].view(snapshot),
+        verdict=backend.view(snapshot),
         kind=kind,
         form=form,
         action=action,
@@ -89,7 +98,7 @@ async def ask(request: web.Request) -> web.Response:
         expected=_expected(form, snapshot, str(action["to"])),
         key=secrets.token_hex(16),
         csrf=form_token(request),
-        who=who.name,
+        reason=kind not in WITHOUT_REASON,
     )
 
 
@@ -103,12 +112,8 @@ async def act(request: web.Request) -> web.Response:
         raise Problem("invalid-request", f"type {expected!r} to confirm", "nothing was changed")
     epoch = epoch_of(posted.get("epoch", ""))
     path = f"/c/{snapshot.name}"
-    if kind == "resume":
-        await put_resume(request, lambda: epoch)
-        return _on(path)
-    if kind == "pause":
-        fields = {"for": posted.get("for", ""), "reason": posted.get("reason", "")}
-        await put_pause(request, fitting(lambda: PauseBody.model_validate(fields)), lambda: epoch)
+    if kind in DIRECT:
+        await DIRECT[kind](request, posted, lambda: epoch)
         return _on(path)
     body = _body(kind, {name: posted[name] for name in (*ABOUT, "path", "reason") if name in posted})
     answer = await put(request, body, epoch, key_in(posted.get("key")))
@@ -134,18 +139,44 @@ def _form(request: web.Request) -> tuple[str, Form]:
     return kind, FORMS[kind]
 
 
-def _judged(
-    request: web.Request, snapshot: Snapshot, who: Caller, kind: str, about: Mapping[str, str]
-) -> dict[str, Any]:
-    """As in the API; for pause and resume, which are no operations, what can be said of them."""
-    backend = request.app[BACKEND]
-    if kind not in PAUSES:
-        return judged(backend, snapshot, _body(kind, {**about, "reason": "what if"}), who)
+def direct(backend: Backend, snapshot: Snapshot, who: Caller, kind: str, to: str) -> dict[str, Any]:
+    """What can be said of an action that is no operation: the record itself is written at once."""
     reasons = held_back(backend, snapshot, who, AccessRole.OPERATOR)
     if kind == "resume" and not snapshot.paused:
         reasons.append("nothing is paused")
+    if kind == "maintenance_on" and snapshot.cluster is not None and snapshot.cluster.primary == to:
+        reasons.append(f"{to} is the primary: switch over first")
+    if kind == "maintenance_off" and to not in snapshot.policy.maintenance:
+        reasons.append(f"{to} is not under maintenance")
     epoch = snapshot.cluster.epoch if snapshot.cluster else None
-    return {"to": "", "epoch": epoch, "checks": [], "enabled": not reasons, "disabled_reasons": reasons}
+    return {"kind": kind, "to": to, "epoch": epoch, "checks": [], "enabled": not reasons, "disabled_reasons": reasons}
+
+
+async def _pause(request: web.Request, posted: Mapping[str, str], seen_epoch: Callable[[], int]) -> None:
+    fields = {"for": posted.get("for", ""), "reason": posted.get("reason", "")}
+    await put_pause(request, fitting(lambda: PauseBody.model_validate(fields)), seen_epoch)
+
+
+async def _resume(request: web.Request, posted: Mapping[str, str], seen_epoch: Callable[[], int]) -> None:
+    await put_resume(request, seen_epoch)
+
+
+async def _maintenance_on(request: web.Request, posted: Mapping[str, str], seen_epoch: Callable[[], int]) -> None:
+    body = fitting(lambda: MaintenanceBody.model_validate({"reason": posted.get("reason", "")}))
+    await put_on(request, posted.get("to", ""), body, seen_epoch)
+
+
+async def _maintenance_off(request: web.Request, posted: Mapping[str, str], seen_epoch: Callable[[], int]) -> None:
+    await put_off(request, posted.get("to", ""), seen_epoch)
+
+
+Direct = Callable[[web.Request, Mapping[str, str], Callable[[], int]], Awaitable[None]]
+DIRECT: Mapping[str, Direct] = {
+    "pause": _pause,
+    "resume": _resume,
+    "maintenance_on": _maintenance_on,
+    "maintenance_off": _maintenance_off,
+}
 
 
 def _body(kind: str, fields: Mapping[str, str]) -> OperationBody:

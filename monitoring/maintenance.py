@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from aiohttp import web
@@ -31,15 +32,22 @@ class MaintenanceBody(BaseModel):
 async def show(request: web.Request) -> web.Response:
     """Whether the node is under maintenance, and whether nothing promotes it any more."""
     snapshot, _ = seen(request, AccessRole.VIEWER)
-    return _answer(snapshot, _node(request, snapshot))
+    return _answer(snapshot, _node(request.match_info["node"], snapshot))
 
 
 async def begin(request: web.Request) -> web.Response:
     """The node is not promoted any more; wait for `in_force` before it is stopped. Never the primary."""
+    seen(request, AccessRole.OPERATOR)
+    body = await body_of(request, MaintenanceBody)
+    return await put_on(request, request.match_info["node"], body, lambda: if_match(request))
+
+
+async def put_on(request: web.Request, name: str, body: MaintenanceBody, seen_epoch: Callable[[], int]) -> web.Response:
+    """Keep a node from promotion, for a caller who looked at `seen_epoch`. Raises Problem."""
     snapshot, who = seen(request, AccessRole.OPERATOR)
-    body, node = await body_of(request, MaintenanceBody), _node(request, snapshot)
+    node = _node(name, snapshot)
     request[NOTE].action, request[NOTE].reason = f"maintenance on {node}", body.reason.strip()
-    same_epoch(request.app[BACKEND], snapshot, if_match(request))
+    same_epoch(request.app[BACKEND], snapshot, seen_epoch())
     if snapshot.cluster is not None and snapshot.cluster.primary == node:
         detail = f"{node} is the primary"
         raise Problem(
@@ -52,18 +60,22 @@ async def begin(request: web.Request) -> web.Response:
 
 async def end(request: web.Request) -> web.Response:
     """The node is certified again as soon as it holds everything."""
+    return await put_off(request, request.match_info["node"], lambda: if_match(request))
+
+
+async def put_off(request: web.Request, name: str, seen_epoch: Callable[[], int]) -> web.Response:
+    """End it, for a caller who looked at `seen_epoch`. Raises Problem."""
     snapshot, _ = seen(request, AccessRole.OPERATOR)
-    node = _node(request, snapshot)
+    node = _node(name, snapshot)
     request[NOTE].action = f"maintenance off {node}"
-    same_epoch(request.app[BACKEND], snapshot, if_match(request))
+    same_epoch(request.app[BACKEND], snapshot, seen_epoch())
     return await _put(request, snapshot, node, None)
 
 
-def _node(request: web.Request, snapshot: Snapshot) -> NodeName:
-    name = NodeName(request.match_info["node"])
+def _node(name: str, snapshot: Snapshot) -> NodeName:
     if name not in snapshot.pair:
         raise Problem("not-found", f"{snapshot.name} has no node {name:.80}", f"it has {' and '.join(snapshot.pair)}")
-    return name
+    return NodeName(name)
 
 
 async def _put(request: web.Request, snapshot: Snapshot, node: NodeName, why: Changed | None) -> web.Response:

@@ -6,12 +6,12 @@ from typing import Any
 
 from aiohttp import web
 
-from monitoring.actions import actions, held_back
+from monitoring.actions import actions
 from monitoring.api import SEVERITIES, worst_first
 from monitoring.auth import BACKEND, Caller, caller, form_token, seen
 from monitoring.backend import Backend
 from monitoring.blocks import own, whole
-from monitoring.forms import FORMS
+from monitoring.forms import FORMS, direct
 from monitoring.rendering import html
 from monitoring.sampling import SAMPLER
 from monitoring.wording import request_text
@@ -65,13 +65,21 @@ def _cluster(request: web.Request, snapshot: Snapshot, who: Caller) -> web.Respo
 
 
 def offered(backend: Backend, snapshot: Snapshot, who: Caller) -> list[dict[str, Any]]:
-    """Each action with its name for people, and pause or resume."""
+    """Each action with its name for people; pause and maintenance too, or their ends."""
     if snapshot.cluster is None:
         return []
-    reasons = held_back(backend, snapshot, who, AccessRole.OPERATOR)
-    pause = {"kind": "resume" if snapshot.paused else "pause", "enabled": not reasons, "disabled_reasons": reasons}
-    found = [*actions(backend, snapshot, who), pause]
-    return [{**one, "title": FORMS[one["kind"]].title, "off": "; ".join(one["disabled_reasons"])} for one in found]
+    standby = snapshot.other(snapshot.cluster.primary)
+    pause = "resume" if snapshot.paused else "pause"
+    maintenance = "maintenance_off" if standby in snapshot.policy.maintenance else "maintenance_on"
+    found = [
+        *actions(backend, snapshot, who),
+        direct(backend, snapshot, who, pause, ""),
+        direct(backend, snapshot, who, maintenance, standby) | {"query": f"?to={standby}"},
+    ]
+    return [
+        {"query": "", **one, "title": FORMS[one["kind"]].title, "off": "; ".join(one["disabled_reasons"])}
+        for one in found
+    ]
 
 
 def asked(snapshot: Snapshot, operation: str) -> dict[str, Any] | None:

@@ -136,6 +136,19 @@ def test_pause_and_resume():
     ]
 
 
+def test_a_standby_is_kept_from_promotion_while_it_is_worked_on():
+    carrier = Carrier()
+    assert acting(carrier, "maintenance_on", query="?to=db-a", **WHY)[0] == 422, "never the primary"
+    assert acting(carrier, "maintenance_on", query="?to=db-c", **WHY)[0] == 404
+    assert acting(carrier, "maintenance_on", query="?to=db-b", **WHY)[:2] == (303, "/c/shop")
+    assert carrier.snapshot.policy.maintenance == ("db-b",)
+    document = parsed(page_of(carrier, who="olga"))
+    assert "maintenance by olga: kernel patch" in text_of(document, "node-db-b")
+    assert "/c/shop/actions/maintenance_off?to=db-b" in [one.get("href") for one in document.iter("a")]
+    assert acting(carrier, "maintenance_off", query="?to=db-b")[:2] == (303, "/c/shop")
+    assert carrier.snapshot.policy.maintenance == ()
+
+
 def test_a_conflict_is_decided_from_the_page():
     carrier = Carrier(returned())
     link = f"?returning=7&gtid={FIRST}&seen=v1"
@@ -147,10 +160,10 @@ def test_a_conflict_is_decided_from_the_page():
 def test_what_is_off_says_why_in_text():
     carrier = Carrier(healthy(paused=True, pause=Pause(True, 60, "disk swap", "alice"), pause_left_s=42.0))
     shown = parsed(page_of(carrier, who="vera"))
-    off = "Switchover, Acknowledge, Verify, Rejoin, Resume off: this needs role operator, vera has viewer"
-    assert off in text_of(shown, "actions")
+    off = "Verify, Rejoin, Resume, Maintenance db-b off: this needs role operator, vera has viewer"
+    assert f"Switchover, Acknowledge, {off}" in text_of(shown, "actions")
     stale = parsed(page_of(Carrier(now_s=130.0), who="olga"))
-    assert "Rejoin, Pause off: what is shown may be long past" in text_of(stale, "actions")
+    assert "Rejoin, Pause, Maintenance db-b off: what is shown may be long past" in text_of(stale, "actions")
 
 
 @pytest.mark.parametrize("kind", FORMS)
