@@ -138,5 +138,9 @@ if (stream) {
   setTimeout(look, AGAIN_MS);
 }
 for (const radio of document.querySelectorAll(".filter input")) {
-  radio.addEventListener("change", () => history.replaceState(null, "", `?severity=${radio.value}#events`));
+  radio.addEventListener("change", () => {
+    const query = new URLSearchParams(location.search);
+    query.set("severity", radio.value);
+    history.replaceState(null, "", `?${query}`);
+  });
 }
