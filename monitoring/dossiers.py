@@ -8,6 +8,7 @@ from markupsafe import Markup
 from monitoring.api import incident_of
 from monitoring.auth import BACKEND, seen
 from monitoring.incident_view import incident_view
+from monitoring.outage import outage
 from monitoring.postmortem import postmortem
 from monitoring.problems import Problem
 from monitoring.rendering import html
@@ -37,8 +38,9 @@ async def incident(request: web.Request) -> web.Response:
         return web.Response(
             text=postmortem(shown), content_type="text/markdown", charset="utf-8", headers={"Content-Disposition": name}
         )
-    charts = Markup(request.app[SAMPLER].charts_of(snapshot.name, found.id))  # noqa: S704 - made by chart()
-    return html("incident.html.j2", one=shown, charts=charts)
+    charts = request.app[SAMPLER].charts_of(request.app[BACKEND], snapshot, found)
+    lanes = outage(found.origin, found.target, found.total_ms) if found.outcome == "ok" else ""
+    return html("incident.html.j2", one=shown, charts=Markup(charts), lanes=Markup(lanes))  # noqa: S704 - they escape
 
 
 async def one_return(request: web.Request) -> web.Response:

@@ -71,8 +71,14 @@ class Samples:
         """The time around an incident that ended at the second `ended`, once."""
         if incident in self._kept:
             return
+        self._kept[incident] = self.around(s, ended, took_s, until)
+        while len(self._kept) > INCIDENTS_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+    def around(self, s: Snapshot, ended: int, took_s: int, until: str) -> tuple[Series, ...]:
+        """Both nodes together; what is still to come is not measured yet."""
         span_s = min(took_s + 2 * AROUND_S, KEPT_S)
-        self._kept[incident] = tuple(
+        return tuple(
             Series(
                 f"incident-{measure}",
                 *TITLES[measure],
@@ -82,8 +88,6 @@ class Samples:
             )
             for measure in (LAG, WRITES)
         )
-        while len(self._kept) > INCIDENTS_KEPT:
-            del self._kept[next(iter(self._kept))]
 
     def kept(self, incident: int) -> tuple[Series, ...]:
         """What was kept of it; empty if this process did not see it, or it is not over for long enough."""

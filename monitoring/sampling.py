@@ -34,7 +34,7 @@ class Sampler:
             samples = self.samples.setdefault(name, Samples())
             samples.take(snapshot, backend.elapsed_s(snapshot), second)
             for incident in snapshot.incidents:
-                self._keep(backend, snapshot, incident, second)
+                self._keep(backend, snapshot, incident)
 
     def charts(self, backend: Backend, snapshot: Snapshot) -> dict[str, str]:
         """Lag and writes of each node as HTML; drawn anew with each bucket."""
@@ -51,24 +51,43 @@ class Sampler:
             drawn = self._drawn[snapshot.name] = (bucket, both)
         return drawn[1]
 
-    def charts_of(self, name: str, incident: int) -> str:
-        """What was kept around an incident, as HTML; empty if nothing was."""
-        samples = self.samples.get(name)
-        return "".join(map(chart, samples.kept(incident))) if samples is not None else ""
+    def charts_of(self, backend: Backend, snapshot: Snapshot, incident: Incident) -> str:
+        """Two minutes before and after an incident, as HTML; empty if this process has nothing of that time."""
+        samples = self.samples.setdefault(snapshot.name, Samples())
+        kept = samples.kept(incident.id)
+        ended = _ended(backend, incident)
+        if not kept and ended is not None and ended.since_s < KEPT_S - AROUND_S:
+            kept = samples.around(snapshot, ended.second, ended.took_s, ended.until)
+        return "".join(map(chart, kept))
 
-    def _keep(self, backend: Backend, snapshot: Snapshot, incident: Incident, second: int) -> None:
-        if incident.outcome == "running":
-            return
-        try:
-            began_s = datetime.fromisoformat(incident.began).timestamp()
-        except ValueError:
-            return  # no time that can be read: nothing can be found for it
-        took_s = incident.total_ms / 1000
-        since_s = backend.wall_s() - began_s - took_s
-        if AROUND_S <= since_s < KEPT_S - AROUND_S:
-            ended = second - round(since_s)
-            until = utc(began_s + took_s + AROUND_S)[11:19] + "Z"
-            self.samples[snapshot.name].keep(snapshot, incident.id, ended, round(took_s), until)
+    def _keep(self, backend: Backend, snapshot: Snapshot, incident: Incident) -> None:
+        ended = _ended(backend, incident)
+        if ended is not None and AROUND_S <= ended.since_s < KEPT_S - AROUND_S:
+            self.samples[snapshot.name].keep(snapshot, incident.id, ended.second, ended.took_s, ended.until)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """When an incident ended: by the second of the samples, and how long ago. `until`: end of its charts, UTC."""
+
+    second: int
+    since_s: float
+    took_s: int
+    until: str
+
+
+def _ended(backend: Backend, incident: Incident) -> _Ended | None:
+    """None: it is not over, or its time cannot be read."""
+    if incident.outcome == "running":
+        return None
+    try:
+        began_s = datetime.fromisoformat(incident.began).timestamp()
+    except ValueError:
+        return None
+    took_s = incident.total_ms / 1000
+    since_s = backend.wall_s() - began_s - took_s
+    until = utc(began_s + took_s + AROUND_S)[11:19] + "Z"
+    return _Ended(round(backend.now() - since_s), since_s, round(took_s), until)
 
 
 SAMPLER = web.AppKey("sampler", Sampler)

@@ -140,7 +140,7 @@ TABLE = (
         "lab.history lab.namespaces lab.mysqld lab.zookeeper lab.fetch lab.programs agents orchestrator.connected "
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
-    Row(0, "chart samples", "monitoring", "monitoring.node_view"),
+    Row(0, "chart outage samples", "monitoring", "monitoring.node_view"),
     Row(1, "neighbours", "monitoring"),
     Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
     Row(3, "actions answers api app audit auth backend blocks calls dossiers exposition forms given limits live login "

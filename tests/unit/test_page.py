@@ -287,6 +287,7 @@ def test_the_page_of_an_incident_has_its_timeline_and_what_came_of_it():
     assert text_of(document, "verdict") == "Failover #7 OK shop: db-b to db-a, writes out 96 ms"
     assert "promote 19.0 21.0 40.0" in text_of(document, "timeline")
     assert "has no samples of that time" in text_of(document, "charts")
+    assert "upper lane db-b, until 0 ms; lower lane db-a, from 96 ms on" in text_of(document, "outage")
     assert "failover.completed F3 db-a serves" in text_of(document, "events")
     assert "Return #7 by rewind, now closed" in text_of(document, "return")
     assert "kembar reconcile show 7" in text_of(document, "todo")

@@ -96,13 +96,24 @@ def test_the_sampler_keeps_an_incident_once_its_time_is_over():
 
     def ended(ago_s: float, **more):
         began = utc(WALL_S - ago_s - FAILOVER.total_ms / 1000)
-        carrier.snapshot = at(1000, incidents=(replace(FAILOVER, began=began, **more),))
+        carrier.snapshot = at(1000, incidents=(replace(FAILOVER, **{"began": began, **more}),))
         sampler.take(carrier.backend())
-        return sampler.charts_of("shop", FAILOVER.id)
+        return sampler.samples["shop"].kept(FAILOVER.id)
 
-    assert ended(AROUND_S - 1) == ""
-    assert ended(AROUND_S + 1, outcome="running") == ""
-    assert 'id="incident-lag"' in ended(AROUND_S + 1)
+    assert not ended(AROUND_S - 1)
+    assert not ended(AROUND_S + 1, outcome="running")
+    assert not ended(AROUND_S + 1, began="yesterday")
+    assert [one.id for one in ended(AROUND_S + 1)] == ["incident-lag", "incident-writes"]
+
+
+def test_an_incident_that_has_just_ended_shows_what_there_is_until_now():
+    carrier, sampler = Carrier(now_s=1000.0), Sampler()
+    carrier.snapshot = at(1000)
+    sampler.take(carrier.backend())
+    recent = replace(FAILOVER, began=utc(WALL_S - 5))
+    drawn = sampler.charts_of(carrier.backend(), carrier.snapshot, recent)
+    assert 'id="incident-lag"' in drawn and "db-b not measured, at most 0.1 s" in drawn
+    assert sampler.charts_of(carrier.backend(), carrier.snapshot, FAILOVER) == "", "that was days ago"
 
 
 def test_charts_are_drawn_once_for_each_bucket():
