@@ -58,7 +58,7 @@ class Vip(Shape):
     disputed: bool
     agents: list[str]
     zookeeper: str | None
-    arp: dict[str, str | None]  # hardware: empty if not known; node: whose it is
+    arp: dict[str, Any]  # hardware: empty if not known; node: whose it is; foreign: neither node's
 
 
 class ClusterView(ClusterRow):

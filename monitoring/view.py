@@ -181,11 +181,13 @@ def _vip(s: Snapshot, elapsed_s: float, hardware: str) -> dict[str, Any]:
         "disputed": len(holders) > 1,
         "agents": holders,
         "zookeeper": by_lease[0] if by_lease else None,
-        "arp": {"hardware": hardware, "node": _owner(s, hardware)},
+        "arp": _answerer(s, hardware),
     }
 
 
-def _owner(s: Snapshot, hardware: str) -> NodeName | None:
-    """The node that has this hardware address."""
+def _answerer(s: Snapshot, hardware: str) -> dict[str, Any]:
+    """Whose hardware address that is. `foreign`: neither node's, and both are known."""
     known = {node: aged.value.host.hardware for node, aged in s.reports.items()}
-    return next((node for node, own in known.items() if hardware and own == hardware), None)
+    node = next((node for node, own in known.items() if hardware and own == hardware), None)
+    foreign = bool(hardware) and node is None and all(known.get(one) for one in s.pair)
+    return {"hardware": hardware, "node": node, "foreign": foreign}

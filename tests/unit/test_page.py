@@ -69,6 +69,11 @@ def test_who_holds_the_vip_is_seen_three_ways():
     carrier = Carrier(snapshot, answers_for="02:00:00:00:00:0b")
     shown = text_of(parsed(page_of(carrier)), "vip")
     assert "agents: db-a \N{CHECK MARK} ZooKeeper: db-a \N{CHECK MARK} ARP at witness: db-b differs" in shown
+    one_known = Carrier(snapshot, answers_for="02:00:00:00:00:0f")
+    assert "ARP at witness: 02:00:00:00:00:0f auto" in text_of(parsed(page_of(one_known)), "vip"), "whose is not known"
+    both = with_reports({"host": replace(host, hardware="02:00:00:00:00:0a")}, {"host": host})
+    foreign = Carrier(both, answers_for="02:00:00:00:00:0f")
+    assert "ARP at witness: 02:00:00:00:00:0f differs" in text_of(parsed(page_of(foreign)), "vip")
     assert "ARP at witness: not seen from here" in text_of(parsed(page_of(Carrier())), "vip")
     disputed = with_reports(standby={"has_address": True, "gate_open": True})
     assert "DISPUTED agents: db-a and db-b differs" in text_of(parsed(page_of(Carrier(disputed))), "vip")

@@ -140,7 +140,7 @@ def test_who_holds_the_vip_by_both_sources():
         "disputed": False,
         "agents": ["db-a"],
         "zookeeper": "db-a",
-        "arp": {"hardware": "", "node": None},
+        "arp": {"hardware": "", "node": None, "foreign": False},
     }
     disputed = view(with_reports(standby={"has_address": True, "gate_open": True}), 0.0, AT)["vip"]
     assert (disputed["holder"], disputed["disputed"]) == (None, True)
