@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from orchestrator.core.model import Instant
 
 TABLE = Path("/proc/net/arp")
@@ -24,14 +26,26 @@ class Neighbours:
         self._found: dict[str, tuple[Instant, str]] = {}
 
     def hardware(self, address: str) -> str:
-        """The hardware address that answered for it; empty: nobody, or it cannot be seen from this host."""
+        """The hardware address that answered for it; empty: nobody, or it cannot be seen from this host.
+
+        A host that has the address itself asks nobody: what its table still says is of the time before.
+        """
         asked, found = self._found.get(address, (float("-inf"), ""))
         now = self._now()
         if now - asked >= ASK_EVERY_S:
-            found = answerer(self._table.read_text("ascii"), address) if self._table.is_file() else ""
+            found = self._look(address)
             self._found[address] = (now, found)
             _ask(address)
         return found
+
+    def _look(self, address: str) -> str:
+        if _own(address) or not self._table.is_file():
+            return ""
+        return answerer(self._table.read_text("ascii"), address)
+
+
+def _own(address: str) -> bool:
+    return any(one.address == address for found in psutil.net_if_addrs().values() for one in found)
 
 
 def _ask(address: str) -> None:

@@ -141,7 +141,7 @@ TABLE = (
         "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
     Row(0, "chart outage samples", "monitoring", "monitoring.node_view"),
-    Row(1, "neighbours", "monitoring"),
+    Row(1, "neighbours", "monitoring", libraries="psutil"),
     Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
     Row(3, "actions answers api app audit auth backend blocks calls dossiers exposition forms given limits live login "
            "maintenance openapi operations page policy problems queries rendering returns sampling session settings "

@@ -40,6 +40,13 @@ def test_the_table_is_read_again_after_a_while(tmp_path):
     assert neighbours.hardware("127.0.0.2") == "02:00:00:00:00:0c"
 
 
+def test_a_host_that_has_the_address_itself_says_nothing(tmp_path):
+    """Its table keeps who had it before."""
+    table = tmp_path / "arp"
+    table.write_text(HEAD + row("127.0.0.1"))
+    assert Neighbours(lambda: 0.0, table).hardware("127.0.0.1") == ""
+
+
 def test_where_there_is_no_table_nobody_is_named(tmp_path):
     assert Neighbours(lambda: 0.0, tmp_path / "none").hardware("127.0.0.2") == ""
 
