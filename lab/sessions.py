@@ -42,6 +42,7 @@ def administrator(socket_file: Path, password: str, *, answer_s: float = ANSWER_
         user="root",
         password=password,
         autocommit=True,
+        ssl_disabled=True,  # as lab.meter; the socket is safe without
         connect_timeout=CONNECT_S,
         read_timeout=answer_s,
     )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from agents.binlog.catalog import Asks
 from agents.dialect import LIVING_SESSIONS, NO_SUCH_THREAD, ROLE_MARK
@@ -60,8 +61,18 @@ def fenced(session: Asks) -> None:
     (row,) = session.ask(_FENCE, within_s=STATEMENT_S)
     if row["offline"] != "1" or row["read_only"] != "1":
         raise StepFailed("the server is not offline and read only: no row is changed back before it is")
+    _still(row, "no row is changed back yet")
+
+
+def still(session: Asks) -> None:
+    """Nothing comes in any more, which the evidence would lack. Raises as `fenced`."""
+    (row,) = session.ask(_FENCE, within_s=STATEMENT_S)
+    _still(row, "no evidence is kept yet")
+
+
+def _still(row: Mapping[str, str], waits: str) -> None:
     if row["receivers"] != "0" or row["appliers"] != "0":
-        raise StepFailed(f"{row['receivers']} receivers and {row['appliers']} appliers run: no row is changed back yet")
+        raise StepFailed(f"{row['receivers']} receivers and {row['appliers']} appliers run: {waits}")
 
 
 def reset(session: Asks, before: GtidSet, target: GtidSet) -> None:

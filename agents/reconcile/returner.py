@@ -16,7 +16,7 @@ from agents.reconcile.cloning import Cloner, Unclonable
 from agents.reconcile.comparing import texts, touched_keys
 from agents.reconcile.evidence import Folder
 from agents.reconcile.owing import Owing
-from agents.reconcile.reset import fenced, reset, silence
+from agents.reconcile.reset import fenced, reset, silence, still
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.reconcile import STAGES, Merge, Reconcile
@@ -165,6 +165,9 @@ class Returner:
         return folder.keep(files, index)
 
     def _keep(self, record: Reconcile, primary_executed: GtidSet) -> None:
+        if record.rung is not Rung.TRUNCATE:  # of which nothing has been started before its log was kept
+            with closing(self._sessions()) as session:
+                still(session)
         sums = self._archived(record, primary_executed)
         errant = self._errant(record, primary_executed)
         self._kept(

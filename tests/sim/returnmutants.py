@@ -37,6 +37,12 @@ RETURNS: tuple[Mutant, ...] = (
         ("return errant | (there - primary_executed)", "return errant"),
     ),
     planted(
+        "evidence is kept while replication still brings more",
+        1780,
+        Returner._keep,
+        ("if record.rung is not Rung.TRUNCATE:", "if False:"),
+    ),
+    planted(
         "what was cut and is committed all the same is taken for cut",
         1099,
         reconciling._opened,
