@@ -15,6 +15,7 @@ from lab import castsvg, faults
 from lab.browser import find_programs, opened
 from lab.casting import output, record
 from lab.demo import Demo
+from lab.fetch import say
 from lab.stand import Stand, wait_for
 from lab.teller import Teller
 from lab.views import until
@@ -50,26 +51,30 @@ def _make(stand: Stand, folder: Path) -> None:
         raise StepFailed(f"the demo did not go as it should: {CAST}")
     said = [(0.0, "$ make demo\n"), *output(CAST)]
     (folder / "demo.svg").write_text(castsvg.svg(castsvg.lines(said), COLUMNS, ROWS, TITLE))
-    _lose_primary(stand)
+    stand.down()
+    facts = stand.up("fast", say, port=0)
+    served = _lose_primary(stand)
     for name, dark in (("light", False), ("dark", True)):
-        _picture(stand.facts().url, folder / f"page-{name}.png", dark=dark)
+        _picture(facts.url, folder / f"page-{name}.png", f"writes OK on {served}", dark=dark)
 
 
-def _lose_primary(stand: Stand) -> None:
-    """Its agent and mysqld, which nobody starts: the page says what a person has to do."""
+def _lose_primary(stand: Stand) -> str:
+    """Its agent and mysqld, which nobody starts: the page says what a person has to do. Who serves now."""
     lost, _ = faults.inject(stand, "database-loss", None)
+    shown = until(
+        stand,
+        lambda shown: shown["primary"] != lost.name and shown["writes"] == "ok" and shown["last_incident"]["steps"],
+        "nobody took over",
+        60.0,
+    )
+    return str(shown["primary"])
 
-    def served(shown: dict[str, object]) -> bool:
-        return shown["primary"] != lost.name and shown["writes"] == "ok"
 
-    until(stand, served, "nobody took over", 60.0)
-
-
-def _picture(url: str, file: Path, *, dark: bool) -> None:
+def _picture(url: str, file: Path, words: str, *, dark: bool) -> None:
     with opened(find_programs(), width=WIDTH, height=HEIGHT, dark=dark) as driver:
         driver.get(url)
-        shown = "return document.querySelector('#last, #incident, #operation') !== null"
-        wait_for(lambda: bool(driver.execute_script(shown)), 30.0, "the page shows no failover")
+        verdict = "return document.getElementById('verdict').textContent"
+        wait_for(lambda: words in driver.execute_script(verdict), 30.0, f"the page does not say: {words}")
         if not driver.save_screenshot(str(file)):
             raise StepFailed(f"{file} cannot be written")
 
