@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.connected import connected
+from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.layout import provision
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.errors import KembarError
-from orchestrator.core.model import PROFILES, NodeName
+from orchestrator.core.errors import KembarError, UnknownOutcome
+from orchestrator.core.model import PROFILES, NodeName, Policy
 
 CONNECT_S = 20.0
+TRIES = 5  # on a busy machine the ensemble elects anew while it is asked
 FAILOVERS_PER_HOUR = 1000  # a lab is there to be broken again and again; hosts keep the policy's own limit
 
 
@@ -20,13 +22,27 @@ def main(arguments: Sequence[str]) -> int:
     """CLUSTER PROFILE FIRST SECOND HOST:PORT...; 0 once everything is there."""
     cluster, profile, first, second, *hosts = arguments
     policy = replace(PROFILES[profile], failovers_per_hour_max=FAILOVERS_PER_HOUR)
+    pair = NodeName(first), NodeName(second)
     try:
         with connected(hosts, CONNECT_S) as zookeeper:
-            provision(zookeeper, Paths(cluster), (NodeName(first), NodeName(second)), policy)
+            _provision(zookeeper, Paths(cluster), pair, policy)
     except KembarError as error:
         sys.stderr.write(f"ZooKeeper: {error}\n")
         return 1
     return 0
+
+
+def _provision(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName], policy: Policy) -> None:
+    """Again when nobody knows whether a write happened: what is there by then is left as it is. Raises KembarError."""
+    for _ in range(TRIES):
+        try:
+            provision(zookeeper, paths, pair, policy)
+        except UnknownOutcome as error:
+            unknown = error
+            zookeeper.wait_connected(CONNECT_S)
+        else:
+            return
+    raise unknown
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import pytest
 
+from lab.demoreturn import BEHIND, LeftBehind
+from lab.diverging import writing
+from lab.teller import Teller
 from tests.lab.story import Story
 from tests.web.window import Window
 
@@ -21,6 +25,7 @@ def test_a_switchover_is_looked_at_confirmed_and_watched(story: Story, window: C
     page.one('#actions a[href$="/actions/switchover"]').click()
     page.until(lambda: page.text("checks"), "no pre-checks are shown")
     assert new.name in page.one("form").text
+    assert page.violations() == []
     stale = page.path()
     page.confirm(REASON)
     page.shows(f"writes OK on {new.name}")
@@ -39,9 +44,28 @@ def test_who_looked_before_the_last_failover_changes_nothing(story: Story, windo
     epoch = story.view()["epoch"]
     page.confirm("too late")
     page.until(lambda: "epoch" in page.one("main").text and "too late" not in page.one("main").text, "not refused")
+    assert page.violations() == []
     story.stays(lambda shown: shown["epoch"] == epoch, 1.0)
 
 
 def test_who_has_no_token_may_look_and_cannot_act(story: Story, window: Callable[..., Window]) -> None:
     page = window().open(f"/c/{story.stand.topology.cluster}/actions/switchover")
     assert page.one("main form [type=submit]").get_attribute("disabled") == "true"
+    assert page.violations() == []
+
+
+def test_a_conflict_is_decided(story: Story, window: Callable[..., Window]) -> None:
+    assert LeftBehind(story.stand, Teller(io.StringIO()), "kembar").tell()
+    page = window().login()
+    page.until(lambda: page.all('a[href*="/actions/reconcile_apply"]'), "nothing is offered to decide", 60)
+    shown = page.one("#reconcile").text
+    assert str(BEHIND) in shown and "70" in shown, shown  # both versions
+    assert page.violations() == []
+    page.picture("conflict")
+    page.one('a[href*="/actions/reconcile_apply"]').click()
+    page.until(lambda: page.all("#reason"), "no form")
+    page.confirm("the branch was called")
+    page.until(lambda: not page.all('a[href*="/actions/reconcile_apply"]'), "it is still offered")
+    with writing(story.stand) as cursor:
+        cursor.execute("SELECT balance FROM account WHERE id = 2")
+        assert cursor.fetchone() == (BEHIND,)

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.lab
 
 PAGE_KB = 100
 PHONE, DESK = 390, 1280
-PATHS = ("/", "/login", "/c/shop/actions/switchover", "/c/shop/actions/failover")
+INCIDENT = "/c/shop/incidents/{}"  # of the last one
+PATHS = ("/", "/login", "/c/shop/actions/switchover", "/c/shop/actions/failover", INCIDENT)
 
 
 def fetched(stand: Stand, path: str) -> str:
@@ -38,18 +39,31 @@ def test_whole_without_javascript(story: Story, window: Callable[..., Window]) -
     page.picture("plain")
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_html_is_valid(stand: Stand, path: str) -> None:
-    parsed = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(fetched(stand, path))
+@pytest.fixture
+def paths(story: Story) -> tuple[str, ...]:
+    """Something has happened, and is shown on a page of its own."""
+    if story.view()["last_incident"] is None:
+        story.move_to(story.node("standby"))
+    last = story.until(lambda shown: shown["last_incident"] is not None, "no incident")["last_incident"]
+    return tuple(path.format(last["id"]) for path in PATHS)
+
+
+@pytest.mark.parametrize("number", range(len(PATHS)))
+def test_html_is_valid(stand: Stand, paths: tuple[str, ...], number: int) -> None:
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    parsed = parser.parse(fetched(stand, paths[number]))
     ids = Counter(element.get("id") for element in parsed.iter() if element.get("id"))
     assert [id for id, count in ids.items() if count > 1] == []
 
 
 @pytest.mark.parametrize(("width", "dark"), [(DESK, False), (DESK, True), (PHONE, False), (PHONE, True)])
-def test_nothing_is_wider_than_the_window(story: Story, window: Callable[..., Window], width: int, dark: bool) -> None:
+def test_nothing_keeps_anybody_out(
+    paths: tuple[str, ...], window: Callable[..., Window], width: int, dark: bool
+) -> None:
     page = window(width=width, dark=dark)
-    for path in PATHS:
+    for path in paths:
         page.open(path)
+        assert page.violations() == [], path
         measured = page.driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
         assert measured == [width, width], path
     page.open()
