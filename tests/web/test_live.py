@@ -11,7 +11,7 @@ import pytest
 from lab import processes
 from lab.stand import wait_for
 from lab.topology import Node
-from tests.lab.story import Story
+from tests.lab.story import PHASES, Story
 from tests.web.window import Window
 
 pytestmark = pytest.mark.lab
@@ -25,9 +25,10 @@ def test_a_failover_is_watched_live(story: Story, window: Callable[..., Window])
     story.strike("mysqld-crash", old)
     page.shows(f"writes OK on {new.name}")
     page.shows("HEALTHY", f"{old.name} is ready to take over", within_s=60)
-    told = [one["text"] for one in page.recorded()]
+    told = page.recorded()
     assert told[0] != told[-1] and f"writes OK on {old.name}" in told[0], told  # else it was loaded anew
     page.until(lambda: "failover.completed" in page.text("events"), "the failover is not among the events")
+    page.until(lambda: all(phase in page.text("operation") for phase in PHASES), "its phases are not shown")
     last = story.view()["last_incident"]
     assert (last["kind"], last["origin"], last["target"]) == ("failover", old.name, new.name)
     page.picture("failover")

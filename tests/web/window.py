@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.webdriver import WebDriver
@@ -23,9 +22,7 @@ RECORD = """
 window.verdicts = [];
 const note = () => {
   const text = document.getElementById("verdict")?.innerText.replace(/\\s+/g, " ").trim();
-  const bar = document.getElementById("operation") !== null;
-  const last = window.verdicts.at(-1);
-  if (!last || last.text !== text || last.bar !== bar) window.verdicts.push({ text, bar });
+  if (window.verdicts.at(-1) !== text) window.verdicts.push(text);
 };
 note();
 new MutationObserver(note).observe(document, { subtree: true, childList: true, characterData: true });
@@ -109,9 +106,9 @@ class Window:
         """From now on every verdict is kept, until the page is loaded again."""
         self.driver.execute_script(RECORD)
 
-    def recorded(self) -> list[dict[str, Any]]:
-        """Those since `record`: `text`, and whether there was a phase `bar`. None if the page was loaded again."""
-        found: list[dict[str, Any]] = self.driver.execute_script("return window.verdicts ?? []")
+    def recorded(self) -> list[str]:
+        """Those since `record`; none if the page was loaded again."""
+        found: list[str] = self.driver.execute_script("return window.verdicts ?? []")
         return found
 
     def violations(self) -> list[tuple[str, str, list[str]]]:
