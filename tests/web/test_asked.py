@@ -57,7 +57,7 @@ def people(stand: Stand) -> Iterator[dict[AccessRole, str]]:
 def test_each_role_may_what_the_description_says(
     stand: Stand, people: Mapping[AccessRole, str], call: Call, role: AccessRole
 ) -> None:
-    path = call.path.format(cluster="shop", name="nobody")
+    path = call.path.format(cluster="shop", name="nobody", node="nobody")
     status, said = asked(stand.facts(), call.method, path, people[role], {} if call.body else None)
     assert call.role is not None
     if role.covers(call.role):
@@ -73,7 +73,7 @@ def test_who_may_look_sees_what_is_described(stand: Stand, people: Mapping[Acces
         return
     found = stand.snapshot()
     assert found is not None
-    path = call.path.format(cluster="shop", id="none")
+    path = call.path.format(cluster="shop", id="none", node="db-a")
     status, said = asked(stand.facts(), "GET", path, people[call.role or AccessRole.VIEWER])
     if "{id}" in call.path:
         assert (status, said["type"]) == (404, "/problems/not-found")
