@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from orchestrator.answered import Answered
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Broken, Writer
 from orchestrator.core.answers import answers
 from orchestrator.core.errors import KembarError, StaleWrite
 from orchestrator.core.history import ENDS, EVENTS_MAX, TIMELINE, Event, Incident, Recent, event_of, opened, steps
 from orchestrator.core.model import Instant
-from orchestrator.core.ports import Check, Clock, Coordinator, Delete
+from orchestrator.core.ports import Clock, Coordinator
 from orchestrator.core.requests import Kind, RequestState
 from orchestrator.core.rules import Decision
 from orchestrator.core.situation import Situation
@@ -25,7 +26,7 @@ log = logging.getLogger("kembar.history")
 
 WRITE_S = 2.0
 TIMELINE_WAIT_S = 5.0  # the new primary measures its own phases and reports them after it has opened
-REQUESTS_KEPT = 20
+REQUESTS_KEPT = 20  # that everybody watches; those before them are found by their id for a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Recorder:
         term_version: Callable[[], int | None],
         utc: Callable[[float], str],
     ) -> None:
-        self._paths, self._coordinator, self._clock, self._watching = paths, coordinator, clock, watching
+        self._paths, self._clock, self._watching = paths, clock, watching
+        self._answered = Answered(paths, coordinator)
         self._term_version, self._utc = term_version, utc
         self._writer = Writer(coordinator, paths)
         self._looks: queue.SimpleQueue[Look | None] = queue.SimpleQueue()
@@ -188,9 +190,9 @@ class Recorder:
             for id, one in s.requests.items()
             if one.value.state not in (RequestState.REQUESTED, RequestState.RUNNING)
         ]
+        ended.sort(key=lambda id: s.requests[id].first_seen)
         for request_id in ended[:-REQUESTS_KEPT]:
-            delete = Delete(self._paths.request(request_id), s.requests[request_id].version)
-            self._coordinator.submit((Check(self._paths.leader, term_version), delete)).result(WRITE_S)
+            self._answered.move(s.requests[request_id], zookeeper_ms(look.seen), term_version)
 
 
 def _began(incident: Incident, s: Situation) -> _Open:

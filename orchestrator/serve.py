@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from monitoring.backend import Backend, utc
 from monitoring.measured import Measured
 from monitoring.neighbours import Neighbours
 from orchestrator.alerting import Alerting, alerting
+from orchestrator.answered import Answered
 from orchestrator.auditing import Auditor
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig, load_tokens
@@ -42,6 +43,7 @@ from orchestrator.core.requests import Admission, Pause, PreCheck, Request
 from orchestrator.core.snapshot import Snapshot
 from orchestrator.core.wire import decode, encode
 from orchestrator.desk import Desk
+from orchestrator.eventlog import EventLog
 from orchestrator.failing import FailingCoordinator
 from orchestrator.loop import Look, Orchestrator
 from orchestrator.measuring import MeasuringCoordinator
@@ -77,6 +79,7 @@ class Pair:
     tokens: KeptTokens
     auditor: Auditor
     alerting: Alerting
+    events: EventLog = field(default_factory=EventLog)
     look: Look | None = None
     last: Look | None = None  # the last one with facts: while ZooKeeper is out of reach it is shown, growing old
 
@@ -122,7 +125,8 @@ class Fleet:
         shown = pair.last if pair.last is not None and not pair.look.seen else pair.look
         vip = str(pair.section.vip.address)
         snapshot = snapshot_of(shown, pair.watching, pair.paths, self._clock, self._name, vip)
-        return replace(snapshot, connected=bool(pair.look.seen))
+        pair.events.take(snapshot.events)  # here, and not in the tick, which nothing may hold up
+        return replace(snapshot, connected=bool(pair.look.seen), events=pair.events.kept)
 
     def dry_run(self, cluster: str, request: Request) -> Admission:
         look = self._pairs[cluster].look
@@ -143,8 +147,9 @@ class Fleet:
         self._zookeeper.submit((check, create)).result(WRITE_S)
 
     def read_request(self, cluster: str, request_id: str) -> Request | None:
-        stored = self._zookeeper.read(self._pairs[cluster].paths.request(request_id))
-        return decode(Request, stored.data) if stored else None
+        paths = self._pairs[cluster].paths
+        stored = self._zookeeper.read(paths.request(request_id))
+        return decode(Request, stored.data) if stored else Answered(paths, self._zookeeper).find(request_id)
 
     def return_ids(self, cluster: str) -> tuple[int, ...]:
         names = self._zookeeper.children(self._pairs[cluster].paths.reconciles)

@@ -115,7 +115,8 @@ TABLE = (
     Row(2, "media", "lab", "lab"),
     Row(2, "browser firstpaint pagewatch", "lab", "lab.fetch lab.programs lab.stand lab.eventwriter", "selenium"),
 
-    Row(2, "failing loop watching showing recorder reconciler tallying measuring tokens auditing", "orchestrator",
+    Row(2, "answered eventlog failing loop watching showing recorder reconciler tallying measuring tokens auditing",
+        "orchestrator",
         f"{RECORDS} orchestrator.process.failpoints"),
     Row(2, "failing lease guard look steps executor loop ports reporter server telling tasks", "agents",
         f"{AGENTS_L0} {RECORDS} orchestrator.process.failpoints agents.mysql agents.semisync agents.session "

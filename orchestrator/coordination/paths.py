@@ -85,6 +85,15 @@ class Paths:
         return f"{self.requests}/{_checked('request', request_id)}"
 
     @property
+    def answers(self) -> str:
+        """Requests that have ended and are watched no more."""
+        return f"{self.root}/answered"
+
+    def answered(self, request_id: str, at_ms: int) -> str:
+        """Thirteen digits, so that the names sort by time."""
+        return f"{self.answers}/{at_ms:013d}-{_checked('request', request_id)}"
+
+    @property
     def reconciles(self) -> str:
         return f"{self.root}/reconcile"
 
@@ -173,6 +182,7 @@ class Paths:
             self.syncs,
             self.reports,
             self.requests,
+            self.answers,
             self.reconciles,
             f"{self.root}/history",
             self.events,
