@@ -110,9 +110,11 @@ returns: setup  ## what a return takes, by kind and by size of the database, the
 		$(KEMBAR) lab bench rejoin-$$what --runs $(RETURN_RUNS) -o json > $(RESULTS)/rejoin-$$1$${3:+-$$3}.json || exit 1; done
 	$(KEMBAR) lab faults --only rejoin -o json > $(RESULTS)/faults-rejoin.json
 
-docs: setup  ## docs/state-machine.md from the table of rules, docs/metrics.md from that of metrics
+docs: setup  ## docs/state-machine.md, docs/metrics.md, docs/cli.md and its schema, from what they are about
 	$(PY) -m orchestrator.cli.docs > docs/state-machine.md
 	$(PY) -c 'from monitoring.metric_table import printed; print(printed(), end="")' > docs/metrics.md
+	$(PY) -m orchestrator.cli.reference > docs/cli.md
+	$(PY) -c 'from orchestrator.cli.outputs import printed; print(printed(), end="")' > docs/cli.schema.json
 
 media: setup  ## docs/images from a real failover: the recorded demo, the page in light and dark (root)
 	$(PY) -m lab.media docs/images

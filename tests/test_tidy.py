@@ -151,8 +151,8 @@ TABLE = (
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
     Row(4, "main adopt audit bundle check client config diagnosis direct docs doctor edits events "
-           "exits explain failover following history init local maintenance operation options "
-           "pause raw reconcile redaction returns settings status switchover token validating verify vip",
+           "exits explain failover following history init local maintenance operation options outputs "
+           "pause raw reconcile redaction reference returns settings status switchover token validating verify vip",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
     Row(3, "listen", "agents", "agents.standing agents.statuspage", "aiohttp"),
     Row(4, "parts observing", "agents.reconcile", "agents orchestrator.process.failpoints"),

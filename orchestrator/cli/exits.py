@@ -25,6 +25,21 @@ class Exit(IntEnum):
     PERSON = 10
 
 
+MEANINGS = {
+    Exit.DONE: "done, or healthy",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "wrong usage: an option, a value, or client.yaml",
+    Exit.DEGRADED: "degraded, where `--exit-code` asks for it",
+    Exit.NO_PRIMARY: "no writable primary, or the virtual IP is disputed",
+    Exit.REFUSED: "refused by a pre-check, or nobody was there to be asked",
+    Exit.ABORTED: "aborted at the prompt",
+    Exit.RUNNING: "timed out, and still running: the operation's id and how to follow it are printed",
+    Exit.UNREACHABLE: "no orchestrator answers with fresh data, nor does ZooKeeper",
+    Exit.UNAUTHORISED: "not authorised",
+    Exit.PERSON: "a person must decide",
+}
+
+
 class Failed(click.ClickException):
     """Ends the command with a message on stderr, a hint under it, and its exit code."""
 

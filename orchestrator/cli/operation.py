@@ -143,7 +143,7 @@ def _follow(session: Session, location: str, timeout_s: float) -> dict[str, Any]
             raise Failed(
                 Exit.RUNNING,
                 f"operation {operation['id']} is {operation['state']} after {timeout_s:.0f} s",
-                "kembar status",
+                f"kembar api GET {location}?wait=60s",
             )
 
 
