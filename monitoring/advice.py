@@ -27,12 +27,20 @@ def risk(s: Snapshot, state: str, nodes: list[dict[str, Any]]) -> dict[str, Any]
         why = "mode ASYNC: commits have no copy" if s.cluster.mode is Mode.ASYNC else row["not_promotable_because"]
         text = f"{died} no automatic failover to {standby} ({why}); writes stop until {primary} is back"
         return {"text": text, "automatic": False}
-    unclear = next((one for one in s.unreadable if one.record not in HARMLESS), None)
-    if s.paused or s.hold_down or unclear:
-        held = f"{unclear.path} cannot be read" if unclear else "paused" if s.paused else "hold-down"
+    if held := _held(s):
         return {"text": f"{died} no automatic failover ({held}); {standby} holds everything", "automatic": False}
     text = f"{died} {standby} takes over by itself, no acknowledged transaction is lost"
     return {"text": text, "automatic": True}
+
+
+def _held(s: Snapshot) -> str:
+    """What keeps a failover from beginning by itself; empty: nothing."""
+    unclear = next((one for one in s.unreadable if one.record not in HARMLESS), None)
+    if unclear:
+        return f"{unclear.path} cannot be read"
+    if s.paused or s.hold_down:
+        return "paused" if s.paused else "hold-down"
+    return "" if s.leader else "no orchestrator leads"
 
 
 def next_step(s: Snapshot, state: str, nodes: list[dict[str, Any]]) -> dict[str, str]:

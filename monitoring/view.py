@@ -93,6 +93,8 @@ def _auto_failover(s: Snapshot) -> str:
     """Whether a failover would begin by itself: on, or what keeps it from it."""
     if s.paused or s.hold_down:
         return "paused" if s.paused else "hold-down"
+    if s.cluster is not None and not s.leader:
+        return "no leader"
     return "on" if all(one.record in HARMLESS for one in s.unreadable) else "unreadable"
 
 

@@ -23,6 +23,7 @@ from orchestrator.cli.options import Session, client_command
 from orchestrator.cli.redaction import redacted, without_rows
 
 INCIDENTS_MAX = 10
+READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 # Name in the bundle -> path below that of the cluster. The audit needs role admin, and is left out without it.
 PARTS = {
     "readiness": "/readiness",
@@ -42,8 +43,8 @@ PARTS = {
 @click.option(
     "--file", "target", type=click.Path(path_type=Path), help="Where to; else here, named by cluster and time."
 )
-@click.option("--include", "files", multiple=True, type=click.Path(path_type=Path), help="A configuration file too.")
-@click.option("--log", "log_files", multiple=True, type=click.Path(path_type=Path), help="A log too; its end.")
+@click.option("--include", "files", multiple=True, type=READ, help="A configuration file too.")
+@click.option("--log", "log_files", multiple=True, type=READ, help="A log too; its end.")
 def support_bundle(
     session: Session, target: Path | None, files: tuple[Path, ...], log_files: tuple[Path, ...]
 ) -> None:  # fmt: skip

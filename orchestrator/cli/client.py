@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from orchestrator.cli.exits import Exit, Failed
 from orchestrator.cli.settings import Settings
 
 CONNECT_S = 3.0
+AGAIN_S = 0.5
 CODES = {401: Exit.UNAUTHORISED, 403: Exit.UNAUTHORISED, 503: Exit.UNREACHABLE}
 REFUSALS = (409, 412, 422, 428)
 
@@ -52,6 +54,28 @@ class Api:
         if answer.status >= 400:
             raise failed(answer)
         return answer
+
+    def persistent(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        wait_s: float = 0.0,
+        until: float,
+    ) -> Answer:
+        """As `call`, again and again while nobody answers, until that time of the monotonic clock.
+
+        A new leader is found within seconds. What changes something must have an Idempotency-Key.
+        """
+        while True:
+            try:
+                return self.call(method, path, body, headers, wait_s)
+            except Failed as failed:
+                if failed.exit_code != Exit.UNREACHABLE or time.monotonic() >= until:
+                    raise
+                time.sleep(AGAIN_S)
 
     def freshest(self, path: str) -> Answer:
         """One view of a cluster: of the first endpoint whose data is fresh, else of the first that answers."""

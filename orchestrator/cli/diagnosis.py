@@ -6,6 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+# What keeps an automatic failover from beginning -> what ends it, and its runbook.
+HELD = {
+    "paused": ("kembar resume", "paused"),
+    "hold-down": ("kembar ack --reason TEXT", "hold-down"),
+    "no leader": ("start kembar orchestrator where it does not run", "no-leader"),
+    "unreadable": ("see the records", "record-unreadable"),
+}
 DISK_MAX_PERCENT, MEMORY_MAX_PERCENT, CLOCK_MAX_S = 90.0, 95.0, 0.05
 
 
@@ -35,9 +42,7 @@ def of_cluster(shown: dict[str, Any]) -> Iterator[Diagnosis]:
     broken = "; ".join(f"{one['path']}: {one['next']}" for one in shown["unreadable"])
     yield Diagnosis(name, "records", not broken, broken or "all can be read", broken, "record-unreadable")
     auto = shown["auto_failover"]
-    ends = {"paused": "kembar resume", "hold-down": "kembar ack --reason TEXT"}.get(auto, "see the records")
-    how = {"paused": "paused", "hold-down": "hold-down"}.get(auto, "record-unreadable")
-    yield Diagnosis(name, "automatic failover", auto == "on", auto, ends, how)
+    yield Diagnosis(name, "automatic failover", auto == "on", auto, *HELD.get(auto, ("", "")))
     yield Diagnosis(name, "writes", shown["writes"] == "ok", shown["verdict"], "kembar explain", "no-writable-primary")
     vip = shown["vip"]
     agreed = bool(vip["holder"]) and vip["holder"] == vip["zookeeper"] == shown["primary"]

@@ -24,11 +24,17 @@ MARKS = {True: "ok", False: "no", None: "?"}
 @click.option("--node", "only", default="", metavar="NODE", help="Only what is about this one.")
 def doctor(session: Session, only: str) -> None:
     """Every check of orchestrators, cluster and nodes, with what mends each that failed; 1 if one did."""
-    shown = read_view(session)
-    found = [*diagnosed(session, shown, only)]
-    if not found:
-        names = ", ".join(one["name"] for one in shown["nodes"])
-        raise click.BadParameter(f"{only!r} is none of {names}", param_hint="--node")
+    try:
+        shown = read_view(session)
+    except Failed as nobody:
+        if nobody.exit_code != Exit.UNREACHABLE:
+            raise
+        shown, found = {"cluster": session.named or session.api.settings.cluster or "cluster"}, _alone(session, nobody)
+    else:
+        found = [*diagnosed(session, shown, only)]
+        if not found:
+            names = ", ".join(one["name"] for one in shown["nodes"])
+            raise click.BadParameter(f"{only!r} is none of {names}", param_hint="--node")
     rows = [HEAD, *([MARKS[one.passed], one.about, one.name, one.found] for one in found)]
     failed = [one for one in found if one.passed is False]
     session.say(*columns(rows))
@@ -45,10 +51,18 @@ def diagnosed(session: Session, shown: dict[str, Any], only: str = "") -> Iterat
         for endpoint in session.api.settings.endpoints:
             yield _endpoint(session, endpoint)
         yield from of_cluster(shown)
-        yield from _channels(session)
+        if session.api.answered:
+            yield from _channels(session)
     for node in shown["nodes"]:
         if only in ("", node["name"]):
             yield from of_node(node, standby=node["name"] == shown["standby"])
+
+
+def _alone(session: Session, why: Failed) -> list[Diagnosis]:
+    """What can be said when nobody can be asked."""
+    mend = "start kembar orchestrator; the pair goes on without it, and fails over to nobody"
+    view = Diagnosis("ZooKeeper", "view", False, why.format_message(), mend, "no-leader")
+    return [*(_endpoint(session, one) for one in session.api.settings.endpoints), view]
 
 
 def _endpoint(session: Session, endpoint: str) -> Diagnosis:

@@ -8,6 +8,7 @@ import click
 
 from orchestrator.cli.client import path_of
 from orchestrator.cli.options import Session, client_command, columns
+from orchestrator.cli.status import read_view
 from orchestrator.core.rules import RULES
 
 WHY = {rule.id: rule.why for rule in RULES}
@@ -17,9 +18,9 @@ WHY = {rule.id: rule.why for rule in RULES}
 @client_command
 def explain(session: Session) -> None:
     """The finding, what is waited for, the command that ends it, and what could be asked for now."""
-    path = path_of(session.cluster)
-    shown = session.api.freshest(path).body
-    actions = session.api.call("GET", f"{path}/actions").body["actions"] if shown["epoch"] is not None else []
+    shown = read_view(session)
+    asked = shown["epoch"] is not None and session.api.answered
+    actions = session.api.call("GET", path_of(session.cluster, "actions")).body["actions"] if asked else []
     found = explained(shown, actions)
     session.say(*lines(found))
     session.give(found)

@@ -17,6 +17,7 @@ from orchestrator.cli.exits import Exit, Failed, leave
 from orchestrator.cli.options import Session
 
 POLL_S = 10.0  # one long poll
+PUT_S = 15.0  # until a request is taken, though nobody answers at first: its key lets it be put once only
 TIMELINE_WAIT_S = 6.0  # the timeline is written after the fact, when the new primary has reported its own part
 MOVES = ("switchover", "failover", "adopt")  # those that have a timeline
 CODES = {"done": Exit.DONE, "refused": Exit.REFUSED, "failed": Exit.FAILED}
@@ -93,7 +94,8 @@ def carry_out(session: Session, wish: Wish, epoch: int, *, wait: bool, timeout_s
 
 def _put(session: Session, wish: Wish, epoch: int) -> Answer:
     headers = {"If-Match": f'"{epoch}"', "Idempotency-Key": uuid4().hex}
-    accepted = session.api.call("POST", _path(session), wish.body(dry_run=False), headers)
+    until = time.monotonic() + PUT_S
+    accepted = session.api.persistent("POST", _path(session), wish.body(dry_run=False), headers, until=until)
     operation = accepted.body
     session.say(f"{'+0 ms':>8}  operation {operation['id']} accepted, epoch {operation['epoch']}")
     return accepted
@@ -127,7 +129,7 @@ def _follow(session: Session, location: str, timeout_s: float) -> dict[str, Any]
     ended_at, tag, printed = 0.0, "", 0
     while True:
         left_s = max(min(deadline - time.monotonic(), POLL_S), 0.0)
-        answer = _poll(session, location, left_s, tag)
+        answer = poll(session, location, left_s, tag, deadline)
         operation: dict[str, Any] = answer.body
         tag = answer.headers.get("etag", "")
         printed = _print_phases(session, operation["phases"], printed)
@@ -147,9 +149,16 @@ def _follow(session: Session, location: str, timeout_s: float) -> dict[str, Any]
             )
 
 
-def _poll(session: Session, location: str, wait_s: float, tag: str) -> Answer:
-    headers = {"If-None-Match": tag} if tag else {}
-    return session.api.call("GET", f"{location}?wait={int(wait_s)}s", headers=headers, wait_s=wait_s)
+def poll(session: Session, location: str, wait_s: float, tag: str, deadline: float) -> Answer:
+    """The operation once it has changed since `tag`, from whoever answers. Raises Failed 7 if nobody did in time."""
+    headers, path = {"If-None-Match": tag} if tag else {}, f"{location}?wait={int(wait_s)}s"
+    try:
+        return session.api.persistent("GET", path, headers=headers, wait_s=wait_s, until=deadline)
+    except Failed as failed:
+        if failed.exit_code != Exit.UNREACHABLE:
+            raise
+        text = f"{failed.format_message()}\noperation {location.rpartition('/')[2]} may go on all the same"
+        raise Failed(Exit.RUNNING, text, f"kembar api GET {location}") from None
 
 
 def _print_phases(session: Session, phases: list[dict[str, Any]], printed: int) -> int:

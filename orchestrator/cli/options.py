@@ -45,7 +45,7 @@ class Session:
 
     def say(self, *lines: str, style: Callable[[str], str] = str) -> None:
         """Lines for people: data of the table formats, nothing in the others. `style` is of what they have become."""
-        if self.prose and not self.quiet:
+        if self.prose and not self.quiet and lines:
             click.echo(style("\n".join(map(printable, lines))))
 
     def give(self, value: object, rows: list[list[str]] | None = None) -> None:

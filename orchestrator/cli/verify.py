@@ -10,7 +10,7 @@ import click
 
 from orchestrator.cli.client import path_of
 from orchestrator.cli.exits import Exit, Failed, leave
-from orchestrator.cli.operation import CODES, Wish, checked, seconds
+from orchestrator.cli.operation import CODES, Wish, checked, poll, seconds
 from orchestrator.cli.options import Session, age, client_command
 
 POLL_S = 5.0  # one long poll, which ends as soon as there is something new
@@ -49,8 +49,7 @@ def _follow(session: Session, location: str, timeout_s: float) -> dict[str, Any]
     deadline, tag, last = time.monotonic() + timeout_s, "", ""
     while True:
         left_s = max(min(deadline - time.monotonic(), POLL_S), 0.0)
-        headers = {"If-None-Match": tag} if tag else {}
-        answer = session.api.call("GET", f"{location}?wait={int(left_s)}s", headers=headers, wait_s=left_s)
+        answer = poll(session, location, left_s, tag, deadline)
         operation: dict[str, Any] = answer.body
         tag = answer.headers.get("etag", "")
         if operation["ended"]:

@@ -18,8 +18,13 @@ from pairs import DB_A, DB_B, HELD, STEADY, aged, healthy, with_reports
 from test_config import AGENT, ORCHESTRATOR
 
 from monitoring.app import Web, bound_socket
+from orchestrator.cli.client import Api
+from orchestrator.cli.exits import Failed
 from orchestrator.cli.main import VERBS, main
-from orchestrator.cli.settings import find_file
+from orchestrator.cli.operation import poll
+from orchestrator.cli.options import Session
+from orchestrator.cli.settings import Settings, find_file
+from orchestrator.core.errors import CoordinatorUnavailable
 from orchestrator.core.mergepolicy import Automation
 from orchestrator.core.model import Mode
 from orchestrator.core.requests import Kind, PreCheck, Request, RequestState
@@ -174,6 +179,28 @@ def test_a_switchover_that_does_not_end_in_time_goes_on(tmp_path):
     result = run(carrier, tmp_path, "switchover", "--reason", "x", "--yes", "--timeout", "0s")
     assert result.exit_code == 7
     assert carrier.submitted[0].id in result.stderr
+
+
+def test_a_request_is_put_and_followed_through_a_short_silence(tmp_path):
+    """A new leader is found within seconds; a key lets the request be put once only."""
+    carrier = Carrier(obedient=True)
+    silences = [CoordinatorUnavailable("ConnectionLoss")] * 2
+
+    def interrupted() -> None:
+        if silences:
+            raise silences.pop()
+
+    carrier.before_submit = interrupted
+    result = run(carrier, tmp_path, "switchover", "--reason", "x", "--yes")
+    assert (result.exit_code, len(carrier.submitted), silences) == (0, 1, []), result.output
+
+
+def test_nobody_who_answers_any_more_is_no_end_of_the_operation():
+    with served(Carrier(anonymous=True)) as url:
+        api = Api(Settings((url,)))
+    with pytest.raises(Failed) as ended:
+        poll(Session(api, "shop"), "/api/v1/clusters/shop/operations/abc", 0.0, "", 0.0)
+    assert (ended.value.exit_code, "operation abc may go on" in ended.value.message) == (7, True)
 
 
 def test_one_that_need_not_be_followed(tmp_path):

@@ -62,6 +62,13 @@ def test_doctor_names_the_orchestrator_that_is_dead(tmp_path):
     assert result.stdout.splitlines()[-1].startswith("shop: 1 of ")
 
 
+def test_doctor_says_who_is_dead_when_nobody_can_be_asked(tmp_path):
+    result = CliRunner().invoke(main, ["doctor", "--endpoint", "http://127.0.0.1:1,http://127.0.0.1:2"])
+    assert result.exit_code == 1
+    about = [line.split()[:2] for line in result.stdout.splitlines()[1:4]]
+    assert about == [["no", "http://127.0.0.1:1"], ["no", "http://127.0.0.1:2"], ["no", "ZooKeeper"]]
+
+
 # --- what never leaves the host
 
 SECRETS = {

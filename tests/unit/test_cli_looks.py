@@ -20,7 +20,7 @@ from orchestrator.cli.client import Api
 from orchestrator.cli.following import follow
 from orchestrator.cli.main import main
 from orchestrator.cli.settings import Settings
-from orchestrator.cli.vip import neighbour
+from orchestrator.cli.vip import held
 from orchestrator.core.model import Mode
 from orchestrator.core.requests import Pause
 
@@ -32,6 +32,11 @@ CHECKS = {
     "healthy": (healthy(), 0, "KEMBAR OK - shop: writes OK on db-a"),
     "no standby": (DEGRADED, 1, "KEMBAR WARNING - shop: writes OK on db-a"),
     "paused": (healthy(paused=True, pause=Pause(True, 60, "x", "olga")), 1, "KEMBAR WARNING - "),
+    "nobody leads": (
+        healthy(leader=""),
+        1,
+        "KEMBAR WARNING - shop: writes OK on db-a (VIP 192.0.2.100), db-b is ready",
+    ),
     "nobody serves": (CLOSED, 2, "KEMBAR CRITICAL - shop: no writes"),
     "two hold the address": (DISPUTED, 2, "KEMBAR CRITICAL - "),
     "no ZooKeeper": (healthy(connected=False), 3, "KEMBAR UNKNOWN - shop: unknown"),
@@ -45,6 +50,15 @@ def test_check_is_one_short_line_with_figures(tmp_path, snapshot, code, begins):
     assert result.stdout.startswith(begins)
     assert " | age=" in result.stdout and " open=0" in result.stdout
     assert len(result.stdout.encode()) <= 201
+
+
+def test_nobody_takes_over_while_nobody_leads(tmp_path):
+    shown = json.loads(run(Carrier(healthy(leader="")), tmp_path, "status", "-o", "json").stdout)
+    assert shown["auto_failover"] == "no leader"
+    assert shown["risk"] == {
+        "text": "if db-a died now: no automatic failover (no orchestrator leads); db-b holds everything",
+        "automatic": False,
+    }
 
 
 def test_a_long_text_is_cut_and_the_figures_are_not(tmp_path):
@@ -75,7 +89,7 @@ def test_vip_is_agreed_upon(tmp_path):
     result = run(Carrier(), tmp_path, "vip")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == "192.0.2.100 is on db-a: agents and ZooKeeper agree"
+    assert lines[0] == "192.0.2.100 is on db-a: all who can tell agree"
     assert lines[2].split(None, 3)[:4] == ["agent", "of", "db-a", "db-a    address yes, gate open"]
 
 
@@ -98,14 +112,12 @@ def test_vip_ends_with_4_unless_all_agree(tmp_path, snapshot, text):
     assert (result.exit_code, result.stdout.splitlines()[0]) == (4, text)
 
 
-def test_the_neighbour_table_as_the_kernel_prints_it():
-    table = (
-        "IP address       HW type     Flags       HW address            Mask     Device\n"
-        "192.0.2.100      0x1         0x2         02:00:00:00:00:0a     *        eth0\n"
-        "192.0.2.101      0x1         0x0         00:00:00:00:00:00     *        eth0\n"
-    )
-    assert neighbour(table, "192.0.2.100") == "02:00:00:00:00:0a"
-    assert neighbour(table, "192.0.2.101") == neighbour(table, "192.0.2.10") == neighbour("", "192.0.2.100") == ""
+def test_arp_is_believed_as_much_as_agents_are():
+    shown = Carrier().backend().view(healthy())
+    for node, agreed in (("db-a", True), (None, True), ("db-b", False)):
+        shown["vip"]["arp"] = {"hardware": "02:00:00:00:00:0a", "node": node}
+        found = held(shown)
+        assert (found["agreed"], found["seen"][-1]["by"]) == (agreed, "ARP of witness")
 
 
 def test_events_by_time_and_severity(tmp_path):
