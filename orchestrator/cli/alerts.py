@@ -30,7 +30,7 @@ def list_(session: Session) -> None:
     session.say(*(opened or ["no alert is open"]))
     rows = [_row(one) for one in answer["channels"]]
     session.say(*columns([HEAD, *rows]) if rows else ("no channel: see alerts.channels in orchestrator.yaml",))
-    session.give(answer)
+    session.give(answer, [HEAD, *rows])
 
 
 @alerts.command()

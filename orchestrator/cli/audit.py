@@ -20,7 +20,7 @@ def audit(session: Session, limit: int) -> None:
     found = session.api.call("GET", f"{path_of(session.cluster, 'audit')}?limit={limit}").body
     rows = [_row(one) for one in found["audit"]]
     session.say(*columns([HEAD, *rows]) if rows else ("nothing yet",))
-    session.give(found)
+    session.give(found, [HEAD, *rows])
 
 
 def _row(one: dict[str, Any]) -> list[str]:

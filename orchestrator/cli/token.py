@@ -37,8 +37,9 @@ def create(session: Session, name: str, role: str, duration: str, reason: str) -
 def list_tokens(session: Session) -> None:
     """Every token that is good for the cluster, expired ones too."""
     found = session.api.call("GET", path_of(session.cluster, "tokens")).body
-    session.say(*columns([HEAD, *(_row(one) for one in found["tokens"])]))
-    session.give(found)
+    rows = [HEAD, *(_row(one) for one in found["tokens"])]
+    session.say(*columns(rows))
+    session.give(found, rows)
 
 
 @token.command()
