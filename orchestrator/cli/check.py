@@ -16,14 +16,32 @@ BYTES_MAX = 200
 STATES = {"healthy": OK, "degraded": WARNING, "unknown": UNKNOWN, "blind": UNKNOWN}  # any other is critical
 
 
-@click.command()
+class Monitored(click.Command):
+    """A monitor reads 2 as critical, and 3 where nothing is known: a wrong option or client.yaml is the latter."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.exit_code = UNKNOWN  # type: ignore[misc]  # click reads it from the instance
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Failed as failed:
+            click.echo(line(UNKNOWN, failed.format_message(), {}))
+            raise SystemExit(UNKNOWN) from None
+
+
+@click.command(cls=Monitored)
 @client_command
 def check(session: Session) -> None:
     """One line for a monitor; ends with 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN)."""
     try:
         shown = read_view(session)
         code, text, measured = judged(shown), _text(shown), _measured(shown)
-    except Failed as failed:  # a monitor reads 2 as critical, whatever our own codes mean
+    except Failed as failed:
         code, text, measured = UNKNOWN, failed.format_message(), {}
     session.say(line(code, text, measured))
     session.give({"status": WORDS[code], "code": code, "text": text, "measured": measured})

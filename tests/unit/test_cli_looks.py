@@ -74,6 +74,15 @@ def test_check_says_unknown_when_nobody_answers():
     assert result.stdout.startswith("KEMBAR UNKNOWN - no orchestrator answers: http://127.0.0.1:1: ")
 
 
+def test_what_is_wrong_with_the_call_of_a_monitor_is_not_critical(tmp_path):
+    path = tmp_path / "client.yaml"
+    path.write_text("endpoint: x\n")
+    result = CliRunner().invoke(main, ["check", "-c", str(path)])
+    assert (result.exit_code, result.stdout.count("\n")) == (3, 1)
+    assert result.stdout.startswith(f"KEMBAR UNKNOWN - {path}: endpoint: unknown key")
+    assert CliRunner().invoke(main, ["check", "--nonsense"]).exit_code == 3
+
+
 def test_explain_says_what_is_waited_for_and_what_may_be_asked(tmp_path):
     lines = run(Carrier(healthy(waiting="for db-b to be certified")), tmp_path, "explain").stdout.splitlines()
     assert lines[0] == "shop  writes OK on db-a (VIP 192.0.2.100), db-b is ready to take over"
