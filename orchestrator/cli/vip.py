@@ -59,4 +59,6 @@ def _by_arp(shown: dict[str, Any]) -> Iterator[dict[str, Any]]:
     arp = shown["vip"].get("arp")
     if arp is not None:
         how = f"{arp['hardware']} answers for it" if arp["hardware"] else "nobody is seen to answer for it"
-        yield {"by": f"ARP of {shown['orchestrator']['instance']}", "holder": arp["node"], "how": how}
+        stranger = arp["hardware"] if arp.get("foreign") else None  # neither node's
+        who = f"ARP of {shown['orchestrator']['instance']}"
+        yield {"by": who, "holder": arp["node"] or stranger, "how": how}

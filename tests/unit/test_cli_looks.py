@@ -123,8 +123,9 @@ def test_vip_ends_with_4_unless_all_agree(tmp_path, snapshot, text):
 
 def test_arp_is_believed_as_much_as_agents_are():
     shown = Carrier().backend().view(healthy())
-    for node, agreed in (("db-a", True), (None, True), ("db-b", False)):
-        shown["vip"]["arp"] = {"hardware": "02:00:00:00:00:0a", "node": node}
+    cases = (("db-a", False, True), (None, False, True), ("db-b", False, False), (None, True, False))
+    for node, foreign, agreed in cases:
+        shown["vip"]["arp"] = {"hardware": "02:00:00:00:00:0a", "node": node, "foreign": foreign}
         found = held(shown)
         assert (found["agreed"], found["seen"][-1]["by"]) == (agreed, "ARP of witness")
 
