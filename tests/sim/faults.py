@@ -69,6 +69,10 @@ class Injector:
 
         self.world.time.after(fault.seconds, end)
 
+    def _in_the_storm(self, after_s: float, call) -> None:
+        """Nothing begins in the quiet ending."""
+        self.world.time.after(after_s, lambda: self.world.calm or call())
+
     def _node(self, fault: Fault) -> Node:
         """The primary somewhat more often than the standby."""
         nodes = self.world.nodes
@@ -107,14 +111,14 @@ class Injector:
     def _both_mysqld(self, fault: Fault) -> None:
         one = self._node(fault)
         one.server.kill()
-        self.world.time.after(min(fault.seconds, 1.0), one.peer.server.kill)
+        self._in_the_storm(min(fault.seconds, 1.0), one.peer.server.kill)
 
     def _standby_then_primary(self, fault: Fault) -> None:
         desired = self.world.checker.desired
         assert desired is not None
         primary = self.world.nodes[desired.primary]
         primary.peer.server.kill()
-        self.world.time.after(fault.seconds, primary.server.kill)
+        self._in_the_storm(fault.seconds, primary.server.kill)
 
     def _mysqld_stop(self, fault: Fault) -> None:
         server = self._node(fault).server
@@ -135,7 +139,7 @@ class Injector:
     def _orchestrator_kill(self, fault: Fault) -> None:
         if fault.other > 0.6:
             self.once_at("F3", lambda: self.world.time.after(0.0, lambda: self.nobody_decides(6.0 + fault.seconds)))
-            self.world.time.after(fault.seconds + 2.0, lambda: self._mysqld_kill(fault))
+            self._in_the_storm(fault.seconds + 2.0, lambda: self._mysqld_kill(fault))
             return
         one = self._orchestrator(fault)
         one.kill()
