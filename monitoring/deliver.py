@@ -47,7 +47,7 @@ async def _post(url: str, content: bytes, headers: Mapping[str, str], timeout_s:
             return of_status(answer.status, _printable(said), answer.headers.get("Retry-After", ""))
     except TimeoutError:
         return Attempt(Ended.LATER, f"no answer within {timeout_s:g} s")
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last for a host that can be no name
         # Its text may hold the whole address, which for some receivers is the secret.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         return Attempt(Ended.LATER, f"not reached: {reason}")

@@ -98,6 +98,8 @@ def sender(channel: Channel, links: Links) -> Send:
             return send(channel, links, sent)
         except OSError as error:
             return Attempt(Ended.LATER, f"{error.filename} cannot be read: {error.strerror}")
+        except UnicodeDecodeError:  # whose text would show a part of the secret
+            return Attempt(Ended.LATER, "its file with the secret is no text in UTF-8")
 
     return guarded
 

@@ -347,6 +347,28 @@ def test_a_receiver_that_is_not_there_is_tried_again():
     assert pair.waiting("webhook") == 1 and pair.state("webhook").trouble.startswith("not reached: ")
 
 
+def test_a_host_that_can_be_no_name_is_tried_again():
+    pair = Pair(channel("webhook", url="https://alerts..example.com/kembar"))
+    leader = pair.leader()
+    fail_over(pair, leader)
+    leader.send("webhook")
+    assert pair.waiting("webhook") == 1 and pair.state("webhook").trouble.startswith("not reached: ")
+
+
+def test_a_secret_that_is_no_text_is_told_and_read_again(tmp_path):
+    with receiver() as there:
+        key = secret(tmp_path, "k")
+        Path(key).write_bytes(b"\xff\xfe")
+        pair = Pair(channel("webhook", url=there.url, secret_file=key))
+        leader = pair.leader()
+        fail_over(pair, leader)
+        leader.send("webhook")
+        assert pair.state("webhook").trouble == "its file with the secret is no text in UTF-8"
+        secret(tmp_path, "k")
+        leader.send("webhook", within_s=2.0)
+    assert len(there.got) == 1 and pair.state("webhook").sent == 1
+
+
 def test_what_is_refused_is_given_up_and_the_next_one_is_sent():
     with receiver(status=400, text="unknown key") as there:
         pair = Pair(channel("webhook", url=there.url))
