@@ -153,6 +153,8 @@ class Courier:
         what = f"{notice.id} ({notice.text[:100]})" if notice else path
         text = f"alert {what} could not be sent to channel {self._route.name}: {attempt.why}"
         log.error("%s", text)
+        if notice and notice.about:
+            return  # of a channel that could not be reached either: two of them would tell each other for ever
         epoch = notice.epoch if notice else 0
         self._tell(Event(UNDELIVERABLE, "", "warning", text, epoch, 0, origin=self._route.name, trigger="auto"))
 

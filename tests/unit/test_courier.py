@@ -385,6 +385,21 @@ def test_what_is_refused_is_given_up_and_the_next_one_is_sent():
     assert (told.type, told.origin) == ("alert.undeliverable", "webhook") and "HTTP 400: unknown key" in told.text
 
 
+def test_two_channels_that_refuse_everything_do_not_tell_each_other_for_ever():
+    with receiver(status=404) as there:
+        pair = Pair(channel("webhook", url=there.url), channel("webhook", name="other", url=there.url))
+        leader = pair.leader()
+        fail_over(pair, leader)
+        happened = 0
+        for _ in range(4):
+            leader.send("webhook")
+            leader.send("other")
+            pair.happens(*pair.told[happened:])
+            happened = len(pair.told)
+            leader.look()
+    assert [one.origin for one in pair.told] == ["webhook", "other"], "each of the failover alone"
+
+
 def test_redirects_are_not_followed():
     with receiver() as elsewhere, receiver(status=307, headers={"Location": elsewhere.url}) as there:
         pair = Pair(channel("webhook", url=there.url))
