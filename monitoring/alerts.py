@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from typing import Any
-from uuid import uuid4
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, seen
 from monitoring.backend import Backend, Desk
-from monitoring.given import body_of
+from monitoring.given import body_of, key_of
 from monitoring.problems import Problem
 from orchestrator.core.access import AccessRole
 from orchestrator.core.errors import StaleWrite
@@ -49,7 +48,7 @@ async def try_out(request: web.Request) -> web.Response:
     body = await body_of(request, TrialBody)
     request[NOTE].action, request[NOTE].reason = f"alerts test {body.channel}", body.reason.strip()
     desk = _desk(request.app[BACKEND], snapshot, body.channel)
-    given = request.headers.get("Idempotency-Key") or uuid4().hex
+    given = key_of(request)
     key = hashlib.sha256(f"{who.name}\0{given}".encode()).hexdigest()[:32]
     try:
         notice = await asyncio.to_thread(desk.try_out, body.channel, key, who.name, body.reason.strip())

@@ -109,7 +109,10 @@ def origin_of(request: web.Request) -> str:
 def same_site(request: web.Request) -> bool:
     """Whether a browser sends this from one of our own pages; whatever is no browser names no origin."""
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    try:
+        return origin is None or urlsplit(origin).netloc == request.host
+    except ValueError:  # no URL at all
+        return False
 
 
 def form_token(request: web.Request) -> str:

@@ -29,6 +29,8 @@ async def body_of(request: web.Request, model: type[Body]) -> Body:
             content = await request.read()
     except TimeoutError:
         raise Problem("too-slow", f"the body did not come within {BODY_S:.0f} s", "send it again at once") from None
+    except web.RequestPayloadError:
+        raise Problem("invalid-request", "the body is not in its Content-Encoding, or was broken off") from None
     return fitting(lambda: model.model_validate_json(content))
 
 
@@ -46,11 +48,13 @@ async def form_of(request: web.Request) -> dict[str, str]:
     try:
         async with asyncio.timeout(BODY_S):
             posted = await request.post()
+        fields = {name: value for name, value in posted.items() if isinstance(value, str)}
+        "".join(fields.values()).encode()  # half a character, which some charsets have, could not be shown
     except TimeoutError:
         raise Problem("too-slow", f"the form did not come within {BODY_S:.0f} s", "send it again at once") from None
-    except (ValueError, LookupError, AssertionError) as error:
+    except (ValueError, LookupError, AssertionError, web.RequestPayloadError) as error:
         raise Problem("invalid-request", f"the form cannot be read: {error}") from None
-    return {name: value for name, value in posted.items() if isinstance(value, str)}
+    return fields
 
 
 def seconds(text: str) -> float:

@@ -55,7 +55,8 @@ def sealed(session: Session, key: bytes) -> str:
 def opened(cookie: str, key: bytes, wall_s: float) -> Session | None:
     """The session in a cookie, if it is one of ours and alive."""
     text, _, mac = cookie.partition(".")
-    if len(cookie) > COOKIE_MAX or not hmac.compare_digest(mac.encode(), _mac(key, "session", text).encode()):
+    given = mac.encode(errors="replace")  # a header may hold bytes that are no text
+    if len(cookie) > COOKIE_MAX or not hmac.compare_digest(given, _mac(key, "session", text).encode()):
         return None
     try:
         sha256, nonce, began_s, used_s = json.loads(base64.urlsafe_b64decode(text))

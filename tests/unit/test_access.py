@@ -245,6 +245,15 @@ def test_a_login_leads_nowhere_else(elsewhere):
     assert browsing(Carrier(), talk) == "/"
 
 
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://[x"])
+def test_a_login_from_elsewhere_is_refused(origin):
+    async def talk(browser):
+        async with browser.post("/login", data={"token": "olga-secret"}, headers={"Origin": origin}) as answer:
+            return answer.status, "Set-Cookie" in answer.headers
+
+    assert browsing(Carrier(), talk) == (403, False)
+
+
 def test_a_wrong_login_shows_the_form_again_and_is_told():
     carrier = Carrier()
 
@@ -326,7 +335,8 @@ def test_a_cookie_is_ours_unchanged_and_alive_or_nothing():
     cookie = sealed(session, KEY)
     assert opened(cookie, KEY, 1001.0) == session
     assert opened(cookie, b"other", 1001.0) is None
-    for wrong in ("", ".", cookie[:-1], "A" + cookie, cookie + "x" * 2000, "\u00e9." + cookie, csrf(session, KEY)):
+    strange = "\u00e9." + cookie, "\udcff." + cookie, cookie[:-1] + "\udcff"
+    for wrong in ("", ".", cookie[:-1], "A" + cookie, cookie + "x" * 2000, csrf(session, KEY), *strange):
         assert opened(wrong, KEY, 1001.0) is None
     assert opened(cookie, KEY, 999.0) is None, "one from the future"
     old = sealed(session.used(1000.0 + WHOLE_S - 1), KEY)

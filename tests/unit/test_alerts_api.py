@@ -90,6 +90,12 @@ def test_a_test_message_that_is_asked_for_again_is_sent_once():
     assert answers[0][2] == answers[1][2] and carrier.pair.waiting("webhook") == 2
 
 
+def test_a_key_that_is_none_sends_nothing():
+    carrier = of("http://127.0.0.1:9")
+    status, _, body = one(carrier, "POST", f"{SHOP}/alerts/test", "adam", TRY, Idempotency_Key="\udcff")
+    assert (status, body["type"], carrier.pair.waiting("webhook")) == (400, "/problems/invalid-request", 1)
+
+
 def test_a_channel_that_does_not_exist():
     status, _, body = one(of("http://127.0.0.1:9"), "POST", f"{SHOP}/alerts/test", "adam", TRY | {"channel": "x"})
     assert (status, body["detail"], body["hint"]) == (404, "'x' is no channel of shop", "alerts.channels: webhook")

@@ -125,6 +125,20 @@ def test_without_the_proof_of_a_form_of_ours_nothing_is_done():
     assert not carrier.submitted
 
 
+def test_a_form_with_half_a_character_cannot_be_read():
+    carrier = Carrier()
+    form = {"Content-Type": "application/x-www-form-urlencoded; charset=unicode_escape", **PAGE}
+
+    async def talk(browser):
+        headers = {**form, "Authorization": "Bearer olga-secret"}
+        sent = rb"to=\ud800&epoch=7"
+        async with browser.post(f"{ACTIONS}/maintenance_off", data=sent, headers=headers) as answer:
+            return answer.status, answer.content_type
+
+    assert browsing(carrier, talk) == (400, "text/html")
+    assert [entry.result for entry in carrier.audit] == ["invalid-request"]
+
+
 def test_pause_and_resume():
     carrier = Carrier()
     assert acting(carrier, "pause", **{"for": "30m"}, **WHY)[:2] == (303, "/c/shop")

@@ -122,6 +122,7 @@ def test_a_place_that_is_none_is_not_found(case):
         ({"Idempotency_Key": "k" * 129}, 400),
         ({"Idempotency_Key": "a b"}, 400),
         ({"Content_Type": "text/plain"}, 415),
+        ({"Content_Encoding": "gzip"}, 400),
         ({"Authorization": "Bearer " + "x" * 5000}, 401),
         ({"Authorization": "Bearer \u00ff"}, 401),
         ({"Authorization": "Basic !!!"}, 401),
