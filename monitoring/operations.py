@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from aiohttp import web
@@ -97,7 +98,7 @@ async def put(request: web.Request, body: OperationBody, seen_epoch: int, key: s
     request[NOTE].operation = wanted.id
     earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
     if earlier is not None:
-        return _replay(snapshot, wanted, earlier)
+        return _replay(snapshot, body, wanted, earlier)
     same_epoch(backend, snapshot, seen_epoch)
     _nothing_running(snapshot, wanted)
     admission = backend.dry_run(snapshot.name, wanted)
@@ -109,7 +110,7 @@ async def put(request: web.Request, body: OperationBody, seen_epoch: int, key: s
             failed_checks=list(admission.failed),
             checks=checks_view(admission),
         )
-    return await _submit(backend, snapshot, wanted)
+    return await _submit(backend, snapshot, body, wanted)
 
 
 def _note(request: web.Request, body: OperationBody) -> None:
@@ -200,14 +201,14 @@ def _incident_of(snapshot: Snapshot, request: Request) -> Incident | None:
     return next((one for one in snapshot.incidents if one.cause == request.id), None)
 
 
-async def _submit(backend: Backend, snapshot: Snapshot, wanted: Request) -> web.Response:
+async def _submit(backend: Backend, snapshot: Snapshot, body: OperationBody, wanted: Request) -> web.Response:
     try:
         await asyncio.to_thread(backend.submit, snapshot.name, wanted)
     except (StaleWrite, UnknownOutcome) as error:
         # Another may have been first with the same key, or our own write went through after all: read it back.
         earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
         if earlier is not None:
-            return _replay(snapshot, wanted, earlier)
+            return _replay(snapshot, body, wanted, earlier)
         if isinstance(error, UnknownOutcome):
             raise
         present = backend.snapshots().get(snapshot.name, snapshot)
@@ -221,8 +222,9 @@ def _accepted(snapshot: Snapshot, request: Request) -> web.Response:
     return web.json_response(operation(snapshot, request), status=202, headers={"Location": location})
 
 
-def _replay(snapshot: Snapshot, wanted: Request, earlier: Request) -> web.Response:
-    if _asked(wanted) != _asked(earlier):
+def _replay(snapshot: Snapshot, body: OperationBody, wanted: Request, earlier: Request) -> web.Response:
+    # Whoever names no node means the same one still, although by now another one would be meant.
+    if _asked(wanted if body.to else replace(wanted, to=earlier.to)) != _asked(earlier):
         raise Problem(
             "idempotency-mismatch",
             "this Idempotency-Key was used for another request",
@@ -235,7 +237,7 @@ def _replay(snapshot: Snapshot, wanted: Request, earlier: Request) -> web.Respon
 
 def _asked(request: Request) -> dict[str, Any]:
     """What the same key must ask for again."""
-    own = {"id", "actor", "epoch", "state", "answer", "failed_checks"}
+    own = {"id", "actor", "epoch", "state", "answer", "failed_checks", "verified"}
     return {name: value for name, value in plain(request).items() if name not in own}
 
 

@@ -241,6 +241,33 @@ def test_a_repeat_gets_the_first_answer():
     assert len(carrier.submitted) == 1
 
 
+def test_a_repeat_that_names_no_node_gets_the_first_answer_too():
+    carrier, asked = Carrier(), {"kind": "switchover", "reason": "kernel patch"}
+
+    async def talk(call):
+        first = await call("POST", f"{SHOP}/operations", "olga", asked, If_Match='"7"', Idempotency_Key="k")
+        carrier.carry_out(carrier.submitted[0])
+        return first, await call("POST", f"{SHOP}/operations", "olga", asked, If_Match='"7"', Idempotency_Key="k")
+
+    first, again = served(carrier, talk)
+    assert carrier.snapshot.cluster.primary == "db-b", "so that the other node is db-a now"
+    assert (again[0], again[2]["id"], again[2]["to"]) == (202, first[2]["id"], "db-b")
+    assert len(carrier.submitted) == 1
+
+
+def test_a_repeat_of_a_verification_that_has_ended_gets_its_answer():
+    carrier, asked = Carrier(), {"kind": "verify", "to": "db-b", "reason": "monthly"}
+
+    async def talk(call):
+        await call("POST", f"{SHOP}/operations", "olga", asked, If_Match='"7"', Idempotency_Key="k")
+        ended = Verifying(carrier.submitted[0].id, 7, "olga", outcome=Outcome.EQUAL, percent=100.0)
+        carrier.put(replace(carrier.submitted[0], state=RequestState.DONE, verified=ended))
+        return await call("POST", f"{SHOP}/operations", "olga", asked, If_Match='"7"', Idempotency_Key="k")
+
+    status, _, body = served(carrier, talk)
+    assert (status, body["state"], len(carrier.submitted)) == (202, "done", 1)
+
+
 def test_the_same_key_of_two_people_is_two_requests():
     carriers = Carrier(), Carrier()
     for carrier, who in zip(carriers, ("olga", "adam"), strict=True):
