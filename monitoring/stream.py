@@ -104,6 +104,7 @@ async def listen(request: web.Request, send: Sending) -> web.StreamResponse:
         raise Problem("slow-down", f"{STREAMS_MAX} streams are open here", "ask another orchestrator", retry_after_s=5)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await response.prepare(request)
+    transport = request.transport
     feed.listeners += 1
     try:
         feed.look(backend)
@@ -112,7 +113,9 @@ async def listen(request: web.Request, send: Sending) -> web.StreamResponse:
         await write(response, f"retry: {RETRY_MS}\n\n".encode())
         await send(request, response, snapshot.name)
     except (TimeoutError, ConnectionError):
-        request.protocol.force_close()  # who does not read learns it when he does
+        request.protocol.force_close()
+        if transport is not None:
+            transport.abort()  # a close would wait for him to read, and keep socket and message until then
     finally:
         feed.listeners -= 1
     return response

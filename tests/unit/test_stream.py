@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from aiohttp import TCPConnector
+from aiohttp import TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
 from carrier import Carrier
 from pairs import DB_B, SETTLED, STANDBY, STEADY, aged, healthy
 from test_api import SHOP
 
+from monitoring import stream
 from monitoring.app import application
-from monitoring.stream import STREAMS_MAX, Feed
+from monitoring.stream import FEED, STREAMS_MAX, Feed
 from orchestrator.core.access import AccessRole, Token, Tokens, digest
 
 STREAM = f"{SHOP}/stream"
@@ -174,6 +175,31 @@ def test_all_listeners_are_told_the_same_and_one_too_many_is_sent_away():
     assert refused == (429, "5", "/problems/slow-down")
     assert {json.dumps(one) for one in firsts} == {json.dumps(firsts[0])}
     assert {(name, id) for name, id, _ in seconds} == {("event", "413")}
+
+
+def test_of_one_who_does_not_read_nothing_is_kept(monkeypatch):
+    monkeypatch.setattr(stream, "WRITE_S", 0.05)
+    server = application(Carrier(healthy(waiting="x" * 20_000_000)).backend())
+    kept, gone = [], asyncio.Event()
+
+    @web.middleware
+    async def ended(request, handler):
+        kept.append(request.transport)
+        try:
+            return await handler(request)
+        finally:
+            gone.set()
+
+    async def run():
+        server.middlewares.insert(0, ended)
+        async with TestServer(server) as there, asyncio.timeout(20):
+            _, writer = await asyncio.open_connection(there.host, there.port, limit=1)
+            writer.write(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer vera-secret\r\n\r\n".encode())
+            await gone.wait()
+            writer.close()
+            return kept[0].get_write_buffer_size(), server[FEED].listeners
+
+    assert asyncio.run(run()) == (0, 0)
 
 
 def test_a_stream_needs_a_role_and_does_not_answer_head():
