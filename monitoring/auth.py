@@ -145,7 +145,8 @@ async def recognise(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         response = await handler(request)
     except Problem as problem:
-        if problem.name != "unauthenticated" or not wants_page(request) or request.method not in SAFE:
+        nobody = problem.name == "unauthenticated" and not presented(request)
+        if not nobody or not wants_page(request) or request.method not in SAFE:
             raise
         raise web.HTTPSeeOther(f"/login?next={quote(request.path, safe='/')}") from None
     used = request.get(SESSION)

@@ -175,6 +175,12 @@ def test_looking_is_not_told_unless_it_was_denied():
     assert [(entry.actor, entry.result) for entry in carrier.audit] == [("-", "unauthenticated"), ("olga", "forbidden")]
 
 
+def test_a_wrong_token_is_told_on_a_page_too():
+    carrier = Carrier()
+    assert one(carrier, "GET", "/c/shop", "gone", Accept="text/html")[0] == 401
+    assert [(entry.actor, entry.result) for entry in carrier.audit] == [("-", "unauthenticated")]
+
+
 # --- limits
 
 
