@@ -39,9 +39,11 @@ class Desk:
         words = Words(self.paths.cluster, self.utc(wall_s), wall_s, "", "", 0)
         notice = trial(f"{self.paths.cluster}-test-{key}", words, actor, reason)
         path = self.paths.notice(channel, f"test-{key}")  # sorts after every number
-        if self.coordinator.read(self.paths.channel(channel)) is None:
+        folder = self.coordinator.read(self.paths.channel(channel))
+        if folder is None:
             raise StaleWrite(f"{channel} has no queue: the leading orchestrator does not know that channel")
-        if self.coordinator.read(path) is None:
+        state = readable(ChannelState, folder) or ChannelState()
+        if state.last_sent != notice.id and self.coordinator.read(path) is None:
             self.coordinator.submit((Create(path, encode(notice)),)).result(WRITE_S)
         return notice
 

@@ -90,6 +90,15 @@ def test_a_test_message_that_is_asked_for_again_is_sent_once():
     assert answers[0][2] == answers[1][2] and carrier.pair.waiting("webhook") == 2
 
 
+def test_a_test_message_that_was_taken_is_not_sent_again():
+    with receiver() as there:
+        carrier = of(there.url)
+        for _ in range(2):
+            assert one(carrier, "POST", f"{SHOP}/alerts/test", "adam", TRY, Idempotency_Key="k1")[0] == 202
+            PRESENT[0].send("webhook")
+    assert [got.body["data"]["test"] for got in there.got] == [False, True]
+
+
 def test_a_key_that_is_none_sends_nothing():
     carrier = of("http://127.0.0.1:9")
     status, _, body = one(carrier, "POST", f"{SHOP}/alerts/test", "adam", TRY, Idempotency_Key="\udcff")
