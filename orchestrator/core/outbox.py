@@ -47,6 +47,10 @@ class Notice:
     about: str = ""  # the channel that could not be reached: nobody tells it there
     test: bool = False
 
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"{self.severity!r} is no severity")
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -177,7 +181,7 @@ def _told(ledger: Ledger, event: Event, words: Words) -> Iterator[Notice]:
         signal=Signal.TOLD,
         type=event.type,
         alert="",
-        severity=event.severity,
+        severity=event.severity if event.severity in SEVERITIES else "critical",
         text=event.text[:TEXT_MAX],
         cluster=words.cluster,
         at=event.at,

@@ -441,6 +441,17 @@ def test_a_record_that_cannot_be_read_blocks_no_other():
     assert len(there.got) == 1 and pair.state("webhook").given_up == 1
 
 
+def test_an_event_of_a_severity_that_is_none_is_told_as_critical():
+    with receiver() as there:
+        pair = Pair(channel("webhook", url=there.url))
+        leader = pair.leader()
+        leader.look()
+        pair.happens(replace(STARTED, severity="fatal"))
+        leader.look()
+        leader.send("webhook")
+    assert [got.body["data"]["severity"] for got in there.got] == ["critical"]
+
+
 def test_a_ledger_that_was_lost_is_begun_anew_beside_what_still_waits():
     with receiver() as there:
         pair = Pair(channel("webhook", url=there.url))
