@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import readable
-from orchestrator.core.alerts import conditions, moving, writes
+from orchestrator.core.alerts import conditions, moving, unread, writes
 from orchestrator.core.errors import KembarError, StaleWrite
 from orchestrator.core.history import Recent
 from orchestrator.core.outbox import (
@@ -28,7 +28,6 @@ from orchestrator.core.outbox import (
     routed,
 )
 from orchestrator.core.ports import Check, Clock, Coordinator, Create, Op, SetData, Stored
-from orchestrator.core.situation import Situation
 from orchestrator.core.waiting import reason
 from orchestrator.core.wire import encode
 from orchestrator.loop import Look
@@ -77,26 +76,29 @@ class Notifier:
     def step(self) -> None:
         """One pass. Raises StaleWrite, CoordinatorUnavailable, UnknownOutcome: the next one reads and tells again."""
         look, term_version = self._look, self._term_version()
-        if look is None or not look.leading or look.situation is None or term_version is None:
+        blind = look is None or (look.situation is None and not look.unreadable)
+        if look is None or blind or not look.leading or term_version is None:
             self._lasting, self._term, self._told = Lasting(), None, -1
             return
         if self._term != term_version:
             self._make_folders(term_version)
             self._term = term_version
-        self._tell(look, look.situation, term_version)
+        self._tell(look, term_version)
 
-    def _tell(self, look: Look, s: Situation, term_version: int) -> None:
+    def _tell(self, look: Look, term_version: int) -> None:
         stored = self._coordinator.read(self._paths.outbox)
         if stored is None:
             raise StaleWrite(f"{self._paths.outbox} does not exist: kembar init makes it")
-        words = self._words(s)
+        s = look.situation
+        words = self._words(look)
         # After the ledger: whatever it speaks of is in the log that is read now, though the mirror may be older.
         log_version, recent = self._events(look)
         before = readable(Ledger, stored) or begun(recent or self._newest(), self._highest_number())
         ledger, told = of_events(before, recent, words) if recent is not None else (before, ())
-        present = conditions(s)
-        self._lasting = self._lasting.after(present, ledger.raised, s.now, moving=moving(s))
-        ledger, changed = of_conditions(ledger, self._lasting, present, words, s.now)
+        present = conditions(s) if s else unread(look.unreadable)
+        raised = ledger.raised if s else {}  # of what cannot be seen nobody can say that it is over
+        self._lasting = self._lasting.after(present, raised, look.now, moving=s is not None and moving(s))
+        ledger, changed = of_conditions(ledger, self._lasting, present, words, look.now)
         notices = (*told, *changed)
         if notices or not stored.data or ledger != before:
             self._put(stored, ledger, notices, term_version)
@@ -123,9 +125,10 @@ class Notifier:
         names = [name for route in self._routes for name in self._coordinator.children(self._paths.channel(route.name))]
         return max((int(name) for name in names if name.isdecimal()), default=0)
 
-    def _words(self, s: Situation) -> Words:
-        wall_s = self._clock.wall_s()
-        return Words(self._paths.cluster, self._utc(wall_s), wall_s, writes(s), reason(s), s.cluster.epoch)
+    def _words(self, look: Look) -> Words:
+        wall_s, s = self._clock.wall_s(), look.situation
+        told = (writes(s), reason(s), s.cluster.epoch) if s else ("not known", look.unreadable[0].remedy, 0)
+        return Words(self._paths.cluster, self._utc(wall_s), wall_s, *told)
 
     def _put(self, stored: Stored, ledger: Ledger, notices: Sequence[Notice], term_version: int) -> None:
         ops: list[Op] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.analysis import Finding, analyze, sentence
@@ -10,6 +10,7 @@ from orchestrator.core.model import Phase
 from orchestrator.core.reconcile import waits_for_approval
 from orchestrator.core.returning import Stage
 from orchestrator.core.situation import Situation
+from orchestrator.core.unreadable import Unreadable
 
 SEVERITIES = ("info", "warning", "critical")
 RANK: Mapping[str, int] = {finding.value: rank for rank, finding in enumerate(Finding)}  # most alarming first
@@ -72,6 +73,13 @@ class Condition:
 def conditions(s: Situation) -> tuple[Condition, ...]:
     """Everything that holds now and that somebody may be told of."""
     return (*_found(s), *_of_pair(s), *_of_return(s), *_of_nodes(s))
+
+
+def unread(records: Sequence[Unreadable]) -> tuple[Condition, ...]:
+    """All that can be said while the record of the pair itself cannot be read."""
+    paths = ", ".join(one.path for one in records)
+    text = f"{paths} cannot be read in ZooKeeper: nothing that rests on it is decided"
+    return (Condition(Finding.RECORD_UNREADABLE.value, text),)
 
 
 def hidden(key: str, present: tuple[Condition, ...]) -> bool:

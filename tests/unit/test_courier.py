@@ -25,6 +25,7 @@ from orchestrator.core.history import Event, Recent
 from orchestrator.core.model import Policy
 from orchestrator.core.outbox import ChannelState, Ledger
 from orchestrator.core.ports import Delete, Seen
+from orchestrator.core.unreadable import Record, Unreadable
 from orchestrator.courier import Courier
 from orchestrator.desk import Desk
 from orchestrator.loop import Look
@@ -450,6 +451,20 @@ def test_an_event_of_a_severity_that_is_none_is_told_as_critical():
         leader.look()
         leader.send("webhook")
     assert [got.body["data"]["severity"] for got in there.got] == ["critical"]
+
+
+def test_a_record_of_the_pair_that_cannot_be_read_is_told_and_ends_nothing_else():
+    pair = Pair(channel("webhook", url="http://127.0.0.1:9"))
+    leader = pair.leader()
+    fail_over(pair, leader)
+    broken = Unreadable(Record.DESIRED, PATHS.desired, "not JSON", last="{}")
+    mirrored = {PATHS.recent: Seen(pair.coordinator.nodes[PATHS.recent], 0.0)}
+    for now in (100.0, 111.0, 122.0):
+        leader.notifier.take(Look(mirrored, now, True, unreadable=(broken,)))
+        leader.notifier.step()
+    raised = pair.desk.outgoing().raised
+    assert [one.key for one in raised] == ["incident/42", "record_unreadable"]
+    assert PATHS.desired in raised[1].text and raised[1].next == broken.remedy
 
 
 def test_a_ledger_that_was_lost_is_begun_anew_beside_what_still_waits():
