@@ -81,7 +81,7 @@ async def ask(request: web.Request) -> web.Response:
     """The pre-checks of an action, and its form."""
     snapshot, who = seen(request, AccessRole.VIEWER)
     kind, form = _form(request)
-    about = {name: request.query[name] for name in ABOUT if name in request.query}
+    about = {name: request.query[name] for name in ABOUT if request.query.get(name)}
     backend = request.app[BACKEND]
     if kind in DIRECT:
         action = direct(backend, snapshot, who, kind, about.get("to", ""))
@@ -108,8 +108,9 @@ async def act(request: web.Request) -> web.Response:
     kind, form = _form(request)
     posted = await form_of(request)
     expected = _expected(form, snapshot, posted.get("to", ""))
-    if posted.get("typed", "").strip() != expected:
-        raise Problem("invalid-request", f"type {expected!r} to confirm", "nothing was changed")
+    if posted.get("typed", "").strip() != expected or (form.typed and not expected):
+        wanted = repr(expected) if expected else "the name of a node"
+        raise Problem("invalid-request", f"type {wanted} to confirm", "nothing was changed")
     epoch = epoch_of(posted.get("epoch", ""))
     path = f"/c/{snapshot.name}"
     if kind in DIRECT:

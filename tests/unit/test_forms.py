@@ -89,6 +89,13 @@ def test_a_forced_failover_needs_the_name_of_the_node_typed(typed, status):
     assert len(carrier.submitted) == (status == 303)
 
 
+def test_a_forced_failover_of_no_named_node_is_not_confirmed_by_typing_nothing():
+    carrier = Carrier()
+    assert acting(carrier, "failover", "adam", to="", typed="", **WHY)[0] == 400
+    assert carrier.submitted == []
+    assert acting(carrier, "failover", "adam", query="?to=", typed="db-b", **WHY)[0] == 303
+
+
 def test_an_adoption_needs_the_name_of_the_cluster_typed():
     carrier = Carrier()
     assert acting(carrier, "adopt", "adam", typed="db-b", to="db-b", **WHY)[0] == 400
