@@ -20,7 +20,7 @@ from orchestrator.cli.exits import Exit, Failed
 from orchestrator.cli.history import timeline
 from orchestrator.cli.local import Local, journals, logs, of_files
 from orchestrator.cli.options import Session, client_command
-from orchestrator.cli.redaction import redacted, without_rows
+from orchestrator.cli.redaction import redacted, without_rows, without_values
 
 INCIDENTS_MAX = 10
 READ = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -102,7 +102,7 @@ def _collected(session: Session, local: Local, log_files: tuple[Path, ...]) -> t
 def _status(session: Session) -> Iterator[tuple[str, str]]:
     shown = status.read_view(session)
     yield "status.json", _json(without_rows(shown))
-    shown["verification"]["differing"] = []  # its text has values of rows
+    shown = without_values(shown)
     yield "status.txt", "\n".join(status.screen(shown, wide=True)) + "\n"
     yield "explain.txt", "\n".join(explain.lines(explain.explained(shown, []))) + "\n"
 
@@ -115,6 +115,7 @@ def _timelines(session: Session) -> Iterator[tuple[str, str]]:
     incidents = session.api.call("GET", path_of(session.cluster, "incidents")).body["incidents"]
     for one in incidents[:INCIDENTS_MAX]:
         whole = session.api.call("GET", path_of(session.cluster, "incidents", str(one["id"]))).body
+        whole = without_values(whole)
         yield f"incidents/{one['id']}.json", _json(whole)
         yield f"incidents/{one['id']}.txt", "\n".join(timeline(whole)) + "\n"
 

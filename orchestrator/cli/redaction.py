@@ -17,6 +17,12 @@ IN_TEXT = (
     re.compile(r"(?i)((?:source_|master_)?password\s*[=:]\s*)('(?:[^'\\]|\\.|'')*'|\S+)"),
     re.compile(r"(\w+://)[^/\s:@]+:[^/\s@]+@"),
 )
+# What a comparison found, in a sentence: both versions of a row, or of an account.
+DIFFERENCE = re.compile(
+    r"\b((?:row|table|view|trigger|function|procedure|event|account) \S+)"
+    r".* on the primary, (?:.* on the standby|.*)",
+    re.S,
+)
 SHORTEST = 4  # a secret that is shorter would blot out innocent words
 
 
@@ -26,13 +32,24 @@ def without_rows(value: Any) -> Any:
         return {name: _count(one) if name in ROWS else without_rows(one) for name, one in value.items()}
     if isinstance(value, list):
         return [without_rows(one) for one in value]
-    return value
+    return without_values(value)
+
+
+def without_values(value: Any) -> Any:
+    """JSON whose sentences say that something differs, and not how."""
+    if isinstance(value, dict):
+        return {name: without_values(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [without_values(one) for one in value]
+    differs = isinstance(value, str) and " on the primary, " in value
+    return DIFFERENCE.sub(rf"\1 {LEFT_OUT}", value) if differs else value
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """Text without these secrets, and without what looks like one."""
     for secret in sorted({one for one in secrets if len(one) >= SHORTEST}, key=len, reverse=True):
         text = text.replace(secret, LEFT_OUT)
+    text = "\n".join(map(without_values, text.split("\n")))
     for pattern in IN_TEXT:
         text = pattern.sub(lambda found: found[1] + LEFT_OUT, text)
     return text

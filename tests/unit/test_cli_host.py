@@ -19,6 +19,8 @@ from test_cli import bare, run, served  # noqa: F401 - a fixture of every test h
 from orchestrator.cli.main import VERBS, main
 from orchestrator.cli.redaction import LEFT_OUT, redacted, without_rows
 from orchestrator.core.model import HostFacts
+from orchestrator.core.requests import Kind, Request, RequestState
+from orchestrator.core.verifying import Difference, Outcome, Verifying, summary
 
 
 def test_doctor_finds_nothing_in_a_healthy_pair(tmp_path):
@@ -137,6 +139,22 @@ def test_no_row_of_a_client_is_in_a_bundle(tmp_path):
         f"{LEFT_OUT}: {len(one['rows'])}" for one in shown["returns"]["transactions"]
     ]
     assert without_rows({"rows": 5, "a": [{"edits": {"1": {}}}]}) == {"rows": 5, "a": [{"edits": f"{LEFT_OUT}: 1"}]}
+
+
+def test_what_a_comparison_found_is_in_a_bundle_without_its_values(tmp_path):
+    target, log = tmp_path / "bundle.tar.gz", tmp_path / "agent.log"
+    found = Difference("row", "shop.people", "id=7", "'private \n one'", "'private two'")
+    ended = Verifying("v", 7, "olga", outcome=Outcome.DIFFERS, ended="2026-11-24T18:00:00Z", differing=1)
+    ended = replace(ended, differences=(found,))
+    waiting = f"for a person, as db-b is no copy: {found}; kembar rejoin db-b --path clone --reason TEXT makes it one"
+    done = Request("v", Kind.VERIFY, DB_B, "monthly", "olga", 7, RequestState.DONE, summary(ended), verified=ended)
+    log.write_text(f"alert: {waiting!r}\n")
+    pair = with_reports(standby={"differing": (found,), "verified": ended}, waiting=waiting, requests={"v": done})
+    run(Carrier(pair), tmp_path, "support-bundle", "--file", str(target), "--log", str(log))
+    parts = unpacked(target)
+    assert [name for name, text in parts.items() if "private" in text] == []
+    said = [name for name, text in parts.items() if "row shop.people" in text]
+    assert {"status.json", "status.txt", "operations.json", f"logs{tmp_path}/agent.log"} <= set(said)
 
 
 def test_a_bundle_is_made_when_nobody_answers(tmp_path):
