@@ -37,7 +37,10 @@ async def metrics(request: web.Request) -> web.Response:
     ]
     told += [(name, sample) for name in shown for sample in await _channels(backend, name)]
     told.append(("", Sample("sse_clients", request.app[FEED].listeners)))
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    try:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    except (TypeError, ValueError):  # a version that is none
+        encode, content_type = choose_encoder("")
     text = encode(_Told(told, backend.measured.registry, set(shown)))
     return web.Response(body=text, headers={"Content-Type": content_type})
 

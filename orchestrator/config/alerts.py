@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -80,7 +80,7 @@ class Channel(Section):
     @field_validator("command")
     @classmethod
     def _program(cls, command: list[str] | None) -> list[str] | None:
-        wrongs = tuple(_wrong_program(Path(command[0]))) if command else ()
+        wrongs = (*_unfit(command or []), *(_wrong_program(Path(command[0])) if command else ()))
         if wrongs:
             reject(*wrongs)
         return command
@@ -107,6 +107,13 @@ class Channel(Section):
         return self
 
 
+def _unfit(command: Sequence[str]) -> Iterator[Wrong]:
+    """No program can be given one; one in the path itself is no file's name either."""
+    for number, word in enumerate(command):
+        if "\0" in word:
+            yield Wrong("a NUL byte is in it", "write it without", (number,))
+
+
 def _wrong_program(path: Path) -> Iterator[Wrong]:
     """Whoever could write it would act with our rights."""
     if not path.is_absolute():
@@ -114,6 +121,8 @@ def _wrong_program(path: Path) -> Iterator[Wrong]:
         return
     try:
         found = path.stat()
+    except ValueError:  # of a NUL byte, which is named already
+        return
     except OSError as error:
         yield Wrong(f"{path}: {error.strerror}", "name a program that is there", (0,))
         return

@@ -97,6 +97,9 @@ CASES = {
         "7:57: alerts.channels[4].command[0]: hook is not an absolute path"
         "  hint: a daemon has no search path of its own",
     ]),
+    "a NUL byte": ("DIR/hook, --now", '"/x\\0"', [
+        "7:57: alerts.channels[4].command[0]: a NUL byte is in it  hint: write it without",
+    ]),
     "a time that is none": ("timeout_s: 30", "timeout_s: 0", [
         "7:43: alerts.channels[4].timeout_s: Input should be greater than 0  hint: of one attempt",
     ]),

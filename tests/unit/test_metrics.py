@@ -218,3 +218,11 @@ def test_open_metrics_where_it_is_asked_for():
     assert (status, headers["Content-Type"].split(";")[0]) == (200, "application/openmetrics-text")
     names = {family.name for family in openmetrics(told)}
     assert "kembar_failovers" in names and "kembar_write_outage_seconds" in names
+
+
+def test_a_version_that_is_none_is_answered_in_plain_text():
+    async def talk(call):
+        return await call("GET", "/metrics", "vera", Accept="application/openmetrics-text; version=\xff; q=x")
+
+    status, headers, _ = served(Carrier(full()), talk)
+    assert (status, headers["Content-Type"].split(";")[0]) == (200, "text/plain")
