@@ -15,12 +15,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pymysql
 import pytest
 
 from agents.binlog.contents import transactions
 from agents.binlog.images import row_changes
 from agents.binlog.logs import contents, files_after, mapped
 from agents.binlog.parse import head
+from agents.dialect import NO_SUCH_THREAD
 from agents.reconcile.evidence import Folder
 from agents.reconcile.merger import Merger
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
@@ -343,7 +345,11 @@ class Troubles:
         """The server ends them itself, in the middle of whatever they do."""
         user = "SELECT processlist_id FROM performance_schema.threads WHERE processlist_user = 'kembar_rejoin'"
         for (number,) in self.two.new.ask(user):
-            self.two.new.do(f"KILL {number}")
+            try:
+                self.two.new.do(f"KILL {number}")
+            except pymysql.err.OperationalError as error:
+                if error.args[0] != NO_SUCH_THREAD:  # it may have ended by itself meanwhile
+                    raise
 
 
 def client_writes(two: Two, rng: Random) -> None:
