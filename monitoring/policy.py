@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, seen
+from monitoring.backend import Backend
 from monitoring.given import body_of
 from monitoring.problems import Problem
 from orchestrator.core.access import AccessRole
@@ -43,13 +44,22 @@ async def change(request: web.Request) -> web.Response:
     backend, expected = request.app[BACKEND], version_of(request)
     policy, version = await asyncio.to_thread(backend.read_policy, snapshot.name)
     wanted = replace(policy, reconcile=body.reconcile, changed=Changed(who.name, body.reason.strip()))
+    return _answer(wanted, await kept(backend, snapshot.name, wanted, version, expected))
+
+
+async def kept(
+    backend: Backend, cluster: str, wanted: Policy, version: int, expected: int, *, dry_run: bool = False
+) -> int:
+    """Put `wanted` in the place of what was read at `version`, if the caller saw that; its version. Raises Problem."""
     try:
         if version != expected:
             raise StaleWrite(f"you saw version {expected}, it is {version} now")
-        await asyncio.to_thread(backend.put_policy, snapshot.name, wanted, version)
+        if dry_run:
+            return version
+        await asyncio.to_thread(backend.put_policy, cluster, wanted, version)
     except StaleWrite as error:
         raise Problem("stale-policy", f"the policy was changed meanwhile: {error}", "look again, ask again") from None
-    return _answer(wanted, version + 1)
+    return version + 1
 
 
 def version_of(request: web.Request) -> int:

@@ -12,10 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from monitoring.audit import NOTE
 from monitoring.auth import BACKEND, seen
 from monitoring.given import body_of
-from monitoring.policy import version_of
-from monitoring.problems import Problem, invalid
+from monitoring.policy import kept, version_of
+from monitoring.problems import invalid
 from orchestrator.core.access import AccessRole
-from orchestrator.core.errors import StaleWrite
 from orchestrator.core.mergepolicy import Changed, MergePolicy
 from orchestrator.core.model import Policy
 from orchestrator.core.snapshot import Snapshot
@@ -61,14 +60,7 @@ async def change(request: web.Request) -> web.Response:
     policy, version = await asyncio.to_thread(backend.read_policy, snapshot.name)
     wanted = _patched(snapshot, policy, body.set)
     wanted = replace(wanted, changed=Changed(who.name, reason))
-    try:
-        if version != expected:
-            raise StaleWrite(f"you saw version {expected}, it is {version} now")
-        if not body.dry_run:
-            await asyncio.to_thread(backend.put_policy, snapshot.name, wanted, version)
-    except StaleWrite as error:
-        raise Problem("stale-policy", f"the policy was changed meanwhile: {error}", "look again, ask again") from None
-    return _answer(wanted, version if body.dry_run else version + 1)
+    return _answer(wanted, await kept(backend, snapshot.name, wanted, version, expected, dry_run=body.dry_run))
 
 
 def merged(target: Any, patch: Any) -> Any:

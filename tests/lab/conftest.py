@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,26 +9,14 @@ import pytest
 from lab import faults
 from lab.stand import Stand
 from orchestrator.core.errors import StepFailed
+from tests.lab.standing import say, standing
 from tests.lab.story import Story
-
-NAME = os.environ.get("KEMBAR_LAB", "test")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
-    if os.geteuid() != 0:
-        pytest.fail("the lab needs root: sudo make test")
-    found = Stand(NAME)
-    found.down()  # of a run that was cut short
-    try:
-        found.up("fast", _say, port=0)
+    with standing("test", "make test") as found:
         yield found
-    finally:
-        found.down()
 
 
 @pytest.fixture
@@ -43,5 +29,5 @@ def story(stand: Stand) -> Story:
             told.kembar("resume")
     except StepFailed:
         stand.down()
-        stand.up("fast", _say, port=0)
+        stand.up("fast", say, port=0)
     return told

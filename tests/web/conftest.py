@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,27 +10,15 @@ import pytest
 from lab import faults
 from lab.browser import Programs, find_programs, opened
 from lab.stand import Stand
+from tests.lab.standing import standing
 from tests.lab.story import Story
 from tests.web.window import Window
-
-NAME = os.environ.get("KEMBAR_LAB", "web")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 @pytest.fixture(scope="session")
 def stand() -> Iterator[Stand]:
-    if os.geteuid() != 0:
-        pytest.fail("the lab needs root: sudo make test-web")
-    found = Stand(NAME)
-    found.down()  # of a run that was cut short
-    try:
-        found.up("fast", _say, port=0)
+    with standing("web", "make test-web") as found:
         yield found
-    finally:
-        found.down()
 
 
 @pytest.fixture(scope="session")
