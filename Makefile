@@ -17,13 +17,19 @@ MINUTES ?= 10
 RETURN_RUNS ?= 5
 PRIORITIES ?= P1 P2
 RESULTS := build/bench
+NODE ?= db-a
+VAGRANT_DEFAULT_PROVIDER ?= virtualbox
+export VAGRANT_DEFAULT_PROVIDER
+VAGRANT := cd vagrant && vagrant
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-web sim scope fuzz rewind kills mutants faults soak demo lab bench returns docs media evidence clean
+.PHONY: help setup check test test-web sim scope fuzz rewind kills mutants faults soak demo lab bench returns docs media evidence \
+	packages lock playbooks vagrant-inventory vagrant-up vagrant-ssh \
+	vagrant-down vagrant-mysqld-crash vagrant-host-loss vagrant-link-loss vagrant-heal clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
-		printf 'make %-8s %s\n' "$$name" "$$does"; done
+		printf 'make %-20s %s\n' "$$name" "$$does"; done
 
 setup: $(STAMP)  ## .venv with the `kembar` command and all that the targets below need
 
@@ -121,6 +127,52 @@ media: setup  ## docs/images from a real failover: the recorded demo, the page i
 
 evidence: setup  ## docs/evidence.md from the outputs of make bench, returns, sim, mutants, faults, soak
 	$(PY) -m lab.evidence $(RESULTS)
+
+packages: $(VENV)/.kembar-packages  ## wheel and Debian packages into dist/, built twice, compared, installed and run (root)
+	$(PY) -m packages.build dist
+	$(PY) -m pytest tests/package
+
+$(VENV)/.kembar-packages: $(STAMP) pyproject.toml
+	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[packages]'
+	@touch $@
+
+playbooks: $(VENV)/.kembar-provision  ## syntax, ansible-lint, yamllint, and preflight's refusals on this machine
+	$(PY) -m pytest tests/provision
+
+$(VENV)/.kembar-provision: $(STAMP) pyproject.toml
+	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[provision,playbooks]'
+	@touch $@
+
+lock: $(VENV)/.kembar-packages  ## the versions and hashes of what the packages carry, resolved anew
+	@for name in agent orchestrator; do \
+		$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+			--no-annotate --constraint packages/agent.txt \
+			$$([ $$name = agent ] || echo --extra orchestrator) pyproject.toml -o packages/$$name.txt || exit 1; done
+
+vagrant-inventory: setup  ## whom Ansible talks to on the virtual machines of vagrant/lab.yml
+	$(PY) -m lab.inventory $(VAGRANT_DEFAULT_PROVIDER) playbooks/inventory/lab
+
+vagrant-up: vagrant-inventory  ## the lab's hosts as virtual machines, set up by the playbooks
+	$(VAGRANT) up
+
+vagrant-ssh:  ## a shell on one of them: make vagrant-ssh NODE=db-a
+	$(VAGRANT) ssh $(NODE)
+
+vagrant-down:  ## the virtual machines, gone
+	$(VAGRANT) destroy --force
+
+vagrant-mysqld-crash:  ## kill -9 of mysqld on a virtual machine: make vagrant-mysqld-crash NODE=db-a
+	$(VAGRANT) ssh $(NODE) --command "sudo systemctl kill --signal=SIGKILL mysql.service"
+
+vagrant-host-loss:  ## a virtual machine without power: make vagrant-host-loss NODE=db-a
+	$(VAGRANT) halt --force $(NODE)
+
+vagrant-link-loss:  ## a virtual machine without its network; heal by vagrant-heal
+	$(VAGRANT) ssh $(NODE) --command "sudo nohup ip link set eth1 down"
+
+vagrant-heal:  ## power and network given back: make vagrant-heal NODE=db-a
+	$(VAGRANT) up --no-provision $(NODE)
+	$(VAGRANT) ssh $(NODE) --command "sudo ip link set eth1 up"
 
 clean:  ## every lab ended, nothing left behind but .venv and the package cache
 	@for lab in $(wildcard $(STATE)/*); do KEMBAR_LAB=$$(basename $$lab) $(KEMBAR) lab down || exit 1; done

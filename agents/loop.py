@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import takewhile
 
@@ -148,7 +148,8 @@ class Agent:
         self._stopping = True
         self._news.set()
 
-    def run(self) -> None:
+    def run(self, came_round: Callable[[], None] = lambda: None) -> None:
+        """Until `stop`. `came_round` is called after each tick, and must not block."""
         while not self._stopping:
             self._news.wait(self._tick_s)
             self._news.clear()
@@ -156,6 +157,7 @@ class Agent:
                 self.tick()
             except KembarError as error:  # the one place: the next tick looks again
                 log.warning("tick: %s", error)
+            came_round()
 
     def tick(self) -> None:
         """One pass: rounds of look and act until nothing is left to do, then a report. Raises KembarError."""

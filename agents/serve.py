@@ -38,6 +38,7 @@ from agents.reconcile.returner import Place
 from agents.reconcile.swap import Swap
 from agents.server import Server
 from agents.session import Access
+from agents.standing import in_a_line
 from agents.steps import Source, Steps
 from agents.telling import Telling
 from agents.vip import LinuxVirtualIp, require_interface
@@ -52,7 +53,7 @@ from orchestrator.process import logs, threads
 from orchestrator.process.clock import HostClock
 from orchestrator.process.failpoints import Failpoints
 from orchestrator.process.logs import LogFormat
-from orchestrator.process.notify import notify
+from orchestrator.process.notify import Watchdog, notify
 
 log = logging.getLogger("kembar.agent")
 
@@ -183,13 +184,14 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         news,
     )
     watch = ProcessWatch(supervisor, clock, keeper.exited)
+    watchdog = Watchdog(["tick"], clock)
     threads.start("host", host.run)
     zookeeper.start()
     probes.start()
     running = [
         threads.start("keeper", keeper.run),
         threads.start("process-watch", watch.run),
-        threads.start("tick", agent.run),
+        threads.start("tick", partial(agent.run, lambda: watchdog.came_round("tick", in_a_line(agent.standing())))),
         threads.start("repair", repair.run),
         threads.start("verify", verifier.run),
     ]

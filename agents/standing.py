@@ -45,3 +45,11 @@ def not_standby(now: Standing, lag_s: float) -> str:
     if heard_s > lag_s:
         return f"nothing came from the primary for {heard_s:.1f} s"
     return ""
+
+
+def in_a_line(now: Standing) -> str:
+    """What `systemctl status` shows of this node."""
+    if now.report is None:
+        return "has not seen the cluster's record yet"
+    gate = "open" if now.gate_open else "shut"
+    return f"{now.report.role}, epoch {now.report.epoch}, mysqld {now.report.mysqld}, gate {gate}"

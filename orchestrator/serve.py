@@ -51,7 +51,7 @@ from orchestrator.process import logs, threads
 from orchestrator.process.clock import HostClock
 from orchestrator.process.failpoints import Failpoints
 from orchestrator.process.logs import LogFormat
-from orchestrator.process.notify import notify
+from orchestrator.process.notify import Watchdog, notify
 from orchestrator.reconciler import Reconciler
 from orchestrator.recorder import Recorder
 from orchestrator.showing import snapshot_of
@@ -94,6 +94,7 @@ class Fleet:
         self._failpoints = failpoints
         self.measured = Measured()
         self._alerts = config.alerts
+        self._watchdog = Watchdog([section.name for section in config.clusters], clock)
         self._pairs = {section.name: self._pair(section) for section in config.clusters}
 
     def start(self) -> None:
@@ -249,6 +250,7 @@ class Fleet:
             alerts.take(look)
             if look.situation is not None:
                 pair.last = look
+            self._watchdog.came_round(section.name, f"{section.name}: {'leads' if look.leading else 'follows'}")
 
         loop = Orchestrator(self._name, paths, section.pair, self._clock, coordinator, mirror, election, watching, show)
         pair = Pair(section, paths, watching, election, loop, recorder, reconciler, tally, tokens, auditor, alerts)

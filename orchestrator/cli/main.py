@@ -41,6 +41,7 @@ VERBS = {
     "init": ("orchestrator.cli.init:init", "Make the records of a new cluster in ZooKeeper."),
     "agent": ("agents.cli:command", "Run the agent of a database host."),
     "orchestrator": ("orchestrator.serve:command", "Run an orchestrator."),
+    "provision": ("orchestrator.cli.provision:provision", "Set hosts up, change and upgrade them: the playbooks."),
     "lab": ("lab.cli:command", "A whole cluster on this machine."),
 }
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+from collections.abc import Callable, Iterable
+
+from orchestrator.core.ports import Clock
+
+FEED_EVERY_S = 0.5  # a fifth of the shortest WatchdogSec of our units, or less
 
 
 def notify(*assignments: str) -> bool:
@@ -23,3 +29,25 @@ def notify(*assignments: str) -> bool:
     except OSError:
         return False
     return True
+
+
+class Watchdog:
+    """Feeds systemd's watchdog, but only once each of the named loops has come round since it was last fed."""
+
+    def __init__(self, loops: Iterable[str], clock: Clock, tell: Callable[..., object] = notify) -> None:
+        self._loops = frozenset(loops)
+        self._clock, self._tell = clock, tell
+        self._awaited = set(self._loops)
+        self._fed = float("-inf")
+        self._lock = threading.Lock()
+
+    def came_round(self, loop: str, status: str) -> None:
+        """For the thread of that loop, at the end of each pass; `status` is what `systemctl status` shows."""
+        now = self._clock.holder_now()
+        with self._lock:
+            self._awaited.discard(loop)
+            due = not self._awaited and now - self._fed >= FEED_EVERY_S
+            if due:
+                self._awaited, self._fed = set(self._loops), now
+        if due:
+            self._tell("WATCHDOG=1", f"STATUS={status}")

@@ -146,6 +146,40 @@ def test_nobody_asked_to_be_told(monkeypatch):
     assert not notify.notify("READY=1")
 
 
+class SteppedClock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def holder_now(self) -> float:
+        return self.now
+
+    waiter_now = wall_s = holder_now
+
+
+def test_the_watchdog_is_fed_only_once_every_loop_has_come_round():
+    """One pair's loop that hangs must not hide behind the loop of another."""
+    told, clock = [], SteppedClock()
+    watchdog = notify.Watchdog(["shop", "bank"], clock, lambda *lines: told.append(lines))
+    for clock.now in (0.0, 1.0, 2.0):
+        watchdog.came_round("shop", "shop: leads")
+    assert told == []
+    watchdog.came_round("bank", "bank: follows")
+    assert told == [("WATCHDOG=1", "STATUS=bank: follows")]
+    for clock.now in (2.1, 2.6):
+        watchdog.came_round("bank", "bank: follows")
+    assert len(told) == 1
+    watchdog.came_round("shop", "shop: leads")
+    assert len(told) == 2
+
+
+def test_a_loop_that_comes_round_often_feeds_the_watchdog_seldom():
+    told, clock = [], SteppedClock()
+    watchdog = notify.Watchdog(["tick"], clock, lambda *lines: told.append(lines))
+    for clock.now in (step / 200 for step in range(200)):
+        watchdog.came_round("tick", "primary")
+    assert len(told) == 2
+
+
 def test_a_supervisor_that_has_gone_ends_nobody(tmp_path, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     assert not notify.notify("READY=1")

@@ -1,0 +1,1 @@
+"""What is reached through libraries that no daemon needs."""

@@ -1,0 +1,105 @@
+"""`kembar provision`: the playbooks, with a bar while they run and what failed at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from orchestrator.adapters.provision import DONE, Job, events, tasks_total
+from orchestrator.cli.exits import Exit, Failed, leave, printable
+from orchestrator.core.errors import Refused
+from orchestrator.core.provisioning import Run
+
+PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+BAR = 24
+
+
+@click.command()
+@click.argument("playbook")
+@click.option("-i", "--inventory", required=True, type=click.Path(path_type=Path, exists=True), help="The hosts.")
+@click.option("--playbooks", type=click.Path(path_type=Path), default=PLAYBOOKS, help="The folder they are in.")
+@click.option("-l", "--limit", default="", metavar="HOSTS", help="Only these.")
+@click.option("-e", "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Never a secret: those are vault's.")
+@click.option("--vault-password-file", type=click.Path(path_type=Path, exists=True), help="What opens the vault.")
+@click.option("--check", is_flag=True, help="Only tell what would change.")
+@click.option("--diff", is_flag=True, help="With --check: show how files would change.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+def provision(
+    playbook: str,
+    inventory: Path,
+    playbooks: Path,
+    limit: str,
+    settings: tuple[str, ...],
+    vault_password_file: Path | None,
+    check: bool,
+    diff: bool,
+    output: str,
+) -> None:
+    """Run PLAYBOOK: preflight, site, verify, switchover, rolling_restart and so on; an unknown one lists them."""
+    flags = [flag for flag, given in (("--check", check), ("--diff", diff)) if given]
+    pairs = [part for setting in settings for part in ("-e", setting)]
+    limits = ["--limit", limit] if limit else []
+    vault = ["--vault-password-file", str(vault_password_file.resolve())] if vault_password_file else []
+    arguments = (*flags, *limits, *pairs, *vault)
+    job = Job(str(playbooks.resolve()), _file(playbooks, playbook), str(inventory.resolve()), arguments)
+    began = time.monotonic()
+    run, status = _followed(job, bar=output == "table")
+    if output == "json":
+        hosts = {name: asdict(tally) for name, tally in run.hosts.items()}
+        seconds = round(time.monotonic() - began, 1)
+        told = {"playbook": playbook, "status": status, "hosts": hosts, "failures": run.failures, "seconds": seconds}
+        click.echo(json.dumps(told))
+    else:
+        _recap(run)
+    leave(Exit.DONE if status == DONE else Exit.FAILED)
+
+
+def _file(folder: Path, name: str) -> str:
+    known = sorted(path.stem for path in folder.glob("*.yml"))
+    if name.removesuffix(".yml") not in known:
+        raise Failed(Exit.USAGE, f"no playbook {name!r} in {folder}", f"there are: {', '.join(known) or 'none'}")
+    return f"{name.removesuffix('.yml')}.yml"
+
+
+def _followed(job: Job, *, bar: bool) -> tuple[Run, str]:
+    """The run at its end, and what ansible-runner calls that."""
+    run, status, shown = Run(tasks_total(job)), "", ""
+    try:
+        for event in events(job):
+            run.take(event)
+            status = event.get("status", status)
+            if bar and run.task != shown:
+                shown = run.task
+                _draw(run)
+    except Refused as refused:
+        raise Failed(Exit.FAILED, str(refused)) from None
+    if bar and sys.stderr.isatty():
+        click.echo(err=True)
+    return run, status
+
+
+def _draw(run: Run) -> None:
+    """A bar that stays in its line; off a terminal a line for each task."""
+    if not sys.stderr.isatty():
+        click.echo(f"{run.started}/{run.total} {printable(run.task)}", err=True)
+        return
+    filled = round(BAR * run.part)
+    busy = ", ".join(f"{name} {tally.ok}" for name, tally in run.hosts.items())
+    line = f"[{'#' * filled}{'.' * (BAR - filled)}] {run.part:4.0%} {run.task}  ({busy})"
+    click.echo(f"\r\x1b[K{printable(line)[:160]}", nl=False, err=True)
+
+
+def _recap(run: Run) -> None:
+    for line in run.failures:
+        click.echo(printable(line), err=True)
+    width = max((len(name) for name in run.hosts), default=0)
+    for name, tally in sorted(run.hosts.items()):
+        click.echo(
+            f"{name:{width}}  ok {tally.ok}  changed {tally.changed}  failed {tally.failed}"
+            f"  unreachable {tally.unreachable}"
+        )

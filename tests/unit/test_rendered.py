@@ -1,0 +1,153 @@
+"""What the playbooks write onto hosts is what Kembar asks for: rendered, then read by those who will read it there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+
+from agents import preflight
+from agents.config import AgentConfig
+from lab.mysqld import Passwords, bootstrap_statements
+from lab.zookeeper import Ensemble, zoo_cfg
+from orchestrator.config.load import load
+from orchestrator.config.orchestrator import OrchestratorConfig
+
+PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
+ADDRESSES = {"db-a": "192.0.2.11", "db-b": "192.0.2.12", "witness": "192.0.2.13"}
+PASSWORDS = Passwords("root-pw", "agent-pw", "rejoin-pw", "repl-pw", "clone-pw", "app-pw")
+GIVEN: dict[str, Any] = {
+    "ansible_managed": "Managed by Ansible",
+    "inventory_hostname": "db-a",
+    "hostvars": {name: {"kembar_address": address} for name, address in ADDRESSES.items()},
+    "kembar_cluster": "shop",
+    "kembar_address": ADDRESSES["db-a"],
+    "kembar_vip": "192.0.2.100",
+    "kembar_subnet": "192.0.2.0/24",
+    "kembar_interface": "eth0",
+    "kembar_profile": "default",
+    "mysql_datadir": "/var/lib/mysql/data",
+    "mysql_port": 3306,
+    "mysql_admin_port": 33062,
+    "mysql_number": 1,
+    "mysql_server_id": 1,
+    "mysql_bootstrap_root_password": "root-pw",
+    "mysql_bootstrap_agent_password": "agent-pw",
+    "mysql_bootstrap_rejoin_password": "rejoin-pw",
+    "mysql_bootstrap_replication_password": "repl-pw",
+    "mysql_bootstrap_clone_password": "clone-pw",
+    "mysql_bootstrap_pair": [ADDRESSES["db-a"], ADDRESSES["db-b"]],
+    "mysql_bootstrap_schemas": ["shop"],
+    "kembar_agent_peer": "db-b",
+    "kembar_agent_zookeeper": list(ADDRESSES.values()),
+    "kembar_orchestrator_zookeeper": list(ADDRESSES.values()),
+    "kembar_orchestrator_pair": ["db-a", "db-b"],
+    "kembar_orchestrator_admin_token": "admin-token",
+    "zookeeper_servers": list(ADDRESSES.values()),
+}
+
+
+def rendered(role: str, name: str, **differing: Any) -> str:
+    """As Ansible renders it: the role's defaults below what is given, its switches of white space."""
+    env = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    env.filters |= {
+        "dirname": lambda path: str(Path(path).parent),
+        "to_json": json.dumps,
+        "bool": bool,
+        "hash": lambda text, kind: f"{0:064x}",
+    }
+    defaults = yaml.safe_load((PLAYBOOKS / "roles" / role / "defaults/main.yml").read_text())
+    template = env.from_string((PLAYBOOKS / "roles" / role / "templates" / name).read_text())
+    return template.render({**defaults, **GIVEN, **differing})
+
+
+def settings(text: str) -> dict[str, str]:
+    """The last of each, without quotes, as mysqld takes them."""
+    found = re.findall(r"^(\w+) *=(.*)$", text, re.M)
+    return {name: value.strip().strip('"') for name, value in found}
+
+
+def as_variables(options: dict[str, str]) -> dict[str, str]:
+    packet = options["max_allowed_packet"]
+    size = {"M": 1024**2, "G": 1024**3}
+    assert options["log_bin"]  # a file's name here, ON where it is shown
+    shown = {"log_bin": "ON", "max_allowed_packet": str(int(packet[:-1]) * size[packet[-1]])}
+    return {**options, **shown, "version": "8.4.6", "version_comment": "MySQL Community Server"}
+
+
+def test_no_setting_of_mysql_is_refused_by_the_agent():
+    refused = preflight.refusals(as_variables(settings(rendered("mysql", "kembar.cnf.j2"))), at_start=True)
+    assert refused == ()
+
+
+def test_what_an_operator_adds_cannot_undo_what_kembar_needs():
+    extra = {"sync_binlog": 0, "super_read_only": "OFF", "lower_case_table_names": 1}
+    found = settings(rendered("mysql", "kembar.cnf.j2", mysql_extra_settings=extra))
+    assert (found["sync_binlog"], found["super_read_only"], found["lower_case_table_names"]) == ("1", "ON", "1")
+
+
+def test_the_accounts_are_those_that_the_lab_proves_to_suffice():
+    """But for where the peer comes from, that its sessions are encrypted, and the lab's own client."""
+    ours = [line.removesuffix(";") for line in rendered("mysql_bootstrap", "accounts.sql.j2").splitlines() if line]
+    spread = []
+    for statement in bootstrap_statements(PASSWORDS):
+        if "'app'" in statement:
+            continue
+        if statement.endswith("'kembar_agent'@'localhost', 'kembar_agent'@'127.0.0.1'"):
+            base = statement.partition(" TO ")[0]
+            spread += [f"{base} TO 'kembar_agent'@'{host}'" for host in ("localhost", "127.0.0.1")]
+        elif "@'%'" in statement:
+            suffix = " REQUIRE SSL" if statement.startswith("CREATE USER") else ""
+            for name in ("db-a", "db-b"):
+                spread.append(statement.replace("'%'", f"'{ADDRESSES[name]}'") + suffix)
+        else:
+            spread.append(statement.replace("WITH BY", "BY"))
+    root = "ALTER USER 'root'@'localhost' IDENTIFIED "
+    assert sorted(line.replace(f"{root}WITH caching_sha2_password BY", f"{root}BY") for line in ours) == sorted(spread)
+
+
+def test_zookeeper_has_the_settings_that_the_lab_is_measured_with():
+    ours = dict(line.split("=", 1) for line in rendered("zookeeper", "zoo.cfg.j2").splitlines() if "=" in line)
+    ensemble = Ensemble(dict(enumerate(ADDRESSES.values(), 1)))
+    theirs = dict(line.split("=", 1) for line in zoo_cfg(ensemble, 1, Path("/var/lib/zookeeper")).splitlines())
+    del ours["dataLogDir"], theirs["maxClientCnxns"]
+    assert ours == theirs
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    for name in ("agent", "rejoin", "replication", "clone", "agent.key", "tokens", "session"):
+        (tmp_path / name).write_text("[]\n" if name == "tokens" else "0123456789abcdef" * 4)
+        (tmp_path / name).chmod(0o600)
+    return tmp_path
+
+
+def placed(text: str, folder: Path) -> Path:
+    """With the secrets where a test may write them."""
+    text = re.sub(r"/etc/kembar/(secrets\.d|tls)/(\w+(\.\w+)?)", lambda found: str(folder / found[2]), text)
+    written = folder / "config.yaml"
+    written.write_text(text)
+    return written
+
+
+def test_the_agents_file_is_valid(secrets):
+    text = rendered("kembar_agent", "agent.yaml.j2", kembar_agent_probe_listen="192.0.2.11:8090")
+    config = load(AgentConfig, placed(text, secrets), {})
+    assert (config.node.name, config.peer.name, str(config.peer.address)) == ("db-a", "db-b", "192.0.2.12")
+    assert config.mysql.rejoin is not None and config.mysql.clone is not None and config.exchange is not None
+
+
+def test_the_orchestrators_file_is_valid_and_agrees_with_the_agents(secrets):
+    text = rendered(
+        "kembar_orchestrator",
+        "orchestrator.yaml.j2",
+        kembar_orchestrator_reconcile={"mode": "plan_only"},
+    )
+    config = load(OrchestratorConfig, placed(text, secrets), {})
+    agent = load(AgentConfig, placed(rendered("kembar_agent", "agent.yaml.j2"), secrets), {})
+    assert config.membership(config.clusters[0]) == agent.membership
