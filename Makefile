@@ -24,7 +24,7 @@ VAGRANT := cd vagrant && vagrant
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-web sim scope fuzz rewind kills mutants faults soak demo lab bench returns docs media evidence \
-	packages lock playbooks vagrant-inventory vagrant-up vagrant-ssh \
+	packages lock playbooks test-provision vagrant-inventory vagrant-up vagrant-ssh \
 	vagrant-down vagrant-mysqld-crash vagrant-host-loss vagrant-link-loss vagrant-heal clean
 
 help:  ## this list
@@ -137,9 +137,13 @@ $(VENV)/.kembar-packages: $(STAMP) pyproject.toml
 	@touch $@
 
 playbooks: $(VENV)/.kembar-provision  ## syntax, ansible-lint, yamllint, and preflight's refusals on this machine
-	$(PY) -m pytest tests/provision
+	$(PY) -m pytest tests/provision -m "not lab"
 
-$(VENV)/.kembar-provision: $(STAMP) pyproject.toml
+test-provision: $(VENV)/.kembar-provision  ## the playbooks on booted Debian hosts, over ssh (root, systemd-nspawn)
+	$(PY) -m packages.build dist
+	$(PY) -m pytest tests/provision -m lab
+
+$(VENV)/.kembar-provision: $(VENV)/.kembar-packages pyproject.toml
 	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[provision,playbooks]'
 	@touch $@
 

@@ -28,7 +28,7 @@ SECRETS = (
     "vault_tls_authority_passphrase",
 )
 # The interface that the private network is on.
-INTERFACES = {"virtualbox": "eth1", "libvirt": "eth1", "namespaces": "host0"}
+INTERFACES = {"virtualbox": "eth1", "libvirt": "eth1", "namespaces": "eth0"}
 
 
 def hosts(given: Topology) -> dict[str, Any]:

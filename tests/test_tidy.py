@@ -163,6 +163,8 @@ TABLE = (
     Row(4, "provision", "orchestrator.cli", "orchestrator", "click"),
     Row(1, "inventory", "lab", "lab.topology", "yaml"),
     Row(1, "debroot", "lab", "lab.fetch lab.aptsources"),
+    Row(1, "standins", "lab", "lab.fetch lab.mysqld lab.programs lab.zookeeper"),
+    Row(2, "hosts", "lab", "lab.debroot lab.namespaces lab.standins lab.topology"),
     Row(1, "wheels debian", "packages"),
     Row(4, "build manual", "packages", "packages orchestrator.cli.main", "click click_man"),
 )  # fmt: skip
