@@ -165,7 +165,9 @@ def _await(hosts: Hosts, name: str) -> None:
     host, deadline, last = hosts.running[name], time.monotonic() + BOOT_S, "no answer"
     while time.monotonic() < deadline:
         if host.process.poll() is not None:
-            raise StepFailed(f"{name} ended with {host.process.returncode}: {host.log.read_text(errors='replace')[-800:]}")
+            raise StepFailed(
+                f"{name} ended with {host.process.returncode}: {host.log.read_text(errors='replace')[-800:]}"
+            )
         try:
             hosts.run(name, "systemctl", "is-system-running", "--wait")
         except StepFailed as error:

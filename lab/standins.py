@@ -60,9 +60,7 @@ def stand_ins(into: Path) -> StandIns:
     java = fetch(("default-jre-headless",))
     jars = fetch(PACKAGES, closure=False)
     packages = (_mysql(into, mysql), _zookeeper(into, java))
-    return StandIns(
-        packages, {mysql: f"{INSIDE}/mysql", java: f"{INSIDE}/java", jars: f"{INSIDE}/zookeeper"}
-    )
+    return StandIns(packages, {mysql: f"{INSIDE}/mysql", java: f"{INSIDE}/java", jars: f"{INSIDE}/zookeeper"})
 
 
 def _mysql(into: Path, root: Path) -> Path:
@@ -107,7 +105,11 @@ def _pack(
         f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: Kembar <kembar@localhost>\n"
         f"Description: {name} of the lab's cache\n"
     )
-    for place, text in {**files, "DEBIAN/control": control, "DEBIAN/postinst": POSTINST.format(user=user, home=home)}.items():
+    for place, text in {
+        **files,
+        "DEBIAN/control": control,
+        "DEBIAN/postinst": POSTINST.format(user=user, home=home),
+    }.items():
         path = tree / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

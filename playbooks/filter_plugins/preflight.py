@@ -20,10 +20,12 @@ def preflight_problems(spec: Mapping[str, Any]) -> list[str]:
     """A line for each problem: `HOST: what is wrong  hint: what to do`; empty if the playbooks may begin.
 
     `spec` has `groups` (names by group), `vip`, `subnet`, `secrets` (names of variables, each with whether it is set),
-    and `hosts`: the facts of each host, None for one that did not answer.
+    `packages` (files on the machine that runs Ansible), and `hosts`: the facts of each host, None for one that did not
+    answer.
     """
     hosts: Mapping[str, Facts | None] = spec["hosts"]
-    found = [*_groups(spec["groups"]), *_secrets(spec["secrets"]), *_vip(spec["vip"], spec["subnet"])]
+    found = [*_groups(spec["groups"]), *_secrets(spec["secrets"]), *_packages(spec["packages"])]
+    found += _vip(spec["vip"], spec["subnet"])
     for name in sorted(hosts):
         facts = hosts[name]
         if facts is None:
@@ -55,6 +57,14 @@ def _groups(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
 def _secrets(secrets: Mapping[str, bool]) -> Iterator[str]:
     for name in sorted(name for name, given in secrets.items() if not given):
         yield _line("vault", f"{name} is missing or empty", "ansible-vault edit group_vars/all/vault.yml")
+
+
+def _packages(files: Sequence[str]) -> Iterator[str]:
+    """One of each, or nobody could say which is installed."""
+    for name in ("kembar", "kembar-agent", "kembar-orchestrator"):
+        found = [file for file in files if file.rsplit("/", 1)[-1].startswith(f"{name}_")]
+        if len(found) != 1:
+            yield _line("inventory", f"kembar_packages holds {len(found)} packages {name}", "one: make packages")
 
 
 def _vip(vip: str, subnet: str) -> Iterator[str]:

@@ -42,6 +42,10 @@ def inventory(folder: Path, *, pair: int = 2, voters: int = 3, **variables: Any)
     """Hosts that are all this machine, with an interface that every machine has."""
     names = [f"db-{letter}" for letter in "abc"[:pair]]
     ensemble = [*names[:2], "witness"][:voters]
+    packages = folder / "dist"
+    packages.mkdir(exist_ok=True)
+    for name in ("kembar", "kembar-agent", "kembar-orchestrator"):
+        (packages / f"{name}_1.0_amd64.deb").touch()
     document = {
         "all": {
             "vars": {
@@ -52,6 +56,7 @@ def inventory(folder: Path, *, pair: int = 2, voters: int = 3, **variables: Any)
                 "kembar_vip": "127.0.0.100",
                 "kembar_subnet": "127.0.0.0/8",
                 "kembar_interface": "lo",
+                "kembar_packages": str(packages),
                 "mysql_datadir": str(folder / "data"),
                 **dict.fromkeys(SECRETS, "not empty"),
                 **variables,

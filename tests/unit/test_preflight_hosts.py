@@ -56,6 +56,7 @@ def spec(**differing: Any) -> dict[str, Any]:
         "vip": "192.0.2.100",
         "subnet": "192.0.2.0/24",
         "secrets": {"vault_mysql_root_password": True},
+        "packages": [f"/dist/{name}_1.0_amd64.deb" for name in ("kembar", "kembar-agent", "kembar-orchestrator")],
         "hosts": {"db-a": host(), "db-b": host(), "witness": host(mysqld=None)},
         **differing,
     }
@@ -94,6 +95,11 @@ CASES = {
     "a missing secret": (
         spec(secrets={"vault_mysql_root_password": False}),
         "vault: vault_mysql_root_password is missing or empty",
+    ),
+    "no packages": (spec(packages=[]), "inventory: kembar_packages holds 0 packages kembar-agent"),
+    "two releases of a package": (
+        spec(packages=["/dist/kembar_1_amd64.deb", "/dist/kembar_2_amd64.deb"]),
+        "inventory: kembar_packages holds 2 packages kembar ",
     ),
     "a VIP outside of the subnet": (
         spec(vip="198.51.100.1"),
