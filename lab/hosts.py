@@ -130,8 +130,8 @@ def _install(hosts: Hosts, node: Node, root: Path, given: StandIns) -> None:
     for target in given.binds.values():
         (root / target.lstrip("/")).mkdir(parents=True)
     for package in given.packages:
-        shutil.copyfile(package, root / "tmp" / package.name)
-        command = ["chroot", str(root), "dpkg", "--install", f"/tmp/{package.name}"]
+        shutil.copyfile(package, root / "srv" / package.name)
+        command = ["chroot", str(root), "dpkg", "--install", f"/srv/{package.name}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise StepFailed(f"{node.name}: {package.name}: {done.stdout}{done.stderr}")
