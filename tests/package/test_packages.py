@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from lab.debroot import clean_root, overlay
+from lab.hosts import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("kembar", "kembar-agent", "kembar-orchestrator")
-# What the packages depend on; not what they bring.
-NEEDED = (
     "python3",
     "libnftables1",
     "polkitd",
@@ -25,6 +24,8 @@ NEEDED = (
     "dbus",
     "libpam-systemd",
 )  # debootstrap knows no virtual packages
+# The exposure that systemd computes, times ten: lower is better, 0 is a unit that can do nothing.
+EXPOSED_AT_MOST = {"kembar-agent": 27, "kembar-orchestrator": 14}
 SECRETS = ("agent", "replication", "tokens")
 
 pytestmark = pytest.mark.lab
@@ -48,7 +49,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Debian of this host's release in which nothing but the packages was installed."""
-    root = clean_root(platform.freedesktop_os_release()["VERSION_CODENAME"], NEEDED)
+    root = clean_root(platform.freedesktop_os_release()["VERSION_CODENAME"], PACKAGES)
     with overlay(root, tmp_path_factory.mktemp("installed")) as merged:
         debs = [next(built[0].glob(f"{name}_*.deb")) for name in NAMES]
         for deb in debs:
@@ -144,8 +145,15 @@ def test_the_units_are_sound(installed):
     assert inside(installed, "systemd-analyze", "verify", "--man=no", *units) == ""
 
 
+@pytest.mark.parametrize("name", EXPOSED_AT_MOST)
+def test_a_unit_is_exposed_no_more_than_it_must_be(installed, name):
+    unit, bound = f"/usr/lib/systemd/system/{name}.service", EXPOSED_AT_MOST[name]
+    inside(installed, "systemd-analyze", "security", "--offline=true", f"--threshold={bound}", unit)
+    inside(installed, "systemd-analyze", "security", "--offline=true", "--threshold=5", unit, status=1)
+
+
 def test_a_purge_leaves_nothing_of_the_program(built, tmp_path):
-    root = clean_root(platform.freedesktop_os_release()["VERSION_CODENAME"], NEEDED)
+    root = clean_root(platform.freedesktop_os_release()["VERSION_CODENAME"], PACKAGES)
     with overlay(root, tmp_path) as merged:
         (deb,) = built[0].glob("kembar_*.deb")
         (merged / "tmp" / deb.name).write_bytes(deb.read_bytes())
