@@ -153,3 +153,8 @@ def test_teardown_asks_for_the_clusters_name(tmp_path):
 def test_a_host_must_be_named(tmp_path, verb):
     said = run("ansible-playbook", "-i", str(inventory(tmp_path)), verb, expected=2)
     assert "db-a or -e " in said
+
+
+def test_preflight_asks_for_every_secret_that_the_example_names():
+    judged = yaml.safe_load((PLAYBOOKS / "preflight.yml").read_text())[1]
+    assert set(judged["vars"]["preflight_secrets"]) == set(SECRETS)

@@ -13,7 +13,7 @@ import pytest
 from browsing import parsed, text_of
 
 from agents.listen import RoleServer, role_socket
-from agents.standing import LAG_S, OLD_S, Standing
+from agents.standing import LAG_S, OLD_S, Standing, in_a_line
 from orchestrator.core.errors import Refused
 from orchestrator.core.model import Mysqld, NodeName, Report, Role
 from orchestrator.core.verifying import Difference
@@ -152,3 +152,10 @@ def test_what_mysqld_said_is_text_on_it():
     document = parsed(shown(replace(SERVING, report=report))[0])
     assert not list(document.iter("script"))
     assert [one.text for one in document.iter("li")] == [bad] * 3
+
+
+def test_what_systemctl_shows_of_a_node():
+    assert in_a_line(replace(SERVING, report=replace(SERVING.report, epoch=7, mysqld=Mysqld.RUNNING))) == (
+        "primary, epoch 7, mysqld running, gate open"
+    )
+    assert in_a_line(Standing(DB_A)) == "has not seen the cluster's record yet"
