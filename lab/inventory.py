@@ -5,7 +5,6 @@ Secrets are random and made once; what is there is kept, so that a second run of
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,6 +60,16 @@ def settings(given: Topology, interface: str, more: Mapping[str, Any]) -> dict[s
     return {**example, **ours, **more}
 
 
+def machines(provider: str) -> dict[str, str]:
+    """How Vagrant's machines are reached: each has a key of its own, and is new at every `vagrant up`."""
+    keys = f"{{{{ inventory_dir }}}}/../../../vagrant/.vagrant/machines/{{{{ inventory_hostname }}}}/{provider}"
+    return {
+        "ansible_user": "vagrant",
+        "ansible_ssh_private_key_file": f"{keys}/private_key",
+        "ansible_ssh_common_args": "-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/dev/null",
+    }
+
+
 def write(folder: Path, given: Topology, interface: str, more: Mapping[str, Any]) -> None:
     """The inventory in that folder. Raises OSError."""
     variables = folder / "group_vars/all"
@@ -80,8 +89,7 @@ def _put(path: Path, content: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str]) -> int:
     network, folder = arguments
     given = topology(yaml.safe_load((ROOT / "vagrant/lab.yml").read_text()), network)
-    account = {"ansible_user": os.environ.get("LAB_USER", "vagrant")}
-    write(Path(folder), given, INTERFACES[network], account)
+    write(Path(folder), given, INTERFACES[network], machines(network))
     return 0
 
 
