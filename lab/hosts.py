@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import namespaces
@@ -35,8 +35,6 @@ END_S = 30.0
 class Host:
     """One host that runs: `process` is systemd-nspawn's, `log` what its console says."""
 
-    node: Node
-    root: Path
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -48,7 +46,9 @@ class Hosts:
     lab: str
     place: Path
     topology: Topology
-    running: dict[str, Host]
+    given: StandIns
+    roots: dict[str, Path] = field(default_factory=dict)
+    running: dict[str, Host] = field(default_factory=dict)
 
     @property
     def key(self) -> Path:
@@ -75,6 +75,11 @@ class Hosts:
             raise StepFailed(f"{name}: {' '.join(argv)}: {done.returncode}: {done.stdout}{done.stderr}".strip())
         return done.stdout
 
+    def boot(self, name: str) -> None:
+        """Switch a host on, and wait until ssh answers. Raises StepFailed."""
+        self.running[name] = _boot(self, self.topology.node(name))
+        _await(self, name)
+
     def kill(self, name: str) -> None:
         """The host without power: every process of it is gone at once. Its files stay."""
         host = self.running.pop(name)
@@ -93,18 +98,17 @@ def booted(lab: str, topology: Topology, place: Path) -> Iterator[Hosts]:
     if shutil.which("systemd-nspawn") is None:
         raise Refused("systemd-nspawn is not here: apt-get install systemd-container")
     base = clean_root(platform.freedesktop_os_release()["VERSION_CODENAME"], PACKAGES)
-    given = stand_ins(place / "packages")
-    hosts = Hosts(lab, place, topology, {})
+    hosts = Hosts(lab, place, topology, stand_ins(place / "packages"))
     _make_key(hosts, base)
     with ExitStack() as stack:
         namespaces.up(topology, lab)
         stack.callback(namespaces.down, lab)
         for node in topology.nodes:
             if node.groups - {"client"}:
-                root = stack.enter_context(overlay(base, place / node.name))
-                _install(hosts, node, root, given)
+                hosts.roots[node.name] = stack.enter_context(overlay(base, place / node.name))
+                _install(hosts, node)
                 stack.callback(_end, hosts, node.name)
-                hosts.running[node.name] = _boot(hosts, node, root, given)
+                hosts.running[node.name] = _boot(hosts, node)
         for name in list(hosts.running):
             _await(hosts, name)
         yield hosts
@@ -117,8 +121,9 @@ def _make_key(hosts: Hosts, base: Path) -> None:
     hosts.known.write_text("".join(f"{node.address} {theirs}\n" for node in hosts.topology.nodes))
 
 
-def _install(hosts: Hosts, node: Node, root: Path, given: StandIns) -> None:
+def _install(hosts: Hosts, node: Node) -> None:
     """What makes it this host, and what a person would have let it fetch."""
+    root = hosts.roots[node.name]
     (root / "etc/hostname").write_text(f"{node.name}\n")
     (root / "etc/hosts").write_text(f"127.0.0.1 localhost {node.name}\n")
     (root / "etc/machine-id").write_text(f"{node.number:032x}\n")
@@ -127,9 +132,9 @@ def _install(hosts: Hosts, node: Node, root: Path, given: StandIns) -> None:
     shutil.copyfile(hosts.key.with_suffix(".pub"), keys / "authorized_keys")
     for name in ("systemd-firstboot.service", "console-getty.service", "apt-daily.timer", "apt-daily-upgrade.timer"):
         (root / "etc/systemd/system" / name).symlink_to("/dev/null")
-    for target in given.binds.values():
+    for target in hosts.given.binds.values():
         (root / target.lstrip("/")).mkdir(parents=True)
-    for package in given.packages:
+    for package in hosts.given.packages:
         shutil.copyfile(package, root / "srv" / package.name)
         command = ["chroot", str(root), "dpkg", "--install", f"/srv/{package.name}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -137,7 +142,7 @@ def _install(hosts: Hosts, node: Node, root: Path, given: StandIns) -> None:
             raise StepFailed(f"{node.name}: {package.name}: {done.stdout}{done.stderr}")
 
 
-def _boot(hosts: Hosts, node: Node, root: Path, given: StandIns) -> Host:
+def _boot(hosts: Hosts, node: Node) -> Host:
     log = hosts.place / f"{node.name}.console"
     command = [
         "systemd-nspawn",
@@ -148,16 +153,16 @@ def _boot(hosts: Hosts, node: Node, root: Path, given: StandIns) -> Host:
         "--capability=CAP_NET_ADMIN",
         f"--network-namespace-path={namespaces.path(hosts.lab, node.name)}",
         f"--machine={namespaces.namespace(hosts.lab, node.name)}",
-        *(f"--bind-ro={source}:{target}" for source, target in given.binds.items()),
+        *(f"--bind-ro={source}:{target}" for source, target in hosts.given.binds.items()),
         "--directory",
-        str(root),
+        str(hosts.roots[node.name]),
         "--boot",
     ]
     with log.open("wb") as console:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
         )
-    return Host(node, root, process, log)
+    return Host(process, log)
 
 
 def _await(hosts: Hosts, name: str) -> None:
