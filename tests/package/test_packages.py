@@ -17,13 +17,6 @@ from lab.hosts import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("kembar", "kembar-agent", "kembar-orchestrator")
-    "python3",
-    "libnftables1",
-    "polkitd",
-    "systemd",
-    "dbus",
-    "libpam-systemd",
-)  # debootstrap knows no virtual packages
 # The exposure that systemd computes, times ten: lower is better, 0 is a unit that can do nothing.
 EXPOSED_AT_MOST = {"kembar-agent": 26, "kembar-orchestrator": 12}
 SECRETS = ("agent", "replication", "tokens")
