@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ import yaml
 
 from lab import inventory
 from lab.hosts import Hosts, booted
+from lab.stand import wait_for
 from lab.topology import topology
+from orchestrator.core.errors import StepFailed
 from tests.provision.test_playbooks import PLAYBOOKS, PROGRAMS, ROOT
 
 pytestmark = pytest.mark.lab
@@ -72,3 +75,42 @@ def test_a_second_run_changes_nothing(hosts):
 def test_nothing_would_change_on_a_host_that_is_set_up(hosts):
     said = play(hosts, "site.yml", "--check", "--diff")
     assert not [line for line in said.splitlines() if "changed=" in line and "changed=0" not in line]
+
+
+def test_mysqld_is_started_by_nobody_but_the_agent(hosts):
+    """Not by an administrator's habit, and not at boot."""
+    standby = str(status(hosts)["standby"])
+    before = hosts.run(standby, "systemctl", "show", "--property", "MainPID", "--value", "mysql.service")
+    with pytest.raises(StepFailed, match="manual"):
+        hosts.run(standby, "systemctl", "stop", "mysql.service")
+    assert hosts.run(standby, "systemctl", "show", "--property", "MainPID", "--value", "mysql.service") == before
+    assert hosts.run(standby, "systemctl", "is-enabled", "mysql.service", "||", "true") == "disabled\n"
+
+
+def test_a_lost_host_costs_no_role_at_the_next_run(hosts):
+    """The record says who is primary, whatever the inventory lists first."""
+    lost, heir = str(status(hosts)["primary"]), str(status(hosts)["standby"])
+    hosts.kill(lost)
+    wait_for(lambda: status(hosts)["writes"] == "ok" and status(hosts)["primary"] == heir, 60, "nobody took over")
+    assert answers(hosts)
+    hosts.boot(lost)
+    wait_for(lambda: status(hosts)["state"] == "healthy", 300, "the pair is not healthy again")
+    before = status(hosts)
+    said = play(hosts, "site.yml")
+    assert not [line for line in said.splitlines() if "changed=" in line and "changed=0" not in line]
+    after = status(hosts)
+    assert (after["primary"], after["epoch"]) == (before["primary"], before["epoch"]) == (heir, before["epoch"])
+
+
+def test_teardown_leaves_the_data_and_nothing_of_kembar(hosts):
+    play(hosts, "teardown.yml", "-e", "confirm=shop")
+    for name in ("db-a", "db-b"):
+        assert hosts.run(name, "ls", "/var/lib/mysql/data/mysql.ibd")
+        assert hosts.run(name, "ls", "-d", "/etc/kembar", "/opt/kembar", "2>/dev/null", "||", "true") == ""
+
+
+def answers(hosts: Hosts) -> bool:
+    """Whether mysqld greets a client at the virtual IP."""
+    code = f"import socket; print(len(socket.create_connection(('{hosts.topology.vip}', 3306), 5).recv(64)))"
+    done = subprocess.run(hosts.command([sys.executable, "-c", code]), capture_output=True, text=True, check=True)
+    return int(done.stdout) > 0
