@@ -37,6 +37,8 @@ def source_date() -> int:
 def build(into: Path) -> tuple[Path, ...]:
     """The files made, in `into`: the wheel, and a package for each of NAMES. Raises CalledProcessError."""
     into.mkdir(parents=True, exist_ok=True)
+    for stale in (*into.glob("kembar-*.whl"), *into.glob("kembar*.deb")):  # of another version: nobody installs both
+        stale.unlink()
     date, target = source_date(), Target.of(PYTHON)
     with tempfile.TemporaryDirectory(prefix="kembar-packages-") as scratch:
         work = Path(scratch)

@@ -42,8 +42,6 @@ def build_wheel(root: Path, names: Iterable[str], work: Path, into: Path, date: 
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, copy)
         copy.chmod(0o644)
-    for stale in into.glob("kembar-*.whl"):
-        stale.unlink()
     command = [*PIP, "wheel", "--no-deps", "--no-cache-dir", "--wheel-dir", str(into), str(source)]
     # The umask is in the modes of what setuptools writes itself.
     subprocess.run(command, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(date)}, umask=0o022)
