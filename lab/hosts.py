@@ -128,7 +128,7 @@ def _install(hosts: Hosts, node: Node) -> None:
     (root / "etc/hosts").write_text(f"127.0.0.1 localhost {node.name}\n")
     (root / "etc/machine-id").write_text(f"{node.number:032x}\n")
     keys = root / "root/.ssh"
-    keys.mkdir(mode=0o700)
+    keys.mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(hosts.key.with_suffix(".pub"), keys / "authorized_keys")
     for name in ("systemd-firstboot.service", "console-getty.service", "apt-daily.timer", "apt-daily-upgrade.timer"):
         (root / "etc/systemd/system" / name).symlink_to("/dev/null")
