@@ -142,6 +142,25 @@ class Made(Shape):
     made: list[str]
 
 
+class HostTally(Shape):
+    """How many tasks of one host ended how."""
+
+    ok: int
+    changed: int
+    failed: int
+    unreachable: int
+
+
+class Provisioned(Shape):
+    """`kembar provision`."""
+
+    playbook: str
+    status: str  # successful, failed, ...: as ansible-runner calls it
+    hosts: dict[str, HostTally]
+    failures: list[str]
+    took_s: float
+
+
 MOVE = (answers.OperationView, answers.Checked)
 # Command -> what it may print: one of these. `kembar api` prints what the API answers.
 OUTPUTS: Mapping[str, tuple[type[BaseModel], ...]] = {
@@ -181,6 +200,7 @@ OUTPUTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "config edit": (answers.SettingsView,),
     "support-bundle": (Bundle,),
     "init": (Made,),
+    "provision": (Provisioned,),
 }
 
 

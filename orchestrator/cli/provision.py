@@ -51,8 +51,8 @@ def provision(
     run, status = _followed(job, bar=output == "table")
     if output == "json":
         hosts = {name: asdict(tally) for name, tally in run.hosts.items()}
-        seconds = round(time.monotonic() - began, 1)
-        told = {"playbook": playbook, "status": status, "hosts": hosts, "failures": run.failures, "seconds": seconds}
+        took_s = round(time.monotonic() - began, 1)
+        told = {"playbook": playbook, "status": status, "hosts": hosts, "failures": run.failures, "took_s": took_s}
         click.echo(json.dumps(told))
     else:
         _recap(run)

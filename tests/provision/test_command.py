@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from orchestrator.cli.outputs import Provisioned
 from tests.provision.test_playbooks import PROGRAMS, ROOT, inventory
 
 KEMBAR = PROGRAMS / "kembar"
@@ -22,6 +23,7 @@ def provision(*arguments: str | Path, expected: int) -> tuple[str, str]:
 def test_a_playbook_that_ends_well_is_tallied_by_host(tmp_path):
     said, _ = provision("preflight", "-i", inventory(tmp_path), "-o", "json", expected=0)
     told = json.loads(said)
+    Provisioned.model_validate(told)
     assert (told["status"], told["failures"]) == ("successful", [])
     assert told["hosts"]["db-a"] == {"ok": 1, "changed": 0, "failed": 0, "unreachable": 0}
 
