@@ -25,6 +25,7 @@ from orchestrator.config.shared import (
     pair_wrongs,
     vip_wrongs,
 )
+from orchestrator.config.tls import Identity
 from orchestrator.core.model import PROFILES, NodeName
 
 
@@ -47,6 +48,17 @@ class Replication(Section):
     password_file: SecretFile = Field(description="file with the account's password, mode 0600")
     port: Port = Field(default=3306, description="port of the peer's mysqld")
     ssl: bool = Field(default=True, strict=True, description="TLS on the channel")
+    tls: Identity | None = Field(
+        default=None,
+        description="authority, certificate and key, read by mysqld; without them no certificate is looked at",
+    )
+
+    @field_validator("tls")
+    @classmethod
+    def _encrypted(cls, tls: Identity | None, info: ValidationInfo) -> Identity | None:
+        if tls is not None and not info.data.get("ssl", True):
+            reject(Wrong("not used with ssl: false", "remove it, or set ssl: true"))
+        return tls
 
 
 class Rejoin(Section):
@@ -59,17 +71,19 @@ class Rejoin(Section):
 class Clone(Section):
     """The account by which this host's mysqld copies the peer's, as the last way back."""
 
-    user: str = Field(default="kembar_clone", min_length=1, max_length=32, description="needs BACKUP_ADMIN, no more")
+    user: str = Field(
+        default="kembar_clone",
+        min_length=1,
+        max_length=32,
+        description="needs BACKUP_ADMIN, no more; logs in with the certificate of `replication`",
+    )
     password_file: SecretFile = Field(description="file with the account's password, mode 0600")
 
 
-class Exchange(Section):
+class Exchange(Identity):
     """How the agents of a pair talk with each other: HTTPS, each side proves who it is."""
 
     port: Port = Field(default=7306, description="on the address of this host and of the peer")
-    authority: AbsolutePath = Field(description="the certificate, in PEM, of the authority that both agents trust")
-    certificate: AbsolutePath = Field(description="this agent's own, for its address")
-    key: SecretFile = Field(description="its private key, mode 0600")
 
 
 class Mysql(Section):
@@ -87,7 +101,7 @@ class Mysql(Section):
     pid_file: AbsolutePath = Field(description="its pid_file, for example /run/mysqld/mysqld.pid")
     user: str = Field(default="kembar_agent", min_length=1, max_length=32, description="the agent's account")
     password_file: SecretFile = Field(description="file with the account's password, mode 0600")
-    replication: Replication = Field(description="user, password_file, port, ssl")
+    replication: Replication = Field(description="user, password_file, port, ssl, tls")
     rejoin: Rejoin | None = Field(default=None, description="user, password_file; without it nothing is repaired")
     clone: Clone | None = Field(default=None, description="user, password_file; without it no server is copied")
 

@@ -52,7 +52,9 @@ CHANNEL = (
     " c.LAST_ERROR_NUMBER AS receiver_errno, c.LAST_ERROR_MESSAGE AS receiver_error,"
     " CONCAT_WS(' ', c.COUNT_RECEIVED_HEARTBEATS, c.LAST_HEARTBEAT_TIMESTAMP,"
     " c.LAST_QUEUED_TRANSACTION, c.QUEUEING_TRANSACTION) AS arrivals,"
-    " f.HOST AS host, f.PORT AS port, a.SERVICE_STATE AS applier_state,"
+    " f.HOST AS host, f.PORT AS port, f.USER AS user, f.SSL_ALLOWED AS ssl_allowed, f.SSL_CA_FILE AS ssl_ca,"
+    " f.SSL_CERTIFICATE AS ssl_cert, f.SSL_KEY AS ssl_key, f.SSL_VERIFY_SERVER_CERTIFICATE AS ssl_verify,"
+    " a.SERVICE_STATE AS applier_state,"
     " o.LAST_ERROR_NUMBER AS coordinator_errno, o.LAST_ERROR_MESSAGE AS coordinator_error"
     " FROM performance_schema.replication_connection_status c"
     " JOIN performance_schema.replication_connection_configuration f USING (CHANNEL_NAME)"
@@ -82,6 +84,9 @@ AWAIT_EXECUTED = "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s) AS late"
 PERSISTED = "SELECT VARIABLE_NAME AS name FROM performance_schema.persisted_variables"
 VARIABLES_NAMED = "SHOW GLOBAL VARIABLES WHERE Variable_name IN %s"
 STATUS_NAMED = "SHOW GLOBAL STATUS WHERE Variable_name IN %s"
+
+RELOAD_CERTIFICATES = "ALTER INSTANCE RELOAD TLS"  # connections that stand go on; in no binary log
+CERTIFICATE = "SHOW GLOBAL STATUS LIKE 'Ssl_server_not_after'"
 
 STOP_RECEIVER = "STOP REPLICA IO_THREAD"
 STOP_REPLICA = "STOP REPLICA"
@@ -169,6 +174,12 @@ def facts_query(semisync: bool) -> str:
 def set_global(name: str, value: int | str) -> str:
     """`SET GLOBAL name = value`; names and words are ours, never a user's."""
     return f"SET GLOBAL {name} = {value}"
+
+
+def channel_login(user: str, tls: ChannelTls | None) -> tuple[str, ...]:
+    """How a channel logs in, as its server shows it: user, YES or NO for TLS; with it authority, certificate, key, and
+    whether the source's certificate is verified. What a server keeps of files without TLS is not shown here."""
+    return (user, "NO") if tls is None else (user, "YES", tls.ca, tls.cert, tls.key, "YES" if tls.ca else "NO")
 
 
 def configure_channel(tls: ChannelTls | None) -> str:

@@ -71,6 +71,7 @@ class Sight:
     armed_since: Instant
     peer: Peer
     peer_address: str
+    channel_login: tuple[str, ...]  # how our channel is to log in there
     peer_errant: GtidSet | None  # what the standby has and we have not; None: not judged by this process yet
     stalled_s: float
     released_since: Instant | None  # since when our lease of this epoch is released
@@ -103,9 +104,7 @@ def local(s: Sight, memory: Memory) -> Local:
         fresh=s.fresh,
         receiving=facts is not None and facts.receiver_running,
         applying=facts is not None and facts.applier_running,
-        follows_peer=facts is not None
-        and facts.channel_source is not None
-        and facts.channel_source[0] == s.peer_address,
+        follows_peer=follows_peer(s),
         drained=facts is None or not facts.backlog,
         source_on=facts is not None and facts.source_on,
         requires_ack=facts is not None and facts.requires_ack,
@@ -144,6 +143,14 @@ def copied_from(peer: Peer, role: Role, facts: ServerFacts | None) -> tuple[str,
     if role is Role.PRIMARY or facts is None or peer.report is None:
         return ()
     return shared_identity(facts.identity, peer.report.identity)
+
+
+def follows_peer(s: Sight) -> bool:
+    """Whether the channel leads to the peer, and logs in there as it is to: else it is written again, every option."""
+    facts = s.facts
+    if facts is None or facts.channel_source is None:
+        return False
+    return facts.channel_source[0] == s.peer_address and facts.channel_login == s.channel_login
 
 
 def repairing(s: Sight) -> bool:

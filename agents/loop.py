@@ -273,6 +273,7 @@ class Agent:
             armed_since=self._armed_since[1],
             peer=peer,
             peer_address=self._peer_address,
+            channel_login=self._steps.channel_login,
             peer_errant=self._peer_errant,
             stalled_s=self._health.stalled_s(),
             released_since=self._released[1] if self._released else None,

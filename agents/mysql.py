@@ -55,6 +55,14 @@ class Database:
         """Names of the variables that SET PERSIST keeps over a restart, whatever the option file says."""
         return frozenset(row["name"] for row in self._facts.ask(dialect.PERSISTED, within_s=within_s))
 
+    def reload_certificates(self, within_s: float = STATEMENT_S) -> str:
+        """Have the server read certificate, key and authority again; until when its certificate is good.
+
+        Raises StatementRefused if they do not fit: it goes on with those it has.
+        """
+        self._facts.ask(dialect.RELOAD_CERTIFICATES, within_s=within_s)
+        return self._facts.ask(dialect.CERTIFICATE, within_s=within_s)[0]["Value"]
+
     def await_executed(self, gtid_set: str, within_s: float) -> bool:
         """Whether everything in the set was executed before `within_s` had passed; waits in the server."""
         rows = self._facts.ask(dialect.AWAIT_EXECUTED, (gtid_set, within_s), within_s=within_s + STATEMENT_S)

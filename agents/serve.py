@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agents import preflight
 from agents.binlog.capture import capture
-from agents.config import AgentConfig
+from agents.config import AgentConfig, Replication
 from agents.dialect import ChannelTls
 from agents.executor import Executor
 from agents.failing import FailingGate, FailingHands
@@ -82,9 +82,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     probed = role_socket(at.host, at.port) if at is not None else None
     clock, paths, policy = HostClock(), Paths(config.cluster), config.policy
     peer, failpoints = NodeName(config.peer.name), Failpoints.of(os.environ)
-    access = Access(
-        config.mysql.socket, config.mysql.user, read_secret(config.mysql.password_file), config.mysql.admin_port
-    )
+    access = access_of(config)
     supervisor = _supervisor(config, clock)
     gate = NftGate(config.vip.address)
     keeper_vip = LinuxVirtualIp(config.vip.address, config.vip.interface)
@@ -226,6 +224,12 @@ def _utc(wall_s: float) -> str:
     return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def access_of(config: AgentConfig) -> Access:
+    """How the agent logs in at its own mysqld. Raises OSError."""
+    mysql = config.mysql
+    return Access(mysql.socket, mysql.user, read_secret(mysql.password_file), mysql.admin_port)
+
+
 def _supervisor(config: AgentConfig, clock: HostClock) -> Supervisor:
     if config.mysql.supervisor == "direct":
         return DirectChild(config.mysql.command, config.mysql.pid_file)
@@ -244,7 +248,7 @@ def _donor(config: AgentConfig) -> Donor | None:
     if clone is None:
         return None
     password = read_secret(clone.password_file)
-    return Donor(str(config.peer.address), replication.port, clone.user, password, replication.ssl)
+    return Donor(str(config.peer.address), replication.port, clone.user, password, _tls(replication))
 
 
 def _exchange(config: AgentConfig) -> Exchange | None:
@@ -266,8 +270,15 @@ def _source(config: AgentConfig) -> Source:
         replication.port,
         replication.user,
         read_secret(replication.password_file),
-        tls=ChannelTls() if replication.ssl else None,
+        tls=_tls(replication),
     )
+
+
+def _tls(replication: Replication) -> ChannelTls | None:
+    if not replication.ssl:
+        return None
+    given = replication.tls
+    return ChannelTls() if given is None else ChannelTls(str(given.authority), str(given.certificate), str(given.key))
 
 
 def _refusals(database: Database) -> tuple[str, ...]:

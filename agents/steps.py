@@ -12,7 +12,7 @@ from pathlib import Path
 from agents.binlog.capture import Outcome, TailState
 from agents.binlog.truncate import doubt
 from agents.converge import Action
-from agents.dialect import ChannelTls
+from agents.dialect import ChannelTls, channel_login
 from agents.lease import LeaseKeeper
 from agents.look import last_writer
 from agents.mysql import Database
@@ -97,6 +97,11 @@ class Steps:
         self._started: Instant = float("-inf")
         self._start_pause_s = 0.0
         self._do = self._by_action()
+
+    @property
+    def channel_login(self) -> tuple[str, ...]:
+        """How the channel is to log in at the peer, as its server would show it."""
+        return channel_login(self._source.user, self._source.tls)
 
     def _by_action(self) -> Mapping[Action, Callable[[Order], None]]:
         """Who carries out which action."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +16,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 VALID = timedelta(days=90)
 SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The files of one component: who vouches for it, and what proves who it is."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+def identity(folder: Path, name: str) -> Identity:
+    """What `issue` has left for that name."""
+    return Identity(folder / "authority.pem", folder / f"{name}.pem", folder / f"{name}.key")
 
 
 def issue(folder: Path, hosts: Mapping[str, str]) -> None:

@@ -8,8 +8,9 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.certificates import issue
-from lab.mysqld import Instance, MysqldBinary, Passwords, command, my_cnf
+from lab.accounts import Passwords
+from lab.certificates import Identity, identity, issue
+from lab.mysqld import Instance, MysqldBinary, command, my_cnf
 from lab.topology import Node, Topology
 from lab.zookeeper import CLIENT_PORT, Ensemble
 
@@ -88,8 +89,13 @@ class Files:
             address=str(node.address),
             server_id=node.number,
             auto_increment_offset=1 + self.topology.pair.index(node),
+            identity=self.mysqld_identity(node),
             port=MYSQL_PORT,
         )
+
+    def mysqld_identity(self, node: Node) -> Identity:
+        """What a node's mysqld proves itself by, as server and at the peer's."""
+        return identity(self.root / "secrets/tls", f"mysqld-{node.name}")
 
     def ensemble(self) -> Ensemble:
         members = self.topology.members("zookeeper")
@@ -113,7 +119,8 @@ class Files:
         _write(secrets / "replication", facts.passwords.repl, secret=True)
         _write(secrets / "rejoin", facts.passwords.rejoin, secret=True)
         _write(secrets / "clone", facts.passwords.clone, secret=True)
-        issue(secrets / "tls", {node.name: str(node.address) for node in self.topology.pair})
+        addresses = {node.name: str(node.address) for node in self.topology.pair}
+        issue(secrets / "tls", {**addresses, **{f"mysqld-{name}": address for name, address in addresses.items()}})
         digest = hashlib.sha256(facts.token.encode()).hexdigest()
         _write(secrets / "tokens", f"- {{name: lab, role: admin, sha256: {digest}}}\n", secret=True)
         _write(secrets / "token", facts.token, secret=True)
@@ -154,7 +161,15 @@ mysql:
   password_file: {secrets / "agent"}
   rejoin: {{password_file: {secrets / "rejoin"}}}
   clone: {{password_file: {secrets / "clone"}}}
-  replication: {{user: kembar_repl, password_file: {secrets / "replication"}, port: {instance.port}, ssl: true}}
+  replication:
+    user: kembar_repl
+    password_file: {secrets / "replication"}
+    port: {instance.port}
+    ssl: true
+    tls:
+      authority: {instance.identity.authority}
+      certificate: {instance.identity.certificate}
+      key: {instance.identity.key}
 zookeeper: {{hosts: [{", ".join(self._zookeeper_hosts())}], session_timeout_s: 1.0}}
 profile: {facts.profile}
 state_dir: {self.node(node) / "state"}

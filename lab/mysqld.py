@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from lab import ballast
+from lab.accounts import Passwords, bootstrap_statements
+from lab.certificates import Identity
 from lab.fetch import cache_dir, fetch, lock, say
 from orchestrator.core.errors import Refused, StepFailed
 
@@ -43,23 +43,6 @@ class MysqldBinary:
 
 
 @dataclass(frozen=True, slots=True)
-class Passwords:
-    """One password per account; a lab makes its own."""
-
-    root: str
-    agent: str
-    rejoin: str
-    repl: str
-    clone: str
-    app: str
-
-    @classmethod
-    def random(cls) -> Self:
-        """192 random bits each, in characters that need no quoting."""
-        return cls(*(secrets.token_urlsafe(24) for _ in fields(cls)))
-
-
-@dataclass(frozen=True, slots=True)
 class Instance:
     """The mysqld of one node: where it lives and how it is numbered.
 
@@ -74,6 +57,7 @@ class Instance:
     address: str
     server_id: int
     auto_increment_offset: int
+    identity: Identity
     port: int = 3306
     admin_port: int = 33062
 
@@ -150,6 +134,9 @@ def my_cnf(binary: MysqldBinary, instance: Instance) -> str:
         # Against max_connections, and against an offline server: the agent's own way in.
         "admin_address": "127.0.0.1",
         "admin_port": instance.admin_port,
+        "ssl_ca": instance.identity.authority,
+        "ssl_cert": instance.identity.certificate,
+        "ssl_key": instance.identity.key,
         "server_id": instance.server_id,
         "auto_increment_increment": 2,
         "auto_increment_offset": instance.auto_increment_offset,
@@ -244,52 +231,6 @@ def command(binary: MysqldBinary, defaults_file: Path) -> list[str]:
 ACCOUNT_TABLES = (
     "user", "global_grants", "db", "tables_priv", "columns_priv", "procs_priv", "role_edges", "default_roles",
 )  # fmt: skip
-
-
-def bootstrap_statements(passwords: Passwords, database: str = "shop") -> tuple[str, ...]:
-    """The accounts, each with the least it needs, and the two databases. Run with the binary log off, on each node."""
-    agent = "GRANT {} TO 'kembar_agent'@'localhost', 'kembar_agent'@'127.0.0.1'"
-    return (
-        f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{passwords.root}'",
-        *(_user("kembar_agent", host, passwords.agent) for host in ("localhost", "127.0.0.1")),
-        _user("kembar_rejoin", "localhost", passwords.rejoin),
-        _user("kembar_repl", "%", passwords.repl),
-        _user("kembar_clone", "%", passwords.clone),
-        _user("app", "%", passwords.app),
-        "CREATE DATABASE kembar",
-        "CREATE TABLE kembar.heartbeat"
-        " (node VARCHAR(64) PRIMARY KEY, n BIGINT UNSIGNED NOT NULL, at TIMESTAMP(6) NOT NULL)",
-        "CREATE TABLE kembar.reconcile_journal (reconcile_id BIGINT UNSIGNED, gtid VARCHAR(128) CHARACTER SET ascii,"
-        " done_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), PRIMARY KEY (reconcile_id, gtid))",
-        "CREATE TABLE kembar.quarantine (reconcile_id BIGINT UNSIGNED, gtid VARCHAR(128) CHARACTER SET ascii,"
-        " state VARCHAR(16) NOT NULL, summary JSON NOT NULL, PRIMARY KEY (reconcile_id, gtid))",
-        f"CREATE DATABASE {database}",
-        agent.format(
-            "PROCESS, REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN,"
-            " SERVICE_CONNECTION_ADMIN, XA_RECOVER_ADMIN ON *.*"
-        ),
-        agent.format("SELECT ON performance_schema.*"),
-        agent.format("SELECT, INSERT, UPDATE ON kembar.*"),
-        "GRANT REPLICATION_APPLIER, SESSION_VARIABLES_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN,"
-        " TRANSACTION_GTID_TAG, REPLICATION_SLAVE_ADMIN, REPLICATION CLIENT, RELOAD, PROCESS, CLONE_ADMIN,"
-        " BACKUP_ADMIN, SHOW_ROUTINE ON *.*"
-        " TO 'kembar_rejoin'@'localhost'",
-        "GRANT SELECT ON performance_schema.* TO 'kembar_rejoin'@'localhost'",
-        *(
-            f"GRANT SELECT, INSERT, UPDATE, DELETE, SHOW VIEW, TRIGGER, EVENT ON {schema}.*"
-            " TO 'kembar_rejoin'@'localhost'"
-            for schema in ("kembar", database)
-        ),
-        *(f"GRANT SELECT ON mysql.{table} TO 'kembar_rejoin'@'localhost'" for table in ACCOUNT_TABLES),
-        "GRANT REPLICATION SLAVE ON *.* TO 'kembar_repl'@'%'",
-        "GRANT BACKUP_ADMIN ON *.* TO 'kembar_clone'@'%'",
-        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER, CREATE VIEW, SHOW VIEW,"
-        f" LOCK TABLES, CREATE TEMPORARY TABLES ON {database}.* TO 'app'@'%'",
-    )
-
-
-def _user(name: str, host: str, password: str) -> str:
-    return f"CREATE USER '{name}'@'{host}' IDENTIFIED WITH caching_sha2_password BY '{password}'"
 
 
 def initialise(

@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 import pymysql
 
+from lab.certificates import Identity
+
 Session: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
 CONNECT_S, ANSWER_S = 2.0, 10.0
 _CLONE_NEWNET = 0x40000000
@@ -57,8 +59,12 @@ def application(
     database: str | None = "shop",
     port: int = 3306,
     answer_s: float = ANSWER_S,
+    proof: Identity | None = None,
 ) -> Session:
-    """The application's account, or another, from another host. Raises pymysql.err.Error, OSError."""
+    """The application's account, or another, from another host; `proof` is its certificate, else without TLS.
+
+    Raises pymysql.err.Error, OSError.
+    """
     with entered(netns):
         there = socket.create_connection((address, port), CONNECT_S)
     there.settimeout(None)
@@ -67,7 +73,10 @@ def application(
         password=password,
         database=database,
         autocommit=True,
-        ssl_disabled=True,  # as lab.meter
+        ssl_disabled=proof is None,  # as lab.meter
+        ssl_ca=None if proof is None else str(proof.authority),
+        ssl_cert=None if proof is None else str(proof.certificate),
+        ssl_key=None if proof is None else str(proof.key),
         connect_timeout=CONNECT_S,
         read_timeout=answer_s,
         write_timeout=answer_s,

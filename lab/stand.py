@@ -21,8 +21,9 @@ from typing import Any
 import yaml
 
 from lab import namespaces, processes, programs, zookeeper
+from lab.accounts import Passwords
 from lab.files import Facts, Files, state_home
-from lab.mysqld import MysqldBinary, Passwords, find_mysqld, initialise
+from lab.mysqld import MysqldBinary, find_mysqld, initialise
 from lab.topology import Node, Topology, topology
 from orchestrator.core.errors import Refused, StepFailed
 from orchestrator.process.failpoints import VARIABLE as FAILPOINTS

@@ -88,7 +88,8 @@ TABLE = (
         libraries="kazoo"),
     Row(1, "clock failpoints logs notify respawn threads", "orchestrator.process"),
     Row(1, "connected", "orchestrator", "orchestrator.coordination orchestrator.process"),
-    Row(1, "alerts load shared orchestrator returns", "orchestrator.config", libraries="pydantic pydantic_core yaml"),
+    Row(1, "alerts load shared orchestrator returns tls", "orchestrator.config",
+        libraries="pydantic pydantic_core yaml"),
     Row(1, "arp netlink nftables sockdiag gate vip", "agents"),
     Row(1, "session roles channel semisync mysql", "agents", AGENTS_L0, "pymysql"),
     Row(1, "disk probes health held mysqld host memory news watch", "agents",
@@ -102,9 +103,9 @@ TABLE = (
         "aiohttp"),
     Row(1, "config", "agents", "orchestrator.config", "pydantic"),
     Row(1, "namespaces mysqld zookeeper fetch files programs processes meter auditor commits rootless provenance "
-           "evidence tail certificates", "lab",
-        "lab.topology lab.history lab.aptsources lab.ballast lab.stand", "pymysql cryptography"),
-    Row(1, "sessions", "lab", "lab.topology", "pymysql"),
+           "evidence tail certificates accounts", "lab",
+        "lab.topology lab.history lab.aptsources lab.ballast lab.stand", "pymysql cryptography jinja2"),
+    Row(1, "sessions", "lab", "lab.topology lab.certificates", "pymysql"),
     Row(1, "provision zkspeed recordlog recordwatch", "lab",
         "lab.tail orchestrator.connected orchestrator.coordination orchestrator.process"),
     Row(1, "clients hostwatch workload", "lab", "lab.auditor lab.checkers agents.nftables", "pymysql"),
@@ -127,7 +128,7 @@ TABLE = (
     Row(2, "smalldisk stand standing views bench metering loading overhead soak faults demo teller "
            "demoreturn watching diverging comparison rejoin pagebench", "lab",
         "lab.growth lab.provenance lab.checkers lab.clients lab.topology lab.history lab.returns lab.namespaces "
-        "lab.mysqld lab.zookeeper lab.files lab.tail lab.recordlog lab.sessions "
+        "lab.accounts lab.mysqld lab.zookeeper lab.files lab.tail lab.recordlog lab.sessions "
         "lab.programs lab.processes orchestrator.process.failpoints", "yaml pymysql"),
 
     Row(2, "row trial leading statements runner table agent crashes disks hosts impaired keeping kernel mysqld network "
@@ -138,8 +139,8 @@ TABLE = (
     Row(2, "servers relay network disks ensemble capture crowd release_paths clock_step unstall stop_receiver "
            "relay_crash killed_session exit_flag zookeeper_stall zookeeper_wedge reconnect signed_record catalogue",
         "lab.experiments",
-        "lab.history lab.namespaces lab.mysqld lab.zookeeper lab.fetch lab.programs agents orchestrator.connected "
-        "orchestrator.coordination orchestrator.process", "pymysql cryptography"),
+        "lab.history lab.namespaces lab.accounts lab.certificates lab.mysqld lab.zookeeper lab.fetch lab.programs "
+        "agents orchestrator.connected orchestrator.coordination orchestrator.process", "pymysql cryptography"),
 
     Row(0, "chart outage samples", "monitoring", "monitoring.node_view"),
     Row(1, "neighbours", "monitoring", libraries="psutil"),

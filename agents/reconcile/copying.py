@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from agents.binlog.rewind import Lasting
-from agents.dialect import NO_SUCH_THREAD
+from agents.dialect import NO_SUCH_THREAD, ChannelTls
 from agents.reconcile.copyable import Side
 from agents.session import StatementRefused
 from orchestrator.core.errors import KembarError, StepFailed
@@ -38,6 +38,11 @@ _READERS = (
     "SELECT DISTINCT CONCAT(PROCESSLIST_USER, '@', PROCESSLIST_HOST) AS name FROM performance_schema.threads"
     " WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%' LIMIT 5"
 )
+# CLONE takes its certificate from here alone; with an authority it verifies the donor's, though not for whom it is.
+_PREPARE = (
+    "SET GLOBAL clone_valid_donor_list = %s, GLOBAL clone_ssl_ca = %s, GLOBAL clone_ssl_cert = %s,"
+    " GLOBAL clone_ssl_key = %s"
+)
 _UNDER_WAY = "SELECT PID AS session FROM performance_schema.clone_status WHERE STATE = 'In Progress'"
 _PROGRESS = (
     "SELECT COALESCE(SUM(ESTIMATE), 0) AS estimate, COALESCE(SUM(DATA), 0) AS copied"
@@ -53,7 +58,7 @@ class Donor:
     port: int
     user: str
     password: str
-    tls: bool
+    tls: ChannelTls | None
 
 
 def side(session: Lasting) -> Side:
@@ -132,7 +137,8 @@ class Copy:
         """
         copied, since = -1, time.monotonic()
         place = f"{self._donor.host}:{self._donor.port}"
-        beside.ask("SET GLOBAL clone_valid_donor_list = %s", (place,), within_s=STATEMENT_S)
+        tls = self._donor.tls or ChannelTls()
+        beside.ask(_PREPARE, (place, tls.ca, tls.cert, tls.key), within_s=STATEMENT_S)
         (own,) = self._session.ask("SELECT CONNECTION_ID() AS number", within_s=STATEMENT_S)
         self._thread.start()
         try:
@@ -152,7 +158,7 @@ class Copy:
             raise self._error
 
     def _run(self) -> None:
-        security = "REQUIRE SSL" if self._donor.tls else "REQUIRE NO SSL"
+        security = "REQUIRE NO SSL" if self._donor.tls is None else "REQUIRE SSL"
         try:
             self._session.ask(
                 f"CLONE INSTANCE FROM %s@%s:{self._donor.port} IDENTIFIED BY %s DATA DIRECTORY = %s {security}",

@@ -17,10 +17,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agents.dialect import ChannelTls
 from agents.mysql import Database
 from agents.mysqld import DirectChild
 from agents.session import Access, Row, Session, StatementRefused
-from lab.mysqld import Instance, MysqldBinary, Passwords, command, find_mysqld, initialise, my_cnf
+from lab.accounts import Passwords
+from lab.certificates import identity, issue
+from lab.mysqld import Instance, MysqldBinary, command, find_mysqld, initialise, my_cnf
 from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
 from orchestrator.process.clock import HostClock
 
@@ -96,6 +99,16 @@ class Server:
         """SIGKILL, and wait until it is gone."""
         self.supervisor.kill()
         eventually(lambda: not self.running, 20, "the end of a killed mysqld")
+
+    @property
+    def tls(self) -> ChannelTls:
+        """How it proves itself at another server's."""
+        own = self.instance.identity
+        return ChannelTls(str(own.authority), str(own.certificate), str(own.key))
+
+    def follow(self, port: int) -> None:
+        """Point its channel at the server behind that port."""
+        self.database.channel.configure("127.0.0.1", port, "kembar_repl", self.passwords.repl, self.tls)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -189,6 +202,7 @@ def servers(setups: Sequence[Setup]) -> Iterator[list[Server]]:
         for folder in folders:
             folder.mkdir()
         initialise(binary, [folder / "data" for folder in folders], passwords)
+        issue(root / "tls", {folder.name: "127.0.0.1" for folder in folders})
         made += [_server(binary, passwords, folder, setup) for folder, setup in zip(folders, setups, strict=True)]
         yield made
     finally:
@@ -207,9 +221,7 @@ def replicating(primary: Setup | None = None, standby: Setup | None = None, port
             eventually(server.answers, START_S, f"an answer of mysqld, see {server.instance.log_error}")
         pair = Pair(first, second)
         eventually(lambda: _writable(first), START_S, "a writable primary")  # a busy machine misses a deadline
-        second.database.channel.configure(
-            "127.0.0.1", port or first.instance.port, "kembar_repl", first.passwords.repl, None
-        )
+        second.follow(port or first.instance.port)
         first.sql("CREATE TABLE shop.t (id BIGINT AUTO_INCREMENT PRIMARY KEY, v BIGINT)")
         pair.relaxed()
         yield pair
@@ -248,6 +260,7 @@ def _server(binary: MysqldBinary, passwords: Passwords, folder: Path, setup: Set
         address="127.0.0.1",
         server_id=number,
         auto_increment_offset=number,
+        identity=identity(folder.parent / "tls", folder.name),
         port=port,
         admin_port=admin_port,
     )

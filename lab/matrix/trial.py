@@ -352,8 +352,10 @@ class Trial:
         """The replication account's session from the witness to the primary; closed at the end of the row."""
         netns = namespaces.path(self.stand.name, "witness")
         password = self.stand.facts().passwords.repl
-        address = str(self.primary.address)
-        return self._closing(sessions.application(netns, address, password, user="kembar_repl", database=None))
+        proof, address = self.stand.files.mysqld_identity(self.standby), str(self.primary.address)
+        return self._closing(
+            sessions.application(netns, address, password, user="kembar_repl", database=None, proof=proof)
+        )
 
     def until_false(self, holds: Callable[[], bool], otherwise: str) -> None:
         """Wait until it no longer holds. Raises StepFailed."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.binlog.rewind import Lasting
+from agents.dialect import ChannelTls
 from agents.failing import FailingSession
 from agents.reconcile.cloning import Cloner
 from agents.reconcile.copying import Donor, told
@@ -61,7 +62,8 @@ class Given:
             for socket, password in zip(found["sockets"], found["passwords"], strict=True)
         )
         record = decode(Reconcile, json.dumps(found["record"]).encode())
-        return cls(Path(found["datadir"]), Path(found["home"]), own, theirs, Donor(**found["donor"]), record)
+        donor = Donor(**{**found["donor"], "tls": ChannelTls(**found["donor"]["tls"])})
+        return cls(Path(found["datadir"]), Path(found["home"]), own, theirs, donor, record)
 
     def cloner(self, sessions: Callable[[], Lasting] | None = None) -> Cloner:
         """As the composition root makes it; the donor's agent is asked without a network between."""

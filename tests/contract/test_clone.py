@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from agents.dialect import ChannelTls
 from agents.reconcile.cloning import Cloner
 from agents.reconcile.copying import Donor, told
 from agents.reconcile.evidence import Folder
@@ -149,7 +150,7 @@ def parted(two: Two, *statements: str) -> Iterator[Node]:
     made = two.diverged(*(statements or ("CREATE TABLE only_old (id INT PRIMARY KEY)",)))
     made.merge()
     port = two.new.server.instance.port
-    donor = Donor("127.0.0.1", port, "kembar_clone", two.new.server.passwords.clone, tls=True)
+    donor = Donor("127.0.0.1", port, "kembar_clone", two.new.server.passwords.clone, two.old.server.tls)
     record = replace(made.record, rung=Rung.CLONE, stage=Stage.CLONE, merge=Merge.DONE)
     two.old.do("SET GLOBAL offline_mode = ON, GLOBAL super_read_only = ON")
     # What a standby that was promoted keeps: a channel to the other, stopped.
@@ -169,10 +170,8 @@ def parted(two: Two, *statements: str) -> Iterator[Node]:
 
 def follow(node: Node) -> None:
     """As the tick does once the node may replicate again."""
-    two = node.two
-    channel, new = two.old.server.database.channel, two.new.server
-    channel.configure("127.0.0.1", new.instance.port, "kembar_repl", new.passwords.repl, None)
-    channel.start()
+    node.two.old.server.follow(node.two.new.server.instance.port)
+    node.two.old.server.database.channel.start()
 
 
 MIXED = (
@@ -373,6 +372,18 @@ def test_a_wrong_password_is_said_with_the_servers_words_and_the_right_one_helps
         assert not node.work()
         assert "clone_failed" in node.trouble and "Access denied" in node.trouble
         assert "wrong" not in node.trouble and node.untouched()
+        node.donor = right
+        node.start_agent()
+        node.copied()
+
+
+def test_a_node_without_a_certificate_gets_no_copy(two: Two) -> None:
+    with parted(two) as node:
+        right = node.donor
+        node.donor = replace(right, tls=ChannelTls())
+        node.start_agent()
+        assert not node.work()
+        assert "clone_failed" in node.trouble and "Access denied" in node.trouble and node.untouched()
         node.donor = right
         node.start_agent()
         node.copied()

@@ -19,6 +19,8 @@ import pytest
 import yaml
 
 from lab import mysqld, namespaces, processes, zookeeper
+from lab.accounts import Passwords
+from lab.certificates import identity, issue
 from lab.programs import program
 from lab.stand import Stand
 from lab.topology import Topology, topology
@@ -252,22 +254,30 @@ Connect = Callable[..., "pymysql.Connection[Any]"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[mysqld.MysqldBinary, Path, mysqld.Passwords]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[mysqld.MysqldBinary, Path, Passwords]:
     """Two data directories, made once."""
-    binary, passwords = mysqld.find_mysqld(), mysqld.Passwords.random()
+    binary, passwords = mysqld.find_mysqld(), Passwords.random()
     folder = tmp_path_factory.mktemp("mysql")
     mysqld.initialise(binary, [folder / "a/data", folder / "b/data"], passwords)
     return binary, folder, passwords
 
 
 @pytest.fixture(scope="module")
-def server(made: tuple[mysqld.MysqldBinary, Path, mysqld.Passwords], plan: Topology, net: str) -> Iterator[Connect]:
+def server(made: tuple[mysqld.MysqldBinary, Path, Passwords], plan: Topology, net: str) -> Iterator[Connect]:
     """mysqld of db-a, running; a way to connect to it by its socket."""
     binary, folder, passwords = made
     node = plan.node("db-a")
     at = folder / "a"
+    issue(at / "tls", {node.name: str(node.address)})
     instance = mysqld.Instance(
-        at / "data", at / "sock", at / "pid", at / "mysqld.log", str(node.address), node.number, auto_increment_offset=1
+        at / "data",
+        at / "sock",
+        at / "pid",
+        at / "mysqld.log",
+        str(node.address),
+        node.number,
+        auto_increment_offset=1,
+        identity=identity(at / "tls", node.name),
     )
     (at / "my.cnf").write_text(mysqld.my_cnf(binary, instance))
     argv = mysqld.command(binary, at / "my.cnf")
@@ -341,6 +351,16 @@ def test_an_offline_server_refuses_everybody_but_the_agent(server, user):
     with pytest.raises(pymysql.err.OperationalError) as raised:
         server(user)
     assert raised.value.args[0] == 3032
+
+
+@pytest.mark.parametrize("user", ["kembar_repl", "kembar_clone"])
+def test_a_peer_without_a_certificate_is_nobody(server, user):
+    with contextlib.closing(server()) as agent:
+        ask(agent, "SET GLOBAL offline_mode = OFF")
+        with pytest.raises(pymysql.err.OperationalError) as raised:
+            server(user)
+        assert raised.value.args[0] == 1045
+        ask(agent, "SET GLOBAL offline_mode = ON")
 
 
 def test_both_nodes_start_with_the_same_accounts_and_identities_of_their_own(made):

@@ -187,7 +187,7 @@ def test_a_primary_that_no_longer_has_what_the_node_lacks_leads_to_the_next_rung
     for _ in range(3):
         case.step()
     assert (case.record.rung, case.record.stage) == (Rung.REWIND, Stage.REJOIN)
-    channel.configure("127.0.0.1", two.new.server.instance.port, "kembar_repl", two.new.server.passwords.repl, None)
+    two.old.server.follow(two.new.server.instance.port)
 
     def cloned() -> bool:
         case.step()

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from agents.converge import Action, Local
-from agents.dialect import TIMEOUT_MAX_MS
+from agents.dialect import TIMEOUT_MAX_MS, channel_login
 from agents.lease import Power
 from agents.look import Peer, Sight, local
 from agents.reconcile.swap import SwapState
@@ -36,6 +36,7 @@ from orchestrator.core.model import (
 )
 
 PAIR = (NodeName("db-a"), NodeName("db-b"))
+LOGIN = channel_login("kembar_repl", None)
 UUIDS = ("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb")
 POLICY = Policy()
 LONG_S = 100.0
@@ -213,6 +214,7 @@ def sight(s: Bare, i: int, *, late: bool) -> Sight:
             report(s, 1 - i) if reachable else None, 0.0 if reachable else LONG_S, theirs.executed if handed else ""
         ),
         peer_address=PAIR[1 - i],
+        channel_login=LOGIN,
         peer_errant=GtidSet(),
         stalled_s=LONG_S if node.tail and not connected(s, i) else 0.0,
         released_since=0.0 if lease.state is LeaseState.RELEASED and lease.epoch == goal.epoch else None,
@@ -256,6 +258,7 @@ def _facts(s: Bare, i: int) -> ServerFacts:
         receiver_connected=connected(s, 1 - i),
         receiver_error="",
         channel_source=(PAIR[1 - i], 3306),
+        channel_login=LOGIN,
         applier_running=node.applying,
         applier_error="",
         arrivals="",

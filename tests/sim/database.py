@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from agents.dialect import channel_login
 from agents.replication import ServerFacts
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from orchestrator.core.gtid import GtidSet
@@ -163,6 +164,7 @@ class SimDatabase:
             receiver_connected=receiver.connected,
             receiver_error=receiver.error,
             channel_source=(disk.source, 3306) if disk.source else None,
+            channel_login=channel_login("kembar_repl", None) if disk.source else (),
             applier_running=receiver.applying,
             applier_error="",
             arrivals=str(server.arrivals),

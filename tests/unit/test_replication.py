@@ -45,6 +45,12 @@ CHANNEL = {
     "arrivals": "5 2026-11-25 23:51:11.095468  ",
     "host": "192.0.2.11",
     "port": "3306",
+    "user": "kembar_repl",
+    "ssl_allowed": "YES",
+    "ssl_ca": "/tls/ca",
+    "ssl_cert": "/tls/cert",
+    "ssl_key": "/tls/key",
+    "ssl_verify": "YES",
     "applier_state": "ON",
     "coordinator_errno": "0",
     "coordinator_error": "",
@@ -174,3 +180,34 @@ def test_versions_are_numbers(text: str, version: tuple[int, ...]) -> None:
 def test_a_channel_without_an_authority_cannot_verify(tls: ChannelTls | None, places: int, said: str) -> None:
     statement = dialect.configure_channel(tls)
     assert statement.count("%s") == places and said in statement
+
+
+@pytest.mark.parametrize(
+    ("text", "certificate", "asked"),
+    [
+        ("Error connecting to source: Lost connection during query", "/cert", True),
+        ("Error connecting to source: Lost connection during query", "", False),
+        ("Error connecting to source: Lost connection at 'reading initial communication packet'", "/cert", False),
+        ("Error reading packet from server: Lost connection during query", "/cert", False),
+    ],
+)
+def test_a_source_that_hangs_up_before_the_login_may_not_know_our_authority(
+    text: str, certificate: str, asked: bool
+) -> None:
+    """It does not say so."""
+    found = facts({**CHANNEL, "receiver_errno": "2013", "receiver_error": text, "ssl_cert": certificate})
+    assert found.receiver_error.startswith(f"2013: {text}")
+    assert ("is /cert by an authority that the source trusts?" in found.receiver_error) is asked
+
+
+def test_a_channel_shows_how_it_logs_in() -> None:
+    """As it was configured, so that one that was configured otherwise is written again."""
+    for tls in (ChannelTls(), ChannelTls("/ca", "/cert", "/key"), None):
+        shown = {
+            **CHANNEL,
+            "ssl_allowed": "NO" if tls is None else "YES",
+            "ssl_verify": "YES" if tls and tls.ca else "NO",
+        }
+        files = {} if tls is None else {"ssl_ca": tls.ca, "ssl_cert": tls.cert, "ssl_key": tls.key}
+        assert facts({**shown, **files}).channel_login == dialect.channel_login("kembar_repl", tls)
+    assert facts(None).channel_login == ()

@@ -11,7 +11,7 @@ import pytest
 from agents.converge import Action, Local
 from agents.executor import Executor
 from agents.lease import Power
-from agents.look import Peer, Sight, copied, copied_from, repairing
+from agents.look import Peer, Sight, copied, copied_from, follows_peer, repairing
 from agents.reconcile.swap import SwapState
 from agents.telling import Telling
 from orchestrator.core.errors import StepFailed
@@ -84,6 +84,7 @@ def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> 
         armed_since=0.0,
         peer=Peer(),
         peer_address="192.0.2.12",
+        channel_login=("kembar_repl", "NO"),
         peer_errant=GtidSet(),
         stalled_s=0.0,
         released_since=None,
@@ -132,6 +133,23 @@ def test_a_copy_takes_the_place_of_the_data_only_for_the_return_that_it_was_made
 
 def test_a_swap_that_has_begun_is_finished_whatever_is_wanted_now():
     assert copied(following(swap=SwapState(8, begun=True), reconcile=None))
+
+
+@pytest.mark.parametrize(
+    ("source", "login", "follows"),
+    [
+        (("192.0.2.12", 3306), ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES"), True),
+        (("192.0.2.13", 3306), ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES"), False),
+        (("192.0.2.12", 3306), ("kembar_repl", "YES", "/old", "/cert", "/key", "YES"), False),
+        (("192.0.2.12", 3306), ("kembar_repl", "NO"), False),
+        (None, (), False),
+    ],
+)
+def test_a_channel_that_logs_in_otherwise_than_it_is_to_does_not_follow_the_peer(source, login, follows):
+    """It would go on as it was configured when this node last was a standby."""
+    wanted = ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES")
+    facts = cast(Any, SimpleNamespace(channel_source=source, channel_login=login))
+    assert follows_peer(following(facts=facts, channel_login=wanted)) is follows
 
 
 def test_a_node_that_is_repaired_holds_still_also_before_the_record_follows_a_new_epoch():

@@ -139,8 +139,7 @@ def real_pair(running: mysqlpair.Pair) -> Pair:
     )  # fmt: skip
 
     def follow(server: Server) -> None:
-        port, password = primary.instance.port, primary.passwords.repl
-        server.database.channel.configure("127.0.0.1", port, "kembar_repl", password, None)
+        running.standby.follow(primary.instance.port)
 
     return Pair(RealPace(), RealServer(primary), RealServer(running.standby), follow)
 
