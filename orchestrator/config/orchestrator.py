@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from ipaddress import IPv4Address
@@ -14,6 +15,7 @@ from orchestrator.config.alerts import Alerts
 from orchestrator.config.load import Section, Wrong, load, reject
 from orchestrator.config.returns import Reconcile
 from orchestrator.config.shared import (
+    TAKE_FREE,
     Endpoint,
     Log,
     Membership,
@@ -123,15 +125,7 @@ class OrchestratorConfig(Section):
     @field_validator("clusters")
     @classmethod
     def _distinct(cls, clusters: list[ClusterSection]) -> list[ClusterSection]:
-        wrongs = []
-        for i, cluster in enumerate(clusters):
-            for other in clusters[:i]:
-                if cluster.name == other.name:
-                    wrongs.append(Wrong(f"{cluster.name!r} is listed twice", at=(i, "name")))
-                if cluster.vip.address == other.vip.address:
-                    wrongs.append(
-                        Wrong(f"{cluster.vip.address} is the VIP of {other.name!r} too", at=(i, "vip", "address"))
-                    )
+        wrongs = [wrong for i in range(len(clusters)) for wrong in _shared(clusters, i)]
         if wrongs:
             reject(*wrongs)
         return clusters
@@ -145,6 +139,27 @@ class OrchestratorConfig(Section):
             zookeeper=frozenset(self.zookeeper.hosts),
             policy=cluster.policy,
         )
+
+
+def _shared(clusters: list[ClusterSection], i: int) -> Iterator[Wrong]:
+    """What a cluster has in common with one before it: each host has one agent, and each address one owner."""
+    one = clusters[i]
+    for other in clusters[:i]:
+        if one.name == other.name:
+            yield Wrong(f"{one.name!r} is listed twice", at=(i, "name"))
+        if one.vip.address == other.vip.address:
+            yield Wrong(f"{one.vip.address} is the VIP of {other.name!r} too", at=(i, "vip", "address"))
+        theirs = {node.address: node.name for node in other.nodes}
+        if one.vip.address in theirs:
+            owner = f"{theirs[one.vip.address]} in cluster {other.name!r}"
+            yield Wrong(f"{one.vip.address} is the own address of {owner}", TAKE_FREE, (i, "vip", "address"))
+        for place, node in enumerate(one.nodes):
+            if node.address in theirs:
+                text = f"{node.address} is the address of {theirs[node.address]} in cluster {other.name!r} too"
+                yield Wrong(text, "a host belongs to one cluster: it has one agent", (i, "nodes", place, "address"))
+            if node.address == other.vip.address:
+                text = f"{node.address} is the VIP of cluster {other.name!r}"
+                yield Wrong(text, "give the host's own address", (i, "nodes", place, "address"))
 
 
 class TokenSection(Section):

@@ -16,6 +16,7 @@ from orchestrator.config.load import Section, Wrong, reject
 from orchestrator.core.lease import Timing
 from orchestrator.core.model import PROFILES, NodeName, Policy
 
+TAKE_FREE = "the VIP moves between the hosts: take a free address of the subnet"
 # Names are parts of ZooKeeper paths and of file names.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -208,7 +209,7 @@ def vip_wrongs(vip: Vip, nodes: tuple[Node, ...]) -> Iterator[Wrong]:
         if node.address == vip.address:
             yield Wrong(
                 f"{vip.address} is the own address of {node.name}",
-                "the VIP moves between the hosts: take a free address of the subnet",
+                TAKE_FREE,
                 ("address",),
             )
 

@@ -275,13 +275,54 @@ def test_the_policy_of_a_return_is_no_matter_of_the_agents(files: Path) -> None:
     assert "policy" not in differences(agent.membership, whole.membership(cluster))
 
 
-def test_two_clusters_cannot_share_name_or_vip(files: Path) -> None:
+def test_two_clusters_cannot_share_name_vip_or_hosts(files: Path) -> None:
     path = files / "orchestrator.yaml"
     text = path.read_text()
     start = text.index("  - name: shop")
     path.write_text(text + text[start:])
     keys = [line.split(": ")[1] for line in problems(path, OrchestratorConfig)]
-    assert keys == ["clusters[1].name", "clusters[1].vip.address"]
+    assert keys == [
+        "clusters[1].name", "clusters[1].vip.address",
+        "clusters[1].nodes[0].address", "clusters[1].nodes[1].address",
+    ]  # fmt: skip
+
+
+SECOND = """\
+  - name: stock
+    nodes:
+      - {name: db-a, address: 192.0.2.21}
+      - {name: db-b, address: 192.0.2.22}
+    vip: {address: 192.0.2.101, subnet: 192.0.2.0/24}
+"""
+
+
+def test_two_clusters_may_call_their_hosts_alike(files: Path) -> None:
+    path = files / "orchestrator.yaml"
+    path.write_text(path.read_text() + SECOND)
+    assert [one.name for one in load(OrchestratorConfig, path, {}).clusters] == ["shop", "stock"]
+
+
+ACROSS = {
+    "a host of another cluster": ("192.0.2.21", "192.0.2.12", [
+        "12:31: clusters[1].nodes[0].address: 192.0.2.12 is the address of db-b in cluster 'shop' too"
+        "  hint: a host belongs to one cluster: it has one agent",
+    ]),
+    "the VIP of another cluster": ("192.0.2.22", "192.0.2.100", [
+        "13:31: clusters[1].nodes[1].address: 192.0.2.100 is the VIP of cluster 'shop'"
+        "  hint: give the host's own address",
+    ]),
+    "a VIP that is a host's": ("192.0.2.101", "192.0.2.11", [
+        "14:20: clusters[1].vip.address: 192.0.2.11 is the own address of db-a in cluster 'shop'"
+        "  hint: the VIP moves between the hosts: take a free address of the subnet",
+    ]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), ACROSS.values(), ids=ACROSS)
+def test_an_address_has_one_owner_in_all_clusters(files: Path, old: str, new: str, expected: list[str]) -> None:
+    path = files / "orchestrator.yaml"
+    path.write_text(path.read_text() + SECOND.replace(old, new))
+    assert problems(path, OrchestratorConfig) == expected
 
 
 def test_an_inherited_listener_is_none(files: Path) -> None:
