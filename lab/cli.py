@@ -12,12 +12,13 @@ from typing import Any, ParamSpec
 
 import click
 
-from lab import bench, faults, overhead, pagebench, rejoin, rootless, soak
+from lab import bench, faults, overhead, pagebench, pairsbench, rejoin, rootless, soak
 from lab.bench import BENCHES
 from lab.demo import Demo
 from lab.experiments.catalogue import EXPERIMENTS
 from lab.files import lab_name
 from lab.matrix import runner, table
+from lab.pairstand import PAIRS_MAX
 from lab.provenance import provenance
 from lab.stand import PORT, Stand
 from lab.standing import standing, text
@@ -25,8 +26,9 @@ from lab.teller import Teller
 from orchestrator.core.errors import KembarError
 
 Arguments = ParamSpec("Arguments")
-OVERHEAD, PAGE = "overhead", "page"
-RUNS, PAIRS, RETURNS, EVENTS = 10, 6, 3, 50
+OVERHEAD, PAGE, MANY = "overhead", "page", "pairs"
+RUNS, STRETCHES, RETURNS, EVENTS, DEATHS = 10, 6, 3, 50, 50
+PAIRS = 200
 
 
 def say(line: str) -> None:
@@ -150,22 +152,33 @@ def heal() -> None:
 
 
 @command.command(name="bench")
-@click.argument("name", type=click.Choice([*BENCHES, *rejoin.BENCHES, OVERHEAD, PAGE]))
+@click.argument("name", type=click.Choice([*BENCHES, *rejoin.BENCHES, OVERHEAD, PAGE, MANY]))
 @click.option(
     "--runs",
     type=click.IntRange(1),
-    help="Default 10; of overhead 6, each a stretch with and one without; rejoin 3; page 50 events.",
+    help="Default 10; of overhead 6, each a stretch with and one without; rejoin 3; page 50 events; pairs 50 deaths.",
 )
+@click.option("--pairs", type=click.IntRange(1, PAIRS_MAX), help="pairs: how many, 200 unless told.")
 @click.option("--transactions", type=click.IntRange(0), help="rejoin-*: what the old primary has alone.")
 @click.option("--database-mb", type=click.IntRange(0), help="rejoin-*: size of a table that nobody touches.")
 @profile_option
 @output_option
 @reports_trouble
 def bench_(
-    name: str, runs: int | None, transactions: int | None, database_mb: int | None, profile: str, output: str
+    name: str,
+    runs: int | None,
+    pairs: int | None,
+    transactions: int | None,
+    database_mb: int | None,
+    profile: str,
+    output: str,
 ) -> None:
-    """Measure a fault, a kind of return, the overhead, or the page, in a lab of its own: with -o json one object."""
+    """Measure a fault, a kind of return, the overhead, the page, or many pairs, in a lab of its own: with -o json one
+    object.
+    """
     returns = name in rejoin.BENCHES
+    if name != MANY and pairs is not None:
+        raise click.UsageError(f"--pairs is for {MANY}, not {name}")
     if not returns and (transactions is not None or database_mb is not None):
         raise click.UsageError(f"--transactions and --database-mb are for {', '.join(rejoin.BENCHES)}, not {name}")
     lab = os.environ.get("KEMBAR_LAB") or f"bench_{name.replace('-', '_')}"
@@ -176,9 +189,11 @@ def bench_(
         size = {"transactions": given, "database_mb": database_mb or 0}
         found = rejoin.run(Stand(lab), name, size, runs or RETURNS, profile, say)
     elif name == OVERHEAD:
-        found = overhead.run(Stand(lab), runs or PAIRS, profile, say)
+        found = overhead.run(Stand(lab), runs or STRETCHES, profile, say)
     elif name == PAGE:
         found = pagebench.run(Stand(lab), runs or EVENTS, profile, say)
+    elif name == MANY:
+        found = pairsbench.run(Stand(lab), pairs or PAIRS, runs or DEATHS, profile, say)
     else:
         found = bench.run(Stand(lab), name, runs or RUNS, profile, say)
     click.echo(json.dumps(found, indent=None if output == "json" else 1))
@@ -190,6 +205,8 @@ def _wrong(name: str, found: dict[str, Any]) -> bool:
     """Whether a bench has found what must never be."""
     if name in rejoin.BENCHES:
         return bool(found["unaccounted"]) or not (found["checksums_equal"] and found["gtid_sets_equal"])
+    if name == MANY:
+        return pairsbench.failed(found)
     needless = name in BENCHES and not BENCHES[name].moves and found["failovers"]
     return bool(needless or any(found.get(key) for key in ("lost", "duplicates", "two_answerers")))
 
