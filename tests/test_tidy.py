@@ -84,7 +84,7 @@ TABLE = (
     Row(4, "alerting", "orchestrator", "orchestrator monitoring"),
     Row(4, "alerts runbook", "orchestrator.cli", "orchestrator monitoring", "click"),
 
-    Row(1, "answer client connection election handler layout mirror paths records", "orchestrator.coordination",
+    Row(1, "answer client connection election handler layout mirror paths records turns", "orchestrator.coordination",
         libraries="kazoo"),
     Row(1, "clock failpoints logs notify respawn threads", "orchestrator.process"),
     Row(1, "connected", "orchestrator", "orchestrator.coordination orchestrator.process"),
@@ -166,6 +166,10 @@ TABLE = (
     Row(1, "debroot", "lab", "lab.fetch lab.aptsources"),
     Row(1, "standins", "lab", "lab.fetch lab.mysqld lab.programs lab.zookeeper"),
     Row(2, "hosts", "lab", "lab.debroot lab.namespaces lab.standins lab.topology"),
+    Row(2, "simnode simpair", "lab", f"{RECORDS} agents.reporter"),
+    Row(2, "simagents", "lab",
+        "lab.simnode lab.simpair lab.provision orchestrator.connected orchestrator.coordination orchestrator.process"),
+    Row(2, "pairstand pairsbench", "lab", "lab"),
     Row(1, "wheels debian", "packages"),
     Row(4, "build manual", "packages", "packages orchestrator.cli.main", "click click_man"),
 )  # fmt: skip

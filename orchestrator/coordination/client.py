@@ -20,6 +20,7 @@ from kazoo.security import OPEN_ACL_UNSAFE
 
 from orchestrator.coordination.answer import Answer, read_error
 from orchestrator.coordination.connection import Connection, Tls
+from orchestrator.coordination.turns import Turns
 from orchestrator.core.errors import ConfigWrong, CoordinatorUnavailable, HistoryLost, InvariantBroken
 from orchestrator.core.model import Instant
 from orchestrator.core.ports import Check, Clock, Create, Delete, Op, Pending, SetData, Stored
@@ -28,7 +29,8 @@ log = logging.getLogger("kembar.zookeeper")
 
 Spawn = Callable[[str, Callable[[], None]], threading.Thread]
 
-POLL_S = 1.0  # listeners read everything again this often, in case a watch was lost
+POLL_S = 1.0  # a listener reads everything again this often, in case a watch was lost
+POLLS_PER_S = 20  # of all listeners; with more than these each has its turn less often
 UNCONNECTED_CHECK_S = 0.1
 LONG_UNCONNECTED_S = 5.0
 NEWCOMER_S = 1.0  # for a client that has seen nothing yet to connect, and then for our own
@@ -46,7 +48,7 @@ class Listener(Protocol):
         """In the connection thread: what was known may be old; every request in flight has been reported as lost."""
 
     def poll(self) -> None:
-        """In the owner's thread, each POLL_S while connected."""
+        """In the owner's thread, each POLL_S while connected; less often if there are very many listeners."""
 
 
 class ZooKeeper:
@@ -81,9 +83,11 @@ class ZooKeeper:
         self._up = threading.Event()
         self._owner: threading.Thread | None = None
         self._rebuild_s = REBUILD_MIN_S
-        self._next_poll = -math.inf
+        self._polled: Instant = math.inf  # when listeners last had their turn
+        self._turn = 0
         self._ask_as_newcomer: Instant | None = None
         self._kazoo = self._build(self._changed)
+        self._turns = Turns(self.ask)
 
     def listen(self, listener: Listener) -> None:
         """Tell `listener` of this connection from the start on; only before start()."""
@@ -157,6 +161,10 @@ class ZooKeeper:
         """For this folder: one request of kazoo's, see Connection.ask."""
         return self._kazoo.ask(request, then)
 
+    def ask_in_turn(self, request: Any, then: Callable[[Answer], None]) -> None:
+        """For this folder: a read that may wait behind others of its kind. After a loss `then` may never be called."""
+        self._turns.ask(request, then)
+
     def fetch(self, request: Any, timeout_s: float) -> Any:
         """For this folder: kazoo's answer to one read, None if there is no such node. Raises CoordinatorUnavailable."""
         answer = self._kazoo.ask(request)
@@ -196,21 +204,32 @@ class ZooKeeper:
             return UNCONNECTED_CHECK_S
         self._ask_as_newcomer = None
         self._rebuild_s = REBUILD_MIN_S
-        if now >= self._next_poll:
-            self._next_poll = now + POLL_S
-            for listener in self._listeners:
-                listener.poll()
+        self._poll(now)
         silent_s = kazoo.silent_s(now)
         if silent_s >= self._stall_s:
             log.warning("no answer from ZooKeeper for %.2f s: going to the next server", silent_s)
             kazoo.cut()
             return UNCONNECTED_CHECK_S
-        if silent_s > 0:
-            return min(self._ping_after_s, self._stall_s - silent_s)
+        # Also while reads are under way, which in a client of many pairs never end: any server answers them by itself.
         if (unheard_s := kazoo.unheard_s(now)) >= self._ping_after_s:
             kazoo.ping()
-            return self._ping_after_s
-        return self._ping_after_s - unheard_s
+            unheard_s = 0.0
+        wait_s = self._ping_after_s - unheard_s
+        return min(wait_s, self._stall_s - silent_s) if silent_s > 0 else wait_s
+
+    def _poll(self, now: Instant) -> None:
+        """A part of the listeners at each look: read all at once, those of many pairs would hold up everything else."""
+        count = len(self._listeners)
+        round_s = max(POLL_S, count / POLLS_PER_S)
+        if math.isinf(self._polled):
+            self._polled = now
+        due = min(int((now - self._polled) * count / round_s), count)
+        if due == 0 or self._turns.waiting:
+            return
+        self._polled = now
+        for _ in range(due):
+            self._turn = (self._turn + 1) % count
+            self._listeners[self._turn].poll()
 
     def _check_history(self) -> None:
         """A server turns away whoever has seen a later write than it has. If all do, for long, writes are lost.

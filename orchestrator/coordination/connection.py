@@ -111,6 +111,7 @@ class Connection(KazooClient):  # type: ignore[misc]
         self._accepting = False
         self._ended = False  # kazoo's own state says CLOSED before the first connection too
         self._unanswered: deque[Answer] = deque()
+        self._pinged: Answer | None = None
         self._heard: tuple[Instant, Instant] = (math.inf, -math.inf)  # without a break since, last
 
     # --- asked by any thread
@@ -164,12 +165,13 @@ class Connection(KazooClient):  # type: ignore[misc]
         return now - self._heard[1]
 
     def ping(self) -> None:
-        """Ask for something that only the ensemble's leader can answer.
+        """Ask for something that only the ensemble's leader can answer, unless that is asked already.
 
         A follower cut off from its leader answers reads and kazoo's pings for up to syncLimit ticks (source); `sync`
         it has to pass on.
         """
-        self.ask(Sync("/"), self.note_heard)
+        if self._pinged is None or self._pinged.done():
+            self._pinged = self.ask(Sync("/"), self.note_heard)
 
     def handshake_overdue(self) -> bool:
         """Whether TCP is there, but no session: a frozen server accepts connections and never speaks."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
+import os
 import select
 import socket
 import threading
@@ -20,6 +22,22 @@ CONNECT_S = 0.3
 USER_TIMEOUT_MS = 500
 
 Socket = Any  # a socket.socket or ssl.SSLSocket
+
+
+class _Bell(io.FileIO):
+    """One end of a pipe as a socket: kazoo puts a byte into it for each request that it is given.
+
+    A pipe holds 65536 of them. kazoo's own socket pair holds 278 (measured), and the connection thread, which alone
+    takes them out, would wait for itself for ever if it asked for more at once, as it does for fifteen pairs.
+    """
+
+    def send(self, data: bytes) -> int:
+        """As of a socket."""
+        return self.write(data)
+
+    def recv(self, length: int) -> bytes:
+        """As of a socket."""
+        return self.read(length)
 
 
 class Handler(SequentialThreadingHandler):  # type: ignore[misc]
@@ -94,6 +112,11 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
             self._polled, self._poll = list(readers), _poll(readers, select.POLLIN)
         ready = [fd for fd, _ in self._poll.poll(timeout_ms)]
         return [s for s in readers if s.fileno() in ready] if ready else [], [], []
+
+    def create_socket_pair(self) -> tuple[_Bell, _Bell]:
+        """What kazoo is woken by, the end to read first."""
+        read, write = os.pipe()
+        return _Bell(read, "rb"), _Bell(write, "wb")
 
     def spawn(self, func: Callable[..., None], *args: Any, **kwargs: Any) -> threading.Thread:
         """The thread of kazoo's loop."""

@@ -22,6 +22,7 @@ from orchestrator.core.ports import Clock, Seen
 
 log = logging.getLogger("kembar.zookeeper")
 
+Ask = Callable[[Any, Callable[[Answer], None]], object]
 _EMPTY: Mapping[str, Seen] = MappingProxyType({})
 
 
@@ -83,21 +84,23 @@ class WatchedMirror:
         self._wake()
 
     def poll(self) -> None:
-        """Ask for everything again."""
+        """Ask for everything again, behind whatever others ask."""
         for folder in self._folders:
-            self._list(folder)
+            self._list(folder, self._client.ask_in_turn)
         for path in (*self._paths, *self._published):
             if path not in self._folders:
-                self._read(path)
+                self._read(path, self._client.ask_in_turn)
 
     # --- in the connection thread
 
-    def _read(self, path: str) -> None:
+    def _read(self, path: str, ask: Ask | None = None) -> None:
         # One bound method for all: kazoo keeps watches in a set, so asking twice leaves one.
-        self._client.ask(wire.GetData(path, self._changed), partial(self._take, self._connection, path))
+        (ask or self._client.ask)(wire.GetData(path, self._changed), partial(self._take, self._connection, path))
 
-    def _list(self, folder: str) -> None:
-        self._client.ask(wire.GetChildren(folder, self._changed), partial(self._take_names, self._connection, folder))
+    def _list(self, folder: str, ask: Ask | None = None) -> None:
+        (ask or self._client.ask)(
+            wire.GetChildren(folder, self._changed), partial(self._take_names, self._connection, folder)
+        )
 
     def _changed(self, event: Any) -> None:
         if event.type == EventType.NONE:

@@ -165,6 +165,35 @@ def test_closing_does_not_wait_for_a_silent_server(make, link):
     assert time.monotonic() - began < STALL_S + 1.0
 
 
+def test_many_mirrors_of_one_client_are_read_again_after_a_cut(make, link, paths):
+    """Their reads are many more than kazoo's own socket pair holds, and come from the thread that empties it."""
+    client = make(link.host)
+    mirrors = [WatchedMirror(client, HostClock(), [paths.desired, *missing(paths, 20)]) for _ in range(40)]
+    client.start()
+    for _ in range(2):
+        eventually(lambda: all(paths.desired in mirror.snapshot() for mirror in mirrors))
+        link.down()
+        eventually(lambda: not any(mirror.snapshot() for mirror in mirrors))
+        link.up()
+
+
+def missing(paths: Paths, count: int) -> list[str]:
+    return [f"{paths.root}/missing-{number}" for number in range(count)]
+
+
+def test_whoever_asks_beside_many_mirrors_is_answered_meanwhile(make, paths):
+    """Also while all of them are read for the first time: nothing takes as long as a stall."""
+    client = make()
+    mirrors = [WatchedMirror(client, HostClock(), [paths.desired, *missing(paths, 20)]) for _ in range(200)]
+    client.start()
+    assert client.wait_connected(10)
+    session, asked = client.session_id, 0
+    while not all(mirror.snapshot() for mirror in mirrors):
+        assert client.read(paths.desired) is not None
+        asked += 1
+    assert asked > 1 and client.session_id == session and client.hearing_since() < math.inf
+
+
 def test_a_listener_that_comes_late_is_a_bug(direct, paths):
     with pytest.raises(InvariantBroken):
         WatchedMirror(direct, HostClock(), [paths.desired])
