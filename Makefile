@@ -15,6 +15,7 @@ RUNS ?= 20
 SEEDS ?= 1000
 MINUTES ?= 10
 RETURN_RUNS ?= 5
+PAIRS ?= 1 10 50 200
 PRIORITIES ?= P1 P2
 RESULTS := build/bench
 NODE ?= db-a
@@ -23,7 +24,7 @@ export VAGRANT_DEFAULT_PROVIDER
 VAGRANT := cd vagrant && vagrant
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-web sim scope fuzz rewind kills mutants faults soak demo lab bench returns docs media evidence \
+.PHONY: help setup check test test-web sim scope fuzz rewind kills mutants faults soak demo lab bench returns scale docs media evidence \
 	packages lock playbooks test-provision vagrant-inventory vagrant-up vagrant-ssh \
 	vagrant-down vagrant-mysqld-crash vagrant-host-loss vagrant-link-loss vagrant-heal clean
 
@@ -116,6 +117,12 @@ returns: setup  ## what a return takes, by kind and by size of the database, the
 		$(KEMBAR) lab bench rejoin-$$what --runs $(RETURN_RUNS) -o json > $(RESULTS)/rejoin-$$1$${3:+-$$3}.json || exit 1; done
 	$(KEMBAR) lab faults --only rejoin -o json > $(RESULTS)/faults-rejoin.json
 
+scale: setup  ## what many pairs cost one set of orchestrators, and how soon it decides: make scale PAIRS="1 10"
+	@mkdir -p $(RESULTS)
+	@for pairs in $(PAIRS); do \
+		echo "bench pairs, $$pairs of them"; \
+		$(KEMBAR) lab bench pairs --pairs $$pairs --profile default -o json > $(RESULTS)/pairs-$$pairs.json || exit 1; done
+
 docs: setup  ## docs/state-machine.md, docs/metrics.md, docs/cli.md and its schema, from what they are about
 	$(PY) -m orchestrator.cli.docs > docs/state-machine.md
 	$(PY) -c 'from monitoring.metric_table import printed; print(printed(), end="")' > docs/metrics.md
@@ -125,7 +132,7 @@ docs: setup  ## docs/state-machine.md, docs/metrics.md, docs/cli.md and its sche
 media: setup  ## docs/images from a real failover: the recorded demo, the page in light and dark (root)
 	$(PY) -m lab.media docs/images
 
-evidence: setup  ## docs/evidence.md from the outputs of make bench, returns, sim, mutants, faults, soak
+evidence: setup  ## docs/evidence.md from the outputs of make bench, returns, scale, sim, mutants, faults, soak
 	$(PY) -m lab.evidence $(RESULTS)
 
 packages: $(VENV)/.kembar-packages  ## wheel and Debian packages into dist/, built twice, compared, installed and run (root)

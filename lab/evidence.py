@@ -34,6 +34,10 @@ RETURN_HEAD = (
     "| bench | alone | database MB | runs | seconds p50 | max | stages of the median | merged | quarantined | "
     "unaccounted | checksums equal | GTID sets equal |"
 )
+PAIRS_HEAD = (
+    "| run | date | commit | profile | pairs | deaths | reaction p50 | p99 | cpu % a pair | RSS MB a pair "
+    "| ZooKeeper writes/s | its write p50 | leaders | wrong | unasked |"
+)
 PHASES = ("detect", "fence", "drain", "promote", "vip", "verify")
 
 
@@ -82,6 +86,7 @@ def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
     yield from (_phases(name, one) for name, one in faults.items() if one["phases_ms"])
     yield from _returns({name: one for name, one in results.items() if name.startswith("rejoin-")})
     yield from _runs({name: one for name, one in results.items() if name.partition("-")[0] in TOTALS})
+    yield from _pairs({name: one for name, one in results.items() if name.partition("-")[0] == "pairs"})
     for name in AS_THEY_ARE:
         if name in results:
             yield ""
@@ -124,6 +129,28 @@ def _runs(results: Mapping[str, Any]) -> Iterable[str]:
     for name, one in results.items():
         where = [str(one.get(key, "unknown")) for key in ("date", "commit", "machine")]
         yield f"| {name} | " + " | ".join([*where, TOTALS[name.partition("-")[0]](one)]) + " |"
+
+
+def _pairs(results: Mapping[str, Any]) -> Iterable[str]:
+    """A row for each number of pairs that was measured, the fewest first."""
+    if not results:
+        return
+    yield ""
+    yield "## Many pairs"
+    yield ""
+    yield "Real ZooKeeper and orchestrators, simulated agents, all on the machine above. Reaction: from the exit of a"
+    yield "primary's mysqld to the decision. Costs are those of the busiest orchestrator, in percent of one core,"
+    yield "while nothing happens. Wrong: another decision than it should be. Unasked: one though nobody had died."
+    yield ""
+    yield PAIRS_HEAD
+    yield "|" + "---|" * (PAIRS_HEAD.count("|") - 1)
+    for name, one in sorted(results.items(), key=lambda item: (item[1]["profile"], item[1]["pairs"])):
+        where = [one[key] for key in ("date", "commit", "profile", "pairs", "runs")]
+        costs = [one[key] for key in ("cpu_percent_per_pair", "rss_mb_per_pair", "zookeeper_writes_per_s")]
+        leaders = ", ".join(f"{owner} {count}" for owner, count in sorted(one["leaders"].items()))
+        rest = [one["zookeeper_write_ms"]["p50"], leaders, one["wrong"], one["unasked"]]
+        figures = [*where, one["reaction_ms"]["p50"], one["reaction_ms"]["p99"], *costs, *rest]
+        yield f"| {name} | " + " | ".join(map(str, figures)) + " |"
 
 
 def _growth(one: Mapping[str, Any]) -> str:

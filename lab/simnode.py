@@ -37,7 +37,7 @@ from orchestrator.core.wire import encode
 log = logging.getLogger("kembar.simulated")
 
 ANSWER_S = 2.0
-SOON_S = 0.005
+SOON_S, AGAIN_S = 0.005, 0.1
 RESTART_S = 0.3  # of a mysqld that has nothing to recover
 EXIT_MS = 2.0  # from the exit until the gate is shut, as an agent measures it
 FOLLOWERS = (Role.STANDBY, Role.RETURNING)
@@ -98,8 +98,9 @@ class SimulatedNode:
             self._hold(goal, cluster.version, seen, now)
             self._tell(goal, cluster.value, seen)
         except KembarError as error:
-            log.warning("%s: %s", self._name, error)
-            self._version, self._flight = -1, None
+            log.debug("%s: %s", self._name, error)
+            self._version, self._flight, self._renew_at = -1, None, math.inf
+            return now + AGAIN_S
         return min(self._renew_at, max(self._reporter.told()[1], now - SOON_S) + self._policy.report_every_s)
 
     # the lease

@@ -44,6 +44,11 @@ RETURN = {
     "phases": {"rewind": 0.8, "merge": 4.1}, "quarantined": 150, "unaccounted": 0, "checksums_equal": True,
     "gtid_sets_equal": False,
 }  # fmt: skip
+PAIRS = WHERE | {
+    "profile": "default", "pairs": 10, "runs": 50, "reaction_ms": {"p50": 21.0, "p99": 80.5},
+    "cpu_percent_per_pair": 1.2, "rss_mb_per_pair": 6.5, "zookeeper_writes_per_s": 140.1, "wrong": 0, "unasked": 1,
+    "leaders": {"witness": 6, "db-b": 4}, "zookeeper_write_ms": {"p50": 4.0},
+}  # fmt: skip
 ALL = {
     "faults-P0": FAULTS,
     "mutants": WHERE | {"found": 40, "planted": 41},
@@ -72,9 +77,16 @@ def test_each_kind_of_return_has_a_row_that_does_not_hide_what_is_wrong():
     assert row in text.splitlines()
 
 
+def test_each_number_of_pairs_has_a_row_in_their_order():
+    both = {"pairs-10": PAIRS, "pairs-2": PAIRS | {"pairs": 2}}
+    text = [line for line in page(both, "this machine", "def5678") if line.startswith("| pairs-")]
+    costs = "21.0 | 80.5 | 1.2 | 6.5 | 140.1 | 4.0 | db-b 4, witness 6 | 0 | 1 |"
+    assert text == [f"| pairs-{n} | 2026-11-26 | abc1234 | default | {n} | 50 | {costs}" for n in (2, 10)]
+
+
 def test_what_was_not_run_has_no_row():
     text = "\n".join(page({"mysqld-crash": BENCH}, "this machine", "def5678"))
-    assert "Long runs" not in text and "Returns" not in text and "Overhead" not in text
+    assert "Long runs" not in text and "Many pairs" not in text and "Returns" not in text and "Overhead" not in text
 
 
 def test_a_result_that_was_cut_off_is_told_and_nothing_is_written(tmp_path, monkeypatch, capsys):
