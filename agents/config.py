@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.config.load import Section, Wrong, reject
 from orchestrator.config.shared import (
@@ -23,10 +23,13 @@ from orchestrator.config.shared import (
     ZooKeeper,
     endpoint,
     pair_wrongs,
+    read_secret,
     vip_wrongs,
 )
 from orchestrator.config.tls import Identity
 from orchestrator.core.model import PROFILES, NodeName
+
+CHANNEL_PASSWORD_MAX = 32  # characters: CHANGE REPLICATION SOURCE takes no more, an account would
 
 
 def _listen(text: Any) -> Endpoint | None:
@@ -41,11 +44,22 @@ class AgentVip(Vip):
     )
 
 
+def _short_enough(path: Path) -> Path:
+    found = len(read_secret(path))
+    if found > CHANNEL_PASSWORD_MAX:
+        hint = "openssl rand -hex 16, and the same for the account"
+        reject(Wrong(f"{path} holds {found} characters, expected {CHANNEL_PASSWORD_MAX} at most", hint))
+    return path
+
+
+ChannelSecret = Annotated[SecretFile, AfterValidator(_short_enough)]
+
+
 class Replication(Section):
     """How this host's mysqld logs in at the peer's."""
 
     user: str = Field(min_length=1, max_length=32, description="the replication account, for example kembar_repl")
-    password_file: SecretFile = Field(description="file with the account's password, mode 0600")
+    password_file: ChannelSecret = Field(description="file with the password, mode 0600, 32 characters at most")
     port: Port = Field(default=3306, description="port of the peer's mysqld")
     ssl: bool = Field(default=True, strict=True, description="TLS on the channel")
     tls: Identity | None = Field(

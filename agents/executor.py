@@ -69,14 +69,16 @@ class Executor:
             return False
         finally:
             # After the last of them: no log call stands between deciding and acting.
-            log.info("did, in ms: %s", ", ".join(took) or "nothing", extra={"epoch": order.goal.epoch})
+            if took and self.failed_in_a_row <= 1:
+                log.info("did, in ms: %s", ", ".join(took), extra={"epoch": order.goal.epoch})
         self.failure, self.failed, self.failed_in_a_row = "", None, 0
         return True
 
     def _failed(self, action: Action, error: KembarError) -> None:
         self.failed_in_a_row = self.failed_in_a_row + 1 if action is self.failed else 1
-        self.failure, self.failed = f"{action}: {error}", action
-        log.warning("%s failed: %s", action, error)
+        before, self.failure, self.failed = self.failure, f"{action}: {error}", action
+        if self.failure != before:  # it is tried ten times a second
+            log.warning("%s failed: %s", action, error)
         if action is Action.CERTIFY:
             self.certification_failed()
 

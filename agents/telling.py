@@ -16,6 +16,7 @@ from orchestrator.core.ports import Clock, Memory
 
 HOST_EVERY_S = 5.0
 TRIES = 3  # of one step, before it counts as one that cannot be done
+STUCK = 50  # of one step, before a person is told: some need a few, while a server starts or a session ends
 TAKE_OVER = (Action.STOP_RECEIVER, Action.STOP_APPLIER, Action.WRITE_PROMOTION)
 NEW_MEMORY = (
     "MEMORY_NEW: the state directory was empty when the agent started, so that a certificate of before counts no more: "
@@ -99,9 +100,12 @@ class Telling:
         return round(sight.now - self._unheard_since, 3)
 
     def _troubles(self, sight: Sight, found: Local, others: tuple[str, ...]) -> tuple[str, ...]:
-        """Also why errant transactions could not be cut before mysqld started, or why it, or a copy, is not started."""
+        """Also why errant transactions could not be cut before mysqld started, or why it, or a copy, is not started;
+        and what fails again and again.
+        """
         kept = kept_tail(self._memory) if found.errant and sight.goal.role in FOLLOWERS else ""
-        waits = self._executor.failure if found.tail_pending or found.copied else ""
+        told = found.tail_pending or found.copied or self._executor.failed_in_a_row >= STUCK
+        waits = self._executor.failure if told else ""
         deaf = sight.facts.receiver_error if sight.facts is not None and sight.goal.role in FOLLOWERS else ""
         own = (
             sight.power.trouble,

@@ -79,7 +79,7 @@ def write(folder: Path, given: Topology, interface: str, more: Mapping[str, Any]
     vault = variables / "vault.yml"
     if not vault.exists():
         vault.touch(mode=0o600)
-        _put(vault, {name: secrets.token_hex(24) for name in SECRETS})
+        _put(vault, {name: secrets.token_hex(16) for name in SECRETS})
 
 
 def _put(path: Path, content: Mapping[str, Any]) -> None:

@@ -12,6 +12,11 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_KERNEL = (5, 6)
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("24.04",)}
 CLOCK_BOUND_S = 0.05
+VAULT = "ansible-vault edit group_vars/all/vault.yml"
+SECRET_BOUNDS = {  # in characters
+    "vault_mysql_replication_password": (1, 32),  # a replication channel takes no more
+    "vault_kembar_session_key": (32, 4096),  # the orchestrator wants no less
+}
 
 Facts = Mapping[str, Any]
 
@@ -19,9 +24,9 @@ Facts = Mapping[str, Any]
 def preflight_problems(spec: Mapping[str, Any]) -> list[str]:
     """A line for each problem: `HOST: what is wrong  hint: what to do`; empty if the playbooks may begin.
 
-    `spec` has `groups` (names by group), `vip`, `subnet`, `secrets` (names of variables, each with whether it is set),
-    `packages` (files on the machine that runs Ansible), and `hosts`: the facts of each host, None for one that did not
-    answer.
+    `spec` has `groups` (names by group), `vip`, `subnet`, `secrets` (names of variables, each with the length of what
+    it is set to), `packages` (files on the machine that runs Ansible), and `hosts`: the facts of each host, None for
+    one that did not answer.
     """
     hosts: Mapping[str, Facts | None] = spec["hosts"]
     found = [*_groups(spec["groups"]), *_secrets(spec["secrets"]), *_packages(spec["packages"])]
@@ -54,9 +59,14 @@ def _groups(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
         yield _line("inventory", "every host of group zookeeper is one of the pair", "put one elsewhere")
 
 
-def _secrets(secrets: Mapping[str, bool]) -> Iterator[str]:
-    for name in sorted(name for name, given in secrets.items() if not given):
-        yield _line("vault", f"{name} is missing or empty", "ansible-vault edit group_vars/all/vault.yml")
+def _secrets(secrets: Mapping[str, int]) -> Iterator[str]:
+    for name, length in sorted(secrets.items()):
+        least, most = SECRET_BOUNDS.get(name, (1, length))
+        if not length:
+            yield _line("vault", f"{name} is missing or empty", VAULT)
+        elif not least <= length <= most:
+            bound = f"{most} at most" if length > most else f"{least} at least"
+            yield _line("vault", f"{name} has {length} characters, expected {bound}", f"openssl rand -hex 16; {VAULT}")
 
 
 def _packages(files: Sequence[str]) -> Iterator[str]:

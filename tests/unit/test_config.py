@@ -179,6 +179,16 @@ def test_all_mistakes_are_reported_at_once(files: Path) -> None:
     assert keys == ["peer.address", "vip.address", "mysql.port", "profil"]
 
 
+def test_a_channels_password_has_a_length_that_mysql_takes(files: Path) -> None:
+    """CHANGE REPLICATION SOURCE refuses more, ten times a second."""
+    (files / "secrets.d/replication").write_text(33 * "x")
+    assert problems(files / "agent.yaml") == [
+        f"19:20: mysql.replication.password_file: {files}/secrets.d/replication holds 33 characters, "
+        "expected 32 at most"
+        "  hint: openssl rand -hex 16, and the same for the account"
+    ]
+
+
 def test_a_missing_secret_and_one_that_others_read_are_both_reported(files: Path) -> None:
     secrets = files / "secrets.d"
     (secrets / "agent").unlink()

@@ -55,7 +55,7 @@ def spec(**differing: Any) -> dict[str, Any]:
         },
         "vip": "192.0.2.100",
         "subnet": "192.0.2.0/24",
-        "secrets": {"vault_mysql_root_password": True},
+        "secrets": {"vault_mysql_root_password": 32, "vault_mysql_replication_password": 32},
         "packages": [f"/dist/{name}_1.0_amd64.deb" for name in ("kembar", "kembar-agent", "kembar-orchestrator")],
         "hosts": {"db-a": host(), "db-b": host(), "witness": host(mysqld=None)},
         **differing,
@@ -93,8 +93,16 @@ CASES = {
         "inventory: every host of group zookeeper is one of the pair",
     ),
     "a missing secret": (
-        spec(secrets={"vault_mysql_root_password": False}),
+        spec(secrets={"vault_mysql_root_password": 0}),
         "vault: vault_mysql_root_password is missing or empty",
+    ),
+    "a password that no channel takes": (
+        spec(secrets={"vault_mysql_replication_password": 33}),
+        "vault: vault_mysql_replication_password has 33 characters, expected 32 at most",
+    ),
+    "a key that can be guessed": (
+        spec(secrets={"vault_kembar_session_key": 31}),
+        "vault: vault_kembar_session_key has 31 characters, expected 32 at least",
     ),
     "no packages": (spec(packages=[]), "inventory: kembar_packages holds 0 packages kembar-agent"),
     "two releases of a package": (
@@ -188,7 +196,7 @@ def test_a_clock_within_the_time_of_asking_proves_nothing():
 def test_all_of_it_is_told_at_once():
     given = spec(
         groups={"db": ["db-a"], "zookeeper": ["db-a", "witness"], "orchestrator": []},
-        secrets={"vault_a": False, "vault_b": False},
+        secrets={"vault_a": 0, "vault_b": 0},
         hosts={"db-a": host(keepalived=True, python="3.9.2"), "witness": None},
     )
     assert len(problems(given)) == 8

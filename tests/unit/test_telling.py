@@ -13,7 +13,7 @@ from agents.executor import Executor
 from agents.lease import Power
 from agents.look import Peer, Sight, copied, copied_from, follows_peer, repairing
 from agents.reconcile.swap import SwapState
-from agents.telling import Telling
+from agents.telling import STUCK, Telling
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import (
@@ -228,3 +228,11 @@ def test_a_copied_server_is_refused_and_its_primary_goes_on():
     assert copied_from(peer, Role.PRIMARY, facts) == ()
     (refusal,) = copied_from(peer, Role.STANDBY, facts)
     assert refusal.startswith("server_uuid=u1 on both nodes")
+
+
+def test_a_step_that_fails_again_and_again_is_told_whatever_the_node_is():
+    node, local = Node(), Local(Mysqld.RUNNING, incarnation="me")
+    node.fail(Action.CONFIGURE_CHANNEL, STUCK - 1)
+    assert not node.telling.report(following(), local, Sync(), "").troubles
+    node.fail(Action.CONFIGURE_CHANNEL, 1)
+    assert node.telling.report(following(), local, Sync(), "").troubles == ("configure_channel: the relay disk hangs",)
