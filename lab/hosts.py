@@ -66,11 +66,11 @@ class Hosts:
         """A command that runs where the clients are."""
         return namespaces.exec_argv(self.lab, "client", argv)
 
-    def run(self, name: str, *argv: str) -> str:
-        """A command on a host, by ssh. Raises StepFailed with what it said."""
+    def run(self, name: str, *argv: str, given: str = "") -> str:
+        """A command on a host, by ssh, with this on its standard input. Raises StepFailed with what it said."""
         address = str(self.topology.node(name).address)
         command = self.command(["ssh", *self.ssh_options().split(), f"root@{address}", "--", *argv])
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise StepFailed(f"{name}: {' '.join(argv)}: {done.returncode}: {done.stdout}{done.stderr}".strip())
         return done.stdout
