@@ -47,6 +47,8 @@ class Hosts:
     place: Path
     topology: Topology
     given: StandIns
+    base: Path
+    stack: ExitStack = field(repr=False)  # what ends with the lab
     roots: dict[str, Path] = field(default_factory=dict)
     running: dict[str, Host] = field(default_factory=dict)
 
@@ -88,6 +90,12 @@ class Hosts:
             subprocess.run(["kill", "-KILL", str(leader)], check=True)
         host.process.wait(END_S)
 
+    def install(self, name: str) -> None:
+        """A new host of that name and address, as a person's is after its installation; not on yet."""
+        place = self.place / f"{name}-{len(list(self.place.glob(f'{name}-*')))}"
+        self.roots[name] = self.stack.enter_context(overlay(self.base, place))
+        _install(self, self.topology.node(name))
+
 
 @contextmanager
 def booted(lab: str, topology: Topology, place: Path) -> Iterator[Hosts]:
@@ -98,15 +106,14 @@ def booted(lab: str, topology: Topology, place: Path) -> Iterator[Hosts]:
     if shutil.which("systemd-nspawn") is None:
         raise Refused("systemd-nspawn is not here: apt-get install systemd-container")
     base = clean_root(platform.freedesktop_os_release()["VERSION_CODENAME"], PACKAGES)
-    hosts = Hosts(lab, place, topology, stand_ins(place / "packages"))
-    _make_key(hosts, base)
     with ExitStack() as stack:
+        hosts = Hosts(lab, place, topology, stand_ins(place / "packages"), base, stack)
+        _make_key(hosts)
         namespaces.up(topology, lab)
         stack.callback(namespaces.down, lab)
         for node in topology.nodes:
             if node.groups - {"client"}:
-                hosts.roots[node.name] = stack.enter_context(overlay(base, place / node.name))
-                _install(hosts, node)
+                hosts.install(node.name)
                 stack.callback(_end, hosts, node.name)
                 hosts.running[node.name] = _boot(hosts, node)
         for name in list(hosts.running):
@@ -114,10 +121,10 @@ def booted(lab: str, topology: Topology, place: Path) -> Iterator[Hosts]:
         yield hosts
 
 
-def _make_key(hosts: Hosts, base: Path) -> None:
+def _make_key(hosts: Hosts) -> None:
     hosts.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(hosts.key)], check=True)
-    theirs = (base / "etc/ssh/ssh_host_ed25519_key.pub").read_text().rsplit(" ", 1)[0]
+    theirs = (hosts.base / "etc/ssh/ssh_host_ed25519_key.pub").read_text().rsplit(" ", 1)[0]
     hosts.known.write_text("".join(f"{node.address} {theirs}\n" for node in hosts.topology.nodes))
 
 
