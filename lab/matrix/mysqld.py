@@ -13,8 +13,8 @@ from lab.matrix.statements import await_applied
 from lab.matrix.trial import Trial
 from lab.sessions import Session
 
-BIG_ROWS = 20_000
-COMMITTING_S = 0.01  # into the commit of the big transaction
+BIG_ROWS = 5000
+COMMITTING_S = 0.004  # into the commit of the big transaction
 
 
 def killed_under_load(t: Trial) -> None:
