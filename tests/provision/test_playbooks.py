@@ -58,7 +58,7 @@ def inventory(folder: Path, *, pair: int = 2, voters: int = 3, **variables: Any)
                 "kembar_interface": "lo",
                 "kembar_packages": str(packages),
                 "mysql_datadir": str(folder / "data"),
-                **dict.fromkeys(SECRETS, "not empty"),
+                **dict.fromkeys(SECRETS, 32 * "s"),
                 **variables,
             },
             "children": {
