@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,9 @@ def events(job: Job) -> Iterator[dict[str, Any]]:
     command = [sys.executable, "-m", "orchestrator.adapters.provision"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdin is not None and worker.stdout is not None
-        worker.stdin.write(json.dumps(asdict(job)))
-        worker.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended, and said nothing: told below
+            worker.stdin.write(json.dumps(asdict(job)))
+            worker.stdin.close()
         told = False
         for line in worker.stdout:
             event = json.loads(line)
