@@ -166,6 +166,7 @@ TABLE = (
     Row(1, "debroot", "lab", "lab.fetch lab.aptsources"),
     Row(1, "standins", "lab", "lab.fetch lab.mysqld lab.programs lab.zookeeper"),
     Row(2, "hosts", "lab", "lab.debroot lab.namespaces lab.standins lab.topology"),
+    Row(3, "hostload", "lab", "lab.history lab.hosts lab.metering lab.stand"),
     Row(2, "simnode simpair", "lab", f"{RECORDS} agents.reporter"),
     Row(2, "simagents", "lab",
         "lab.simnode lab.simpair lab.provision orchestrator.connected orchestrator.coordination orchestrator.process"),

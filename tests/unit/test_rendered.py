@@ -113,7 +113,7 @@ def test_zookeeper_has_the_settings_that_the_lab_is_measured_with():
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
     for name in ("agent", "rejoin", "replication", "clone", "tokens", "session"):
-        (tmp_path / name).write_text("[]\n" if name == "tokens" else "0123456789abcdef" * 4)
+        (tmp_path / name).write_text("[]\n" if name == "tokens" else "0123456789abcdef" * 2)
         (tmp_path / name).chmod(0o600)
     issue(tmp_path, dict.fromkeys(("agent", "mysql"), ADDRESSES["db-a"]))
     return tmp_path
