@@ -18,11 +18,14 @@ from monitoring.live import PAGES, Pages
 from monitoring.problems import problems
 from monitoring.sampling import SAMPLER, Sampler, sampling
 from monitoring.stream import FEED, Feed
+from monitoring.tls import ServerTls
 
 BODY_MAX_BYTES = 64 * 1024
 KEEPALIVE_S = 30.0  # for a request's head to come, and between two of them; the library waits for an hour
 SHUTDOWN_S = 0.5  # what a long poll gets when we end
 FIRST_INHERITED_FD = 3  # of LISTEN_FDS, man sd_listen_fds
+STRICT_TRANSPORT = "max-age=31536000"
+LOCALHOST = "localhost"  # a name that all share who forward a port to their own machine: it is not ours to bind
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -34,8 +37,10 @@ HEADERS = {
 
 
 async def secure(request: web.Request, response: web.StreamResponse) -> None:
-    """The same strict headers on every response."""
+    """The same strict headers on every response; over TLS of our own, also that there is no other way to come."""
     response.headers.update(HEADERS)
+    if request.secure and request.url.host != LOCALHOST:
+        response.headers["Strict-Transport-Security"] = STRICT_TRANSPORT
 
 
 MIDDLEWARES = (problems, audited, recognise)  # from the outermost
@@ -90,9 +95,10 @@ def inherited_socket(environ: Mapping[str, str]) -> socket.socket | None:
 class Web:
     """Serves until told to stop. `run` blocks: the composition root gives it a thread."""
 
-    def __init__(self, backend: Backend, sock: socket.socket) -> None:
+    def __init__(self, backend: Backend, sock: socket.socket, tls: ServerTls | None = None) -> None:
         self._backend = backend
         self._sock = sock
+        self._tls = tls
         self._serving = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -102,7 +108,7 @@ class Web:
     def url(self) -> str:
         """Where it listens."""
         host, port = self._sock.getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"{'http' if self._tls is None else 'https'}://{host}:{port}"
 
     def run(self) -> None:
         """Serve until `stop`. Closes the socket at its end."""
@@ -127,7 +133,8 @@ class Web:
         )
         await runner.setup()
         try:
-            await web.SockSite(runner, self._sock).start()
+            context = None if self._tls is None else self._tls.context
+            await web.SockSite(runner, self._sock, ssl_context=context).start()
             self._serving.set()
             if not self._stopped_early.is_set():
                 await self._stop.wait()

@@ -9,11 +9,11 @@ import secrets
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import click
 
@@ -21,6 +21,7 @@ from monitoring.app import Web, bound_socket, inherited_socket
 from monitoring.backend import Backend, utc
 from monitoring.measured import Measured
 from monitoring.neighbours import Neighbours
+from monitoring.tls import ServerTls
 from orchestrator.alerting import Alerting, alerting
 from orchestrator.answered import Answered
 from orchestrator.auditing import Auditor
@@ -260,9 +261,10 @@ class Fleet:
 def serve(config: OrchestratorConfig) -> int:
     """Run until SIGTERM; the exit status."""
     logged = logs.start(LogFormat(config.log.format), config.log.level.upper(), node=config.name)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    told: SimpleQueue[int] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda given, _: told.put(given))
+    tls = _tls(config)
     clock = HostClock()
     zookeeper = ZooKeeper(
         config.zookeeper.addresses,
@@ -272,19 +274,37 @@ def serve(config: OrchestratorConfig) -> int:
         stall_s=0.5,
     )
     fleet = Fleet(config, clock, zookeeper, Failpoints.of(os.environ))
-    web = Web(_backend(config, clock, fleet), _socket(config))
+    web = Web(_backend(config, clock, fleet), _socket(config), tls)
     zookeeper.start()
     fleet.start()
     serving = threads.start("web", web.run)
     notify("READY=1")
     log.info("orchestrator %s of %d clusters, page on %s", config.name, len(config.clusters), web.url)
-    stopping.wait()
+    while told.get() == signal.SIGHUP:
+        _reload(tls)
     web.stop()
     serving.join()
     fleet.stop()
     zookeeper.close()
     logged.close()
     return 0
+
+
+def _tls(config: OrchestratorConfig) -> ServerTls | None:
+    return None if config.tls is None else ServerTls(config.tls.certificate, config.tls.key)
+
+
+def _reload(tls: ServerTls | None) -> None:
+    """What a running orchestrator takes over without a restart: its certificate, no more."""
+    if tls is None:
+        log.warning("SIGHUP: nothing is read again without tls in the configuration; restart for the rest of it")
+        return
+    try:
+        tls.reload()
+    except OSError as error:
+        log.error("SIGHUP: page and API go on with the certificate they have: %s", error)
+        return
+    log.info("SIGHUP: page and API have the certificate that the file holds now")
 
 
 def _backend(config: OrchestratorConfig, clock: HostClock, fleet: Fleet) -> Backend:

@@ -79,6 +79,7 @@ TABLE = (
     Row(0, "alerts delivery outbox runbooks", CORE),
     Row(0, "notices", "monitoring"),
     Row(1, "deliver hook manual", "monitoring", libraries="aiohttp"),
+    Row(1, "tls", "monitoring"),
     Row(2, "notifier courier desk", "orchestrator", f"{RECORDS} orchestrator.loop"),
     Row(3, "alerts runbooks", "monitoring", "monitoring", "aiohttp pydantic"),
     Row(4, "alerting", "orchestrator", "orchestrator monitoring"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -144,16 +145,24 @@ class Api:
         url = urlsplit(endpoint)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError("not an http URL")
-        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-        connection = kind(url.hostname, url.port, timeout=CONNECT_S)
+        connection = self._connection(url.scheme, url.hostname, url.port)
         try:
-            connection.connect()
+            try:
+                connection.connect()
+            except ssl.SSLCertVerificationError as error:
+                raise ConnectionError(_distrusted(error, self.settings.authority)) from error
             connection.sock.settimeout(self.timeout_s + wait_s)
             content = None if body is None else json.dumps(body).encode()
             connection.request(method, url.path.rstrip("/") + path, content, self._headers(headers or {}, content))
             yield connection.getresponse()
         finally:
             connection.close()
+
+    def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+        if scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=CONNECT_S)
+        context = ssl.create_default_context(cafile=self.settings.authority or None)
+        return http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=context)
 
     def _headers(self, more: Mapping[str, str], content: bytes | None) -> dict[str, str]:
         headers = {"Accept": "application/json", **more}
@@ -187,6 +196,11 @@ def failed(answer: Answer) -> Failed:
     body = answer.body if isinstance(answer.body, dict) else {}
     checks = "".join(f"\n  no   {check}" for check in body.get("failed_checks", ()))
     return Failed(code, f"{body.get('title', answer.status)}: {_detail(answer)}{checks}", str(body.get("hint", "")))
+
+
+def _distrusted(error: ssl.SSLCertVerificationError, authority: str) -> str:
+    by = authority or "an authority that this host knows: name the cluster's own as authority in client.yaml"
+    return f"its certificate is not good ({error.verify_message}); it must be for that address and by {by}"
 
 
 def _detail(answer: Answer) -> str:

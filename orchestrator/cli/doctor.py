@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -12,7 +12,6 @@ from orchestrator.cli.client import Api, path_of
 from orchestrator.cli.diagnosis import Diagnosis, of_cluster, of_node
 from orchestrator.cli.exits import Exit, Failed, leave
 from orchestrator.cli.options import Session, client_command, columns
-from orchestrator.cli.settings import Settings
 from orchestrator.cli.status import read_view
 
 HEAD = ["", "ABOUT", "CHECK", "FOUND"]
@@ -67,7 +66,7 @@ def _alone(session: Session, why: Failed) -> list[Diagnosis]:
 
 def _endpoint(session: Session, endpoint: str) -> Diagnosis:
     """One orchestrator, asked by itself."""
-    one = Api(Settings((endpoint,), session.api.settings.token_file), session.api.timeout_s)
+    one = Api(replace(session.api.settings, endpoints=(endpoint,)), session.api.timeout_s)
     try:
         answer = one.call("GET", "/readyz")
     except Failed as failed:

@@ -18,8 +18,9 @@ Printed from the commands by `make docs`; `make check` fails if it is stale. Do 
 A client command talks to any orchestrator, leader or not: the endpoints of client.yaml, of `--endpoint` or of
 `KEMBAR_ENDPOINT` are tried in order, the one that answered last first, one with fresh data before one without. `status`
 and `check` read ZooKeeper themselves when none answers and client.yaml names its servers, and say so. The token comes
-from the file that `KEMBAR_TOKEN_FILE` or client.yaml names, never from the command line. client.yaml is looked for in
-`~/.config/kembar`, in `/etc/kembar`, and where the lab leaves it.
+from the file that `KEMBAR_TOKEN_FILE` or client.yaml names, never from the command line. `https://` endpoints must have
+a certificate for their address by the `authority` that client.yaml names, or by one that the host knows. client.yaml is
+looked for in `~/.config/kembar`, in `/etc/kembar`, and where the lab leaves it.
 
 Data goes to stdout, everything else to stderr. Times are UTC. What `-o json` prints is one object, for `events -f` and
 `status --watch` one a line; its shape is promised in [cli.schema.json](cli.schema.json).

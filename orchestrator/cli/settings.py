@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,12 +19,13 @@ class Settings:
 
     endpoints: tuple[str, ...] = ()
     token_file: str = ""
+    authority: str = ""  # whose certificates https endpoints must have; without it, the host's own list
     cluster: str = ""
     zookeeper: tuple[str, ...] = ()  # ADDRESS:PORT, for `status` when no orchestrator answers
     vip: str = ""  # shown then
 
 
-KEYS = ("endpoints", "token_file", "cluster", "zookeeper", "vip")
+KEYS = ("endpoints", "token_file", "authority", "cluster", "zookeeper", "vip")
 
 
 def lab_file(environ: Mapping[str, str]) -> Path:
@@ -59,15 +61,29 @@ def read_settings(path: Path) -> Settings:
         value = content.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             problems.append(f"{path}: {key}: expected a list of texts")
+    authority = str(content.get("authority") or "")
+    if authority:
+        problems += _unreadable(path, authority)
     if problems:
         raise Failed(Exit.USAGE, "\n".join(problems))
     return Settings(
         endpoints=tuple(content.get("endpoints", ())),
         token_file=str(content.get("token_file") or ""),
+        authority=authority,
         cluster=str(content.get("cluster") or ""),
         zookeeper=tuple(content.get("zookeeper", ())),
         vip=str(content.get("vip") or ""),
     )
+
+
+def _unreadable(path: Path, authority: str) -> list[str]:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=authority)
+    except ssl.SSLError:
+        return [f"{path}: authority: {authority} holds no certificate  hint: expected in PEM"]
+    except OSError as error:
+        return [f"{path}: authority: {authority}: {error.strerror}  hint: expected a certificate in PEM"]
+    return []
 
 
 def _unknown(path: Path, key: str) -> str:

@@ -30,6 +30,7 @@ from orchestrator.config.shared import (
     read_secret,
     vip_wrongs,
 )
+from orchestrator.config.tls import Certificate
 from orchestrator.core.access import AccessRole, Token
 from orchestrator.core.mergepolicy import MergePolicy
 from orchestrator.core.model import NodeName, Policy
@@ -95,6 +96,7 @@ class OrchestratorConfig(Section):
 
     name: Name = Field(description="this orchestrator's own name, different on each host")
     plain_http: bool = Field(default=False, strict=True, description="allow HTTP without TLS outside loopback")
+    tls: Certificate | None = Field(default=None, description="certificate and key of page and API; without it, HTTP")
     listen: Annotated[Endpoint | None, BeforeValidator(_listen)] = Field(
         default=Endpoint("127.0.0.1", 8080),
         description="ADDRESS:PORT, or 'inherited' for a socket passed by LISTEN_FDS",
@@ -113,11 +115,15 @@ class OrchestratorConfig(Section):
     @field_validator("listen")
     @classmethod
     def _loopback(cls, listen: Endpoint | None, info: ValidationInfo) -> Endpoint | None:
-        if listen and not IPv4Address(listen.host).is_loopback and not info.data.get("plain_http", True):
+        # A section that is wrong is missing here, and has been told already.
+        encrypted = info.data.get("tls", True)
+        open_to_all = listen is not None and not IPv4Address(listen.host).is_loopback
+        if open_to_all and not encrypted and not info.data.get("plain_http", True):
             reject(
                 Wrong(
                     f"{listen} is not loopback, and tokens would cross the network in clear",
-                    "listen on 127.0.0.1 behind a proxy that speaks TLS, or set plain_http: true",
+                    "give tls: {certificate, key}, listen on 127.0.0.1 behind a proxy that speaks TLS,"
+                    " or set plain_http: true",
                 )
             )
         return listen

@@ -245,7 +245,8 @@ VIP = "    vip: {address: 192.0.2.100, subnet: 192.0.2.0/24}"
 ORCHESTRATOR_CASES = {
     "a listener that would show tokens to the network": ("127.0.0.1:8080", "192.0.2.13:8080", [
         "2:9: listen: 192.0.2.13:8080 is not loopback, and tokens would cross the network in clear"
-        "  hint: listen on 127.0.0.1 behind a proxy that speaks TLS, or set plain_http: true",
+        "  hint: give tls: {certificate, key}, listen on 127.0.0.1 behind a proxy that speaks TLS,"
+        " or set plain_http: true",
     ]),
     "one node only": ("      - {name: db-b, address: 192.0.2.12}\n", "", [
         "7:7: clusters[0].nodes: List should have at least 2 items after validation, not 1"

@@ -16,6 +16,7 @@ from agents.config import AgentConfig
 from lab.accounts import Passwords, bootstrap_statements
 from lab.certificates import issue
 from lab.zookeeper import Ensemble, zoo_cfg
+from orchestrator.cli.settings import read_settings
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import OrchestratorConfig
 
@@ -49,6 +50,7 @@ GIVEN: dict[str, Any] = {
     "kembar_orchestrator_zookeeper": list(ADDRESSES.values()),
     "kembar_orchestrator_pair": ["db-a", "db-b"],
     "kembar_orchestrator_admin_token": "admin-token",
+    "kembar_orchestrator_listen": f"{ADDRESSES['db-a']}:8080",
     "zookeeper_servers": list(ADDRESSES.values()),
 }
 
@@ -115,7 +117,7 @@ def secrets(tmp_path: Path) -> Path:
     for name in ("agent", "rejoin", "replication", "clone", "tokens", "session"):
         (tmp_path / name).write_text("[]\n" if name == "tokens" else "0123456789abcdef" * 2)
         (tmp_path / name).chmod(0o600)
-    issue(tmp_path, dict.fromkeys(("agent", "mysql"), ADDRESSES["db-a"]))
+    issue(tmp_path, dict.fromkeys(("agent", "mysql", "orchestrator"), ADDRESSES["db-a"]))
     return tmp_path
 
 
@@ -146,3 +148,9 @@ def test_the_orchestrators_file_is_valid_and_agrees_with_the_agents(secrets):
     config = load(OrchestratorConfig, placed(text, secrets), {})
     agent = load(AgentConfig, placed(rendered("kembar_agent", "agent.yaml.j2"), secrets), {})
     assert config.membership(config.clusters[0]) == agent.membership
+    assert config.tls is not None and not config.plain_http
+
+
+def test_commands_on_an_orchestrators_host_ask_it_over_tls(secrets):
+    found = read_settings(placed(rendered("kembar_orchestrator", "client.yaml.j2"), secrets))
+    assert (found.endpoints, found.authority) == (("https://192.0.2.11:8080",), str(secrets / "authority.pem"))
