@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.config.load import Section, Wrong, reject
+from orchestrator.config.secret import AbsolutePath, SecretFile, read_secret
 from orchestrator.config.shared import (
-    AbsolutePath,
     Endpoint,
     Log,
     Membership,
@@ -18,12 +18,10 @@ from orchestrator.config.shared import (
     Paced,
     Port,
     Seconds,
-    SecretFile,
     Vip,
     ZooKeeper,
     endpoint,
     pair_wrongs,
-    read_secret,
     vip_wrongs,
 )
 from orchestrator.config.tls import Identity
@@ -165,7 +163,7 @@ class AgentConfig(Paced):
     peer: Node = Field(description="name and address of the other host of the pair")
     vip: AgentVip = Field(description="address, subnet and interface")
     mysql: Mysql = Field(description="the mysqld of this host")
-    zookeeper: ZooKeeper = Field(description="hosts, and session_timeout_s")
+    zookeeper: ZooKeeper = Field(description="hosts, session_timeout_s and tls")
     probes: Probes = Probes()
     exchange: Exchange | None = Field(default=None, description="port, authority, certificate, key")
     probe_listen: Annotated[Endpoint | None, BeforeValidator(_listen)] = Field(

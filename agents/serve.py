@@ -43,10 +43,11 @@ from agents.steps import Source, Steps
 from agents.telling import Telling
 from agents.vip import LinuxVirtualIp, require_interface
 from agents.watch import ProcessWatch
-from orchestrator.config.shared import read_secret
+from orchestrator.config.secret import read_secret
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
+from orchestrator.coordination.tls import tls_of
 from orchestrator.core.model import NodeName
 from orchestrator.core.ports import Supervisor
 from orchestrator.process import logs, threads
@@ -96,6 +97,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         threads.start,
         session_s=config.zookeeper.session_timeout_s,
         stall_s=min(0.5, policy.timing.authorised_s / 2),
+        tls=tls_of(config.zookeeper.files),
     )
     asked = [paths.desired, paths.policy, paths.sync(name), paths.sync(peer), paths.returning, paths.decisions]
     news = News(asked)
@@ -176,7 +178,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         memory,
         steps,
         executor,
-        Telling(executor, health, server, memory, clock, host.facts),
+        Telling(executor, health, server, memory, clock, host.facts, config.zookeeper.known_as),
         repair,
         verifier,
         news,

@@ -42,9 +42,11 @@ class Telling:
         memory: Memory,
         clock: Clock,
         host_facts: Callable[[ServerFacts | None], HostFacts],
+        known_as: str = "",
     ) -> None:
         self._executor, self._findings, self._server, self._memory = executor, findings, server, memory
         self._clock, self._host_facts = clock, host_facts
+        self._known_as = known_as
         self._host: tuple[Instant, HostFacts] = (float("-inf"), HostFacts())
         self._unheard_since: Instant | None = None
 
@@ -76,6 +78,7 @@ class Telling:
             timeline_ms=self._executor.timeline_ms,
             margins=sight.power.margins,
             host=self._host_now(facts),
+            known_as=self._known_as,
             **({} if facts is None else _of_server(facts, self._server.arrival, self._clock.holder_now())),
         )
 

@@ -7,7 +7,9 @@ Starting is `lab.processes`' work. Ticks are short and limits tight: a leader wh
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,17 @@ from lab.programs import program
 from orchestrator.core.errors import CoordinatorUnavailable, Refused
 
 CLIENT_PORT = 2181
+SECURE_PORT = 2281
 # Only what a quorum server loads; the closure of Debian's package is a desktop.
-PACKAGES = ("libzookeeper-java", "libslf4j-java", "libdropwizard-metrics-java", "libsnappy-java")
-JARS = ("zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-jdk14", "metrics-core", "snappy-java")
+PACKAGES = ("libzookeeper-java", "libslf4j-java", "libdropwizard-metrics-java", "libsnappy-java", "libnetty-java")
+NETTY = (  # for TLS
+    *("common", "buffer", "transport", "handler", "codec", "resolver"),
+    *("transport-native-unix-common", "transport-native-epoll"),
+)
+JARS = (
+    *("zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-jdk14", "metrics-core", "snappy-java"),
+    *(f"netty-{part}" for part in NETTY),
+)
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 
@@ -36,6 +46,7 @@ class Ensemble:
     """The servers by id and address, with their timing; a tick is in milliseconds, the limits in ticks."""
 
     servers: Mapping[int, str]
+    tls: Path | None = None  # folder of authority.pem, and of zookeeper-NUMBER.pem with its key; no port without TLS
     tick_ms: int = 250
     sync_limit: int = 3
     init_limit: int = 40
@@ -60,8 +71,7 @@ def zoo_cfg(ensemble: Ensemble, server: int, data_dir: Path) -> str:
     """The configuration of one server; it listens for clients on its own address only, so that tests see its links."""
     settings: dict[str, object] = {
         "dataDir": data_dir,
-        "clientPort": CLIENT_PORT,
-        "clientPortAddress": ensemble.servers[server],
+        **_doors(ensemble, server),
         "tickTime": ensemble.tick_ms,
         "initLimit": ensemble.init_limit,
         "syncLimit": ensemble.sync_limit,
@@ -76,6 +86,29 @@ def zoo_cfg(ensemble: Ensemble, server: int, data_dir: Path) -> str:
         **{f"server.{number}": f"{address}:2888:3888" for number, address in ensemble.servers.items()},
     }
     return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def _doors(ensemble: Ensemble, server: int) -> dict[str, object]:
+    """The port of clients; with TLS they, and servers among themselves, must prove who they are."""
+    address = ensemble.servers[server]
+    if ensemble.tls is None:
+        return {"clientPort": CLIENT_PORT, "clientPortAddress": address}
+    keys = {"keyStore.location": own_files(ensemble.tls, server), "trustStore.location": ensemble.tls / "authority.pem"}
+    return {
+        "secureClientPort": SECURE_PORT,
+        "secureClientPortAddress": address,
+        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
+        "sslQuorum": "true",
+        "ssl.clientAuth": "need",
+        "enforce.auth.enabled": "true",
+        "enforce.auth.schemes": "x509",
+        **{f"{prefix}.{key}": path for prefix in ("ssl", "ssl.quorum") for key, path in keys.items()},
+    }
+
+
+def own_files(folder: Path, server: int) -> Path:
+    """Certificate and key of a server, in one file as ZooKeeper wants them."""
+    return folder / f"zookeeper-{server}.pem"
 
 
 LOGGING = """handlers = java.util.logging.ConsoleHandler
@@ -122,13 +155,18 @@ def command(zookeeper: ZookeeperProgram, config: Path) -> list[str]:
     ]
 
 
-def four_letters(address: str, word: str, timeout_s: float = 0.5, port: int = CLIENT_PORT) -> str:
-    """The answer to `ruok` or `srvr`; call it in a process that is in the right namespace.
+def four_letters(
+    address: str, word: str, timeout_s: float = 0.5, port: int = CLIENT_PORT, context: ssl.SSLContext | None = None
+) -> str:
+    """The answer to `ruok` or `srvr`; call it in a process that is in the right namespace. A `context` for TLS.
 
     Raises CoordinatorUnavailable without an answer.
     """
     try:
-        with socket.create_connection((address, port), timeout_s) as connection:
+        with ExitStack() as open_ones:
+            connection = open_ones.enter_context(socket.create_connection((address, port), timeout_s))
+            if context is not None:
+                connection = open_ones.enter_context(context.wrap_socket(connection, server_hostname=address))
             connection.sendall(word.encode())
             answer = b"".join(iter(lambda: connection.recv(4096), b""))
     except OSError as error:

@@ -10,7 +10,7 @@ from monitoring import deliver, hook, notices
 from monitoring.backend import utc
 from monitoring.notices import Links
 from orchestrator.config.alerts import PAGERDUTY, Alerts, Channel
-from orchestrator.config.shared import read_secret
+from orchestrator.config.secret import read_secret
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.delivery import Attempt, Ended
 from orchestrator.core.history import Event

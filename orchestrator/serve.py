@@ -27,12 +27,13 @@ from orchestrator.answered import Answered
 from orchestrator.auditing import Auditor
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import ClusterSection, OrchestratorConfig, load_tokens
-from orchestrator.config.shared import read_secret
+from orchestrator.config.secret import read_secret
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.election import Election
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import readable
+from orchestrator.coordination.tls import tls_of
 from orchestrator.core.access import Token, Tokens
 from orchestrator.core.admission import admit
 from orchestrator.core.audit import Entry
@@ -92,6 +93,7 @@ class Fleet:
         self, config: OrchestratorConfig, clock: HostClock, zookeeper: ZooKeeper, failpoints: Failpoints | None
     ) -> None:
         self._name, self._clock, self._zookeeper = config.name, clock, zookeeper
+        self._known_as = config.zookeeper.known_as
         self._failpoints = failpoints
         self.measured = Measured()
         self._alerts = config.alerts
@@ -219,7 +221,9 @@ class Fleet:
             folders=[paths.requests, paths.election],
             wake=lambda: loop.wake(),
         )
-        election = Election(self._zookeeper, self._clock, paths, self._name, changed=lambda: loop.wake())
+        election = Election(
+            self._zookeeper, self._clock, paths, self._name, changed=lambda: loop.wake(), known_as=self._known_as
+        )
         coordinator: Coordinator = MeasuringCoordinator(
             self._zookeeper, self._clock, partial(self.measured.asked, section.name)
         )
@@ -272,6 +276,7 @@ def serve(config: OrchestratorConfig) -> int:
         threads.start,
         session_s=config.zookeeper.session_timeout_s,
         stall_s=0.5,
+        tls=tls_of(config.zookeeper.files),
     )
     fleet = Fleet(config, clock, zookeeper, Failpoints.of(os.environ))
     web = Web(_backend(config, clock, fleet), _socket(config), tls)

@@ -24,11 +24,13 @@ from orchestrator.watching import Watching, zookeeper_ms
 CONNECT_S = 5.0
 
 
-def read_view_directly(hosts: tuple[str, ...], cluster: str, vip: str) -> dict[str, Any]:
+def read_view_directly(
+    hosts: tuple[str, ...], cluster: str, vip: str, files: tuple[str, ...] | None = None
+) -> dict[str, Any]:
     """One reading. Raises Failed: 8 if ZooKeeper does not answer either, 2 if the cluster is not clear."""
     clock = HostClock()
     try:
-        with connected(hosts, CONNECT_S) as zookeeper:
+        with connected(hosts, CONNECT_S, files) as zookeeper:
             paths = Paths(cluster or _only_cluster(zookeeper))
             pair = _pair(zookeeper, paths)
             seen = _read(zookeeper, paths, pair, int(clock.wall_s() * 1000))

@@ -140,6 +140,7 @@ class Made(Shape):
 
     cluster: str
     made: list[str]
+    rights_set: list[str]
 
 
 class HostTally(Shape):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -22,10 +22,17 @@ class Settings:
     authority: str = ""  # whose certificates https endpoints must have; without it, the host's own list
     cluster: str = ""
     zookeeper: tuple[str, ...] = ()  # ADDRESS:PORT, for `status` when no orchestrator answers
+    zookeeper_tls: Mapping[str, str] = field(default_factory=dict)  # authority, certificate, key
     vip: str = ""  # shown then
 
+    @property
+    def zookeeper_files(self) -> tuple[str, ...] | None:
+        """Authority, certificate, key; None: plain TCP."""
+        return tuple(self.zookeeper_tls[key] for key in FILES) if self.zookeeper_tls else None
 
-KEYS = ("endpoints", "token_file", "authority", "cluster", "zookeeper", "vip")
+
+KEYS = ("endpoints", "token_file", "authority", "cluster", "zookeeper", "zookeeper_tls", "vip")
+FILES = ("authority", "certificate", "key")
 
 
 def lab_file(environ: Mapping[str, str]) -> Path:
@@ -64,6 +71,9 @@ def read_settings(path: Path) -> Settings:
     authority = str(content.get("authority") or "")
     if authority:
         problems += _unreadable(path, authority)
+    files = content.get("zookeeper_tls", {})
+    if files and not (isinstance(files, dict) and set(files) == set(FILES) and all(map(str, files.values()))):
+        problems.append(f"{path}: zookeeper_tls: expected {', '.join(FILES)}, each a file in PEM")
     if problems:
         raise Failed(Exit.USAGE, "\n".join(problems))
     return Settings(
@@ -72,6 +82,7 @@ def read_settings(path: Path) -> Settings:
         authority=authority,
         cluster=str(content.get("cluster") or ""),
         zookeeper=tuple(content.get("zookeeper", ())),
+        zookeeper_tls={key: str(file) for key, file in (files or {}).items()},
         vip=str(content.get("vip") or ""),
     )
 

@@ -76,7 +76,8 @@ def read_view(session: Session) -> dict[str, Any]:
         # Loads kazoo, which the usual way does not need.
         from orchestrator.cli.direct import read_view_directly
 
-        return read_view_directly(settings.zookeeper, session.named or settings.cluster, settings.vip)
+        named = session.named or settings.cluster
+        return read_view_directly(settings.zookeeper, named, settings.vip, settings.zookeeper_files)
     return found
 
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from orchestrator.config.load import Section, Wrong, reject
-from orchestrator.config.shared import Name, SecretFile, read_secret
+from orchestrator.config.secret import SecretFile, read_secret
+from orchestrator.config.shared import Name
 
 Kind = Literal["webhook", "pagerduty", "slack", "alertmanager", "exec"]
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"

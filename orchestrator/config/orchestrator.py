@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, RootModel, ValidationInfo, field_validator
 
+from orchestrator.config.acl import GuardedZooKeeper
 from orchestrator.config.alerts import Alerts
 from orchestrator.config.load import Section, Wrong, load, reject
 from orchestrator.config.returns import Reconcile
+from orchestrator.config.secret import SecretFile, read_secret
 from orchestrator.config.shared import (
     TAKE_FREE,
     Endpoint,
@@ -22,14 +24,12 @@ from orchestrator.config.shared import (
     Name,
     Node,
     Paced,
-    SecretFile,
     Vip,
-    ZooKeeper,
     endpoint,
     pair_wrongs,
-    read_secret,
     vip_wrongs,
 )
+from orchestrator.config.subject import Subject
 from orchestrator.config.tls import Certificate
 from orchestrator.core.access import AccessRole, Token
 from orchestrator.core.mergepolicy import MergePolicy
@@ -53,11 +53,19 @@ def _long_enough(path: Path) -> Path:
 SessionKey = Annotated[SecretFile, AfterValidator(_long_enough)]
 
 
+class ClusterNode(Node):
+    """One database host, and who its agent is to ZooKeeper."""
+
+    identity: Subject | None = Field(default=None, description="subject of its agent's certificate; with zookeeper.acl")
+
+
 class ClusterSection(Paced):
     """One pair behind one VIP."""
 
     name: Name = Field(description="the cluster's name, for example shop")
-    nodes: list[Node] = Field(min_length=2, max_length=2, description="exactly two hosts, each with name and address")
+    nodes: list[ClusterNode] = Field(
+        min_length=2, max_length=2, description="exactly two hosts, each with name and address"
+    )
     vip: Vip = Field(description="address and subnet")
     reconcile: Reconcile = Field(
         default=MergePolicy(), description="what a return may do by itself; `kembar init` records it"
@@ -65,7 +73,7 @@ class ClusterSection(Paced):
 
     @field_validator("nodes")
     @classmethod
-    def _pair(cls, nodes: list[Node]) -> list[Node]:
+    def _pair(cls, nodes: list[ClusterNode]) -> list[ClusterNode]:
         wrongs = [Wrong(w.message, w.hint, (1, *w.at)) for w in pair_wrongs(nodes[0], nodes[1])]
         if wrongs:
             reject(*wrongs)
@@ -101,7 +109,7 @@ class OrchestratorConfig(Section):
         default=Endpoint("127.0.0.1", 8080),
         description="ADDRESS:PORT, or 'inherited' for a socket passed by LISTEN_FDS",
     )
-    zookeeper: ZooKeeper = Field(description="hosts, and session_timeout_s")
+    zookeeper: GuardedZooKeeper = Field(description="hosts, session_timeout_s, tls and acl")
     clusters: list[ClusterSection] = Field(min_length=1, description="each with name, nodes and vip")
     tokens_file: SecretFile | None = Field(default=None, description="API tokens by hash; without it nobody may act")
     session_key_file: SessionKey | None = Field(
@@ -127,6 +135,27 @@ class OrchestratorConfig(Section):
                 )
             )
         return listen
+
+    @field_validator("clusters")
+    @classmethod
+    def _identified(cls, clusters: list[ClusterSection], info: ValidationInfo) -> list[ClusterSection]:
+        acl = info.data["zookeeper"].acl if "zookeeper" in info.data else None
+        if acl is None:
+            return clusters
+        taken = {acl.provisioning, *acl.orchestrators, *acl.readers}
+        wrongs = []
+        for i, cluster in enumerate(clusters):
+            for j, node in enumerate(cluster.nodes):
+                at = (i, "nodes", j, "identity")
+                if node.identity is None:
+                    wrongs.append(Wrong("required with zookeeper.acl", "the subject of its agent's certificate", at))
+                elif node.identity in taken:
+                    wrongs.append(Wrong(f"{node.identity} is somebody else too", "one identity for each", at))
+                else:
+                    taken.add(node.identity)
+        if wrongs:
+            reject(*wrongs)
+        return clusters
 
     @field_validator("clusters")
     @classmethod

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.config.load import Section, Wrong, reject
+from orchestrator.config.subject import KnownIdentity
 from orchestrator.core.lease import Timing
 from orchestrator.core.model import PROFILES, NodeName, Policy
 
@@ -21,42 +19,6 @@ TAKE_FREE = "the VIP moves between the hosts: take a free address of the subnet"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=3600)]
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        reject(Wrong(f"{path} is not an absolute path", "a daemon has no working directory of its own"))
-    return path
-
-
-def _secret(path: Path) -> Path:
-    """Checked now, so that a wrong mode is reported before anything starts and not at the first login."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        reject(Wrong(f"{path}: {error.strerror}", "put the secret alone into this file, mode 0600"))
-    wrongs = []
-    if not stat.S_ISREG(found.st_mode):
-        wrongs.append(Wrong(f"{path} is not a regular file"))
-    elif found.st_size == 0:
-        wrongs.append(Wrong(f"{path} is empty", "put the secret alone into this file"))
-    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
-        wrongs.append(Wrong(f"{path} is not readable by user id {os.geteuid()}", f"chown it: owner is {found.st_uid}"))
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
-        wrongs.append(Wrong(f"{path} has mode {mode:04o}: others can get at it", f"chmod 600 {path}"))
-    if wrongs:
-        reject(*wrongs)
-    return path
-
-
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-SecretFile = Annotated[Path, AfterValidator(_absolute), AfterValidator(_secret)]
-
-
-def read_secret(path: Path) -> str:
-    """The secret in a file, without the line end that editors add."""
-    return path.read_text(encoding="utf-8").rstrip("\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +68,7 @@ class ZooKeeper(Section):
 
     hosts: list[IpPort] = Field(min_length=1, description="an odd number of servers, each ADDRESS:PORT")
     session_timeout_s: Seconds = 1.0
+    tls: KnownIdentity | None = Field(default=None, description="authority, certificate, key; without it, plain TCP")
 
     @field_validator("hosts")
     @classmethod
@@ -123,6 +86,16 @@ class ZooKeeper(Section):
     def addresses(self) -> tuple[str, ...]:
         """As the client wants them."""
         return tuple(map(str, self.hosts))
+
+    @property
+    def files(self) -> tuple[str, str, str] | None:
+        """Authority, certificate and key, as the client wants them; None: plain TCP."""
+        return self.tls.paths if self.tls else None
+
+    @property
+    def known_as(self) -> str:
+        """Who we are to ZooKeeper: the subject of our certificate, empty over plain TCP."""
+        return self.tls.subject if self.tls else ""
 
 
 class Log(Section):

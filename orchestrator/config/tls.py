@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.config.load import Section, Wrong, reject
-from orchestrator.config.shared import AbsolutePath, SecretFile
+from orchestrator.config.secret import AbsolutePath, SecretFile
 
 
 def _certificates(path: Path) -> Path:

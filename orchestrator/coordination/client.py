@@ -11,6 +11,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from secrets import SystemRandom
 from typing import Any, Protocol
 
@@ -19,7 +20,9 @@ from kazoo.protocol import serialization as wire
 from kazoo.security import OPEN_ACL_UNSAFE
 
 from orchestrator.coordination.answer import Answer, read_error
-from orchestrator.coordination.connection import Connection, Tls
+from orchestrator.coordination.connection import Connection
+from orchestrator.coordination.inherit import Rights, makes_nodes, submit_with_rights
+from orchestrator.coordination.tls import Tls
 from orchestrator.coordination.turns import Turns
 from orchestrator.core.errors import ConfigWrong, CoordinatorUnavailable, HistoryLost, InvariantBroken
 from orchestrator.core.model import Instant
@@ -116,6 +119,11 @@ class ZooKeeper:
         return self._kazoo.accepting
 
     @property
+    def trouble(self) -> str:
+        """Why there is no connection, as far as TLS is to blame; else empty."""
+        return self._kazoo.trouble
+
+    @property
     def session_id(self) -> int | None:
         """Of the present session, None while not connected."""
         return self._kazoo.session_id
@@ -143,7 +151,10 @@ class ZooKeeper:
             if wake is not None:
                 wake()
 
-        answer = kazoo.ask(_request_of(ops), finish)
+        if self._tls is not None and makes_nodes(ops):
+            answer = submit_with_rights(kazoo, ops, partial(_request_of, ops), finish)
+        else:
+            answer = kazoo.ask(_request_of(ops, {}), finish)
         if answer.refused:
             raise CoordinatorUnavailable("not connected to ZooKeeper: nothing was sent")
         return answer
@@ -315,20 +326,22 @@ def stored(data: bytes, stat: Any) -> Stored:
     return Stored(data, stat.version, created_ms=stat.ctime, modified_ms=stat.mtime)
 
 
-def _request_of(ops: Sequence[Op]) -> Any:
+def _request_of(ops: Sequence[Op], rights: Rights) -> Any:
     # A renewal of the lease needs no multi: the same guarantee, with less to write and to parse.
     if len(ops) == 1 and isinstance(ops[0], SetData):
-        return _request(ops[0])
-    return wire.Transaction([_request(op) for op in ops])
+        return _request(ops[0], rights)
+    return wire.Transaction([_request(op, rights) for op in ops])
 
 
-def _request(op: Op) -> Any:
+def _request(op: Op, rights: Rights) -> Any:
     match op:
         case SetData(path, data, version):
             return wire.SetData(path, data, version)
         case Check(path, version):
             return wire.CheckVersion(path, version)
         case Create(path, data, ephemeral, sequence):
-            return wire.Create(path, data, OPEN_ACL_UNSAFE, EPHEMERAL * ephemeral | SEQUENCE * sequence)
+            return wire.Create(
+                path, data, rights.get(path, OPEN_ACL_UNSAFE), EPHEMERAL * ephemeral | SEQUENCE * sequence
+            )
         case Delete(path, version):
             return wire.Delete(path, version)

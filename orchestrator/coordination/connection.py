@@ -8,7 +8,6 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kazoo.client import KazooClient
@@ -20,20 +19,12 @@ from kazoo.retry import KazooRetry
 
 from orchestrator.coordination.answer import Answer
 from orchestrator.coordination.handler import CONNECT_S, Handler
+from orchestrator.coordination.tls import Tls
 from orchestrator.core.model import Instant
 
 # kazoo warns at every attempt while ZooKeeper is away; the client logs each change of state once instead.
 _KAZOO_LOG = logging.getLogger("kembar.kazoo")
 _KAZOO_LOG.setLevel(logging.ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files for TLS to ZooKeeper. The servers' certificates must carry their IP addresses: we use no names."""
-
-    ca: str
-    certificate: str
-    key: str
 
 
 class _Session(ConnectionHandler):  # type: ignore[misc]
@@ -88,7 +79,7 @@ class Connection(KazooClient):  # type: ignore[misc]
         on_change: Callable[[Connection, bool], None],
         tls: Tls | None,
     ) -> None:
-        handler = Handler(tls is not None)
+        handler = Handler(tls)
         super().__init__(
             hosts=",".join(hosts),
             timeout=session_s,
@@ -97,15 +88,11 @@ class Connection(KazooClient):  # type: ignore[misc]
             randomize_hosts=False,
             connection_retry=KazooRetry(max_tries=-1, delay=0.02, max_delay=0.2, sleep_func=handler.sleep_func),
             logger=_KAZOO_LOG,
-            use_ssl=tls is not None,
-            ca=tls and tls.ca,
-            certfile=tls and tls.certificate,
-            keyfile=tls and tls.key,
-            check_hostname=tls is not None,  # kazoo's default is False: any certificate of that authority would do
+            use_ssl=tls is not None,  # the handler makes the connection; kazoo then waits as TLS needs it
         )
         self._connection = _Session(self, self._conn_retry.copy(), logger=_KAZOO_LOG)
         self._gap_s = gap_s
-        self._waiter_now = waiter_now
+        self.waiter_now = waiter_now
         self._on_change = on_change
         self._order = threading.Lock()
         self._accepting = False
@@ -132,6 +119,11 @@ class Connection(KazooClient):  # type: ignore[misc]
         return self._session_id if self._accepting else None
 
     @property
+    def trouble(self) -> str:
+        """Why the last connection was not made, as far as TLS is to blame; else empty."""
+        return str(self.handler.trouble)
+
+    @property
     def server(self) -> str | None:
         """`IP:port` of the server in use."""
         return self.handler.peer() if self._accepting else None
@@ -143,14 +135,18 @@ class Connection(KazooClient):  # type: ignore[misc]
 
     def ask(self, request: Any, then: Callable[[Answer], None] | None = None) -> Answer:
         """Queue one request of kazoo's; `refused` is set if there is no connection to send it on."""
-        answer = Answer(self._waiter_now(), then)
-        self._call(request, answer)
+        answer = Answer(self.waiter_now(), then)
+        self.send(request, answer)
         return answer
+
+    def send(self, request: Any, answer: Answer) -> None:
+        """As ask, for an answer that somebody waits for already."""
+        self._call(request, answer)
 
     def hearing_since(self) -> Instant:
         """Since when the ensemble's leader has answered us without a break; inf if it does not now."""
         since, last = self._heard
-        return since if self._waiter_now() - last <= self._gap_s else math.inf
+        return since if self.waiter_now() - last <= self._gap_s else math.inf
 
     # --- by the owner's thread
 
@@ -198,7 +194,7 @@ class Connection(KazooClient):  # type: ignore[misc]
         """Take an answer that needed the ensemble's leader as a sign of life."""
         since, last = self._heard
         if answer.error is None and self._accepting:
-            now = self._waiter_now()
+            now = self.waiter_now()
             self._heard = (since if now - last <= self._gap_s else now, now)
 
     def _oldest(self) -> Answer | None:
@@ -227,7 +223,7 @@ class Connection(KazooClient):  # type: ignore[misc]
             self._heard = (math.inf, -math.inf)
         super()._session_callback(state)
         if connected and not was:
-            now = self._waiter_now()
+            now = self.waiter_now()
             self._heard = (now, now)
             with self._order:
                 self._accepting = True

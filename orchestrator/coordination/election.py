@@ -45,17 +45,23 @@ class _Term:
 class Election:
     """The candidacy of this process. Make it before the client is started, then start().
 
-    `owner` names this orchestrator for people. `changed` is called when leading begins or ends, from any thread; it
-    must not block.
+    `owner` names this orchestrator for people, `known_as` is who it is to ZooKeeper. `changed` is called when leading
+    begins or ends, from any thread; it must not block.
     """
 
     def __init__(
-        self, client: ZooKeeper, clock: Clock, paths: Paths, owner: str, changed: Callable[[], None] = lambda: None
+        self,
+        client: ZooKeeper,
+        clock: Clock,
+        paths: Paths,
+        owner: str,
+        changed: Callable[[], None] = lambda: None,
+        known_as: str = "",
     ) -> None:
         self._client = client
         self._clock = clock
         self._paths = paths
-        self._owner = owner
+        self._owner, self._known_as = owner, known_as
         self._changed = changed
         self._prefix = paths.candidate_prefix(owner)
         self._token = secrets.token_hex(8).encode()  # an older process of the same owner may have left a candidate
@@ -208,7 +214,7 @@ class Election:
             raise StaleWrite(f"{self._paths.leader} does not exist: has this cluster been set up?")
         desired = self._client.read(self._paths.desired, ANSWER_S)
         number = _last_term(before, desired) + 1
-        record = LeaderRecord(number, self._owner, self._clock.wall_s())
+        record = LeaderRecord(number, self._owner, self._clock.wall_s(), self._known_as)
         write = SetData(self._paths.leader, encode(record), before.version)
         results = self._client.submit([Check(candidate, 0), write]).result(ANSWER_S)
         self._term = _Term(number, int(results[1]), connection)

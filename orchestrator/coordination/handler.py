@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import math
 import os
 import select
@@ -15,6 +16,10 @@ from typing import Any
 
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.handlers.utils import create_tcp_connection
+
+from orchestrator.coordination.tls import Tls
+
+log = logging.getLogger("kembar.zookeeper")
 
 # kazoo waits a whole session timeout for a SYN, which was 2.48 s until the next server with T=2 (measured).
 CONNECT_S = 0.3
@@ -47,13 +52,14 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     an answer; hence no callback may block.
     """
 
-    def __init__(self, tls: bool) -> None:
+    def __init__(self, tls: Tls | None) -> None:
         super().__init__()
         self._tls = tls
         self._polled: list[Socket] = []
         self._poll = select.poll()
         self._socket: Socket | None = None
         self._opened = 0.0
+        self.trouble = ""
 
     def start(self) -> None:
         self._running = True
@@ -67,11 +73,28 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Socket:
         """A TCP (or TLS) connection within CONNECT_S. Raises OSError."""
-        kwargs["timeout"] = CONNECT_S
-        opened = create_tcp_connection(socket, *args, **kwargs)
+        if self._tls is None:
+            kwargs["timeout"] = CONNECT_S
+            opened = create_tcp_connection(socket, *args, **kwargs)
+        else:  # kazoo's own trusts every authority of the host too, and takes longer to read them than to connect
+            opened = self._prove(self._tls, kwargs["address"])
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
         self._opened = time.monotonic()
         self._socket = opened
+        return opened
+
+    def _prove(self, tls: Tls, address: tuple[str, int]) -> Socket:
+        try:
+            opened = tls.connect(address, CONNECT_S)
+        except (TimeoutError, ConnectionError):  # the server is away, as over plain TCP
+            raise
+        except OSError as error:
+            before, self.trouble = self.trouble, f"{address[0]}:{address[1]}: {error}"
+            if self.trouble != before:
+                log.error("ZooKeeper: no TLS with %s", self.trouble)
+            raise
+        self.trouble = ""
         return opened
 
     def opened_for_s(self) -> float:
@@ -99,7 +122,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
         kazoo's own makes and closes an epoll descriptor each time, several times a request. Used by one thread only.
         """
-        if self._tls:
+        if self._tls is not None:
             # Bytes that TLS has already decrypted are invisible to the kernel.
             pending = [s for s in readers if hasattr(s, "pending") and s.pending() > 0]
             if pending:

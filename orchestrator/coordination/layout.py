@@ -9,6 +9,7 @@ from orchestrator.core.history import Recent
 from orchestrator.core.model import Cluster, Lease, Mode, NodeName, Phase, Policy, Report, Sync
 from orchestrator.core.ports import Coordinator, Create
 from orchestrator.core.requests import Pause
+from orchestrator.core.totals import Totals
 from orchestrator.core.wire import encode
 
 
@@ -25,6 +26,7 @@ def provision(
     nodes[paths.policy] = encode(policy)
     nodes[paths.tokens] = encode(Tokens())
     nodes[paths.recent] = encode(Recent())
+    nodes[paths.totals] = encode(Totals())
     nodes[paths.returning] = nodes[paths.kept] = nodes[paths.decisions] = b""
     for node in pair:
         nodes[paths.lease(node)] = encode(Lease(timing=policy.timing))

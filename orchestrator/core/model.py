@@ -158,6 +158,7 @@ class LeaderRecord:
     term: int
     owner: str
     since: float = 0.0  # wall clock, for people
+    known_as: str = ""  # as Report's
 
     def __post_init__(self) -> None:
         _countable(term=self.term)
@@ -229,6 +230,7 @@ class Report:
     verified: Verifying = field(default_factory=Verifying)  # the last that has ended
     differing: tuple[Difference, ...] = ()  # standby: what is known not to be as on the primary, cut
     host: HostFacts = field(default_factory=HostFacts)
+    known_as: str = ""  # to ZooKeeper: the subject of its agent's certificate, empty over plain TCP
     wall_s: float = 0.0  # UTC by the host's clock when the report was sent, to compare with ZooKeeper's; 0: not told
 
 

@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -17,7 +18,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from lab.zookeeper import CLIENT_PORT, Ensemble, command, find_zookeeper, four_letters, mode, prepare
+from lab.certificates import Authority
+from lab.zookeeper import CLIENT_PORT, SECURE_PORT, Ensemble, command, find_zookeeper, four_letters, mode, prepare
+from orchestrator.coordination.tls import Tls
 from orchestrator.core.errors import CoordinatorUnavailable
 
 START_S = 40.0
@@ -33,11 +36,16 @@ def eventually(fact: Callable[[], bool], within_s: float = 10.0) -> float:
 
 
 class Servers:
-    """An ensemble of three real servers."""
+    """An ensemble of three real servers; with an authority they speak TLS only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, authority: Authority | None = None) -> None:
         net = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}"
-        ensemble = Ensemble({number: f"{net}.{number}" for number in (1, 2, 3)})
+        ensemble = Ensemble(
+            {number: f"{net}.{number}" for number in (1, 2, 3)}, tls=authority.folder if authority else None
+        )
+        self._port, self._context = CLIENT_PORT, None
+        if authority is not None:
+            self._port, self._context = SECURE_PORT, _certified(authority, ensemble)
         self._folder, self._ensemble = folder, ensemble
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._start()
@@ -59,14 +67,14 @@ class Servers:
 
     @property
     def hosts(self) -> list[str]:
-        return [f"{address}:{CLIENT_PORT}" for address in self._processes]
+        return [f"{address}:{self._port}" for address in self._processes]
 
     def followers(self) -> list[str]:
-        return [f"{address}:{CLIENT_PORT}" for address in self._processes if self.mode(address) == "follower"]
+        return [f"{address}:{self._port}" for address in self._processes if self.mode(address) == "follower"]
 
     def mode(self, address: str) -> str | None:
         with suppress(CoordinatorUnavailable):
-            return mode(four_letters(address, "srvr"))
+            return mode(four_letters(address, "srvr", port=self._port, context=self._context))
         return None
 
     def freeze(self, host: str) -> None:
@@ -80,6 +88,17 @@ class Servers:
             process.kill()
         for process in self._processes.values():
             process.wait(10)
+
+
+def _certified(authority: Authority, ensemble: Ensemble) -> ssl.SSLContext:
+    """Each server gets its certificate; how to ask them for their mode."""
+    for number, address in ensemble.servers.items():
+        # On loopback the servers see each other come from the first address of all.
+        authority.issue(f"zookeeper-{number}", addresses=(address, "127.0.0.1"))
+        authority.join(f"zookeeper-{number}")
+    authority.issue("onlooker")
+    files = [str(authority.folder / name) for name in ("authority.pem", "onlooker.pem", "onlooker.key")]
+    return Tls(*files).context()
 
 
 class Link:

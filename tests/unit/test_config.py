@@ -10,7 +10,8 @@ import pytest
 from agents.config import AgentConfig
 from orchestrator.config.load import load, read
 from orchestrator.config.orchestrator import OrchestratorConfig, load_tokens
-from orchestrator.config.shared import differences, read_secret
+from orchestrator.config.secret import read_secret
+from orchestrator.config.shared import differences
 from orchestrator.core.errors import ConfigWrong
 from orchestrator.core.mergepolicy import Automation, Merged, MergePolicy
 from orchestrator.core.model import DEFAULT
