@@ -14,7 +14,7 @@ from orchestrator.core.access import AccessRole
 from orchestrator.core.requests import OF_RETURNS, Kind
 from orchestrator.core.snapshot import Snapshot
 
-OFFERED = (*(kind for kind in Kind if kind not in OF_RETURNS), Kind.REJOIN)
+OFFERED = (*(kind for kind in Kind if kind not in OF_RETURNS | {Kind.NOTE}), Kind.REJOIN)
 
 
 async def show(request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from monitoring import (
     api,
     audit,
     maintenance,
+    notes,
     operations,
     policy,
     queries,
@@ -75,6 +76,10 @@ CALLS = (
     Call("GET", f"{CLUSTER}/incidents", api.incidents, shapes.Incidents),
     Call("GET", f"{CLUSTER}/incidents/{{id}}", api.one_incident, shapes.IncidentView),
     Call("GET", f"{CLUSTER}/events", api.events, shapes.Events, query=queries.EventsQuery),
+    Call(
+        "POST", f"{CLUSTER}/notes", notes.add, answers.OperationView, OPERATOR, 202,
+        body=notes.NoteBody, repeatable=True, more=("idempotency-mismatch",),
+    ),
     Call("GET", f"{CLUSTER}/reconcile", returns.returns, shapes.Returns),
     Call("GET", f"{CLUSTER}/reconcile/{{id}}", returns.one_return, shapes.ReturnView, query=queries.RowsQuery),
     Call(

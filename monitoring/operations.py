@@ -33,6 +33,7 @@ from orchestrator.core.wire import plain
 WAIT_MAX_S = 60.0
 LOOK_EVERY_S = 0.02  # at the snapshot in memory, which costs nobody anything
 READ_EVERY_S = 0.5  # in ZooKeeper, for an operation that the snapshot does not hold
+BESIDE_ALL = OF_RETURNS | {Kind.NOTE}
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 TableName = Annotated[str, Field(max_length=130, pattern=r"^[^.]+\..+$")]  # schema.table
 
@@ -98,7 +99,7 @@ async def put(request: web.Request, body: OperationBody, seen_epoch: int, key: s
     request[NOTE].operation = wanted.id
     earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
     if earlier is not None:
-        return _replay(snapshot, body, wanted, earlier)
+        return replay(snapshot, _as_asked(body, wanted, earlier), earlier)
     same_epoch(backend, snapshot, seen_epoch)
     _nothing_running(snapshot, wanted)
     admission = backend.dry_run(snapshot.name, wanted)
@@ -208,29 +209,35 @@ async def _submit(backend: Backend, snapshot: Snapshot, body: OperationBody, wan
         # Another may have been first with the same key, or our own write went through after all: read it back.
         earlier = await asyncio.to_thread(backend.read_request, snapshot.name, wanted.id)
         if earlier is not None:
-            return _replay(snapshot, body, wanted, earlier)
+            return replay(snapshot, _as_asked(body, wanted, earlier), earlier)
         if isinstance(error, UnknownOutcome):
             raise
         present = backend.snapshots().get(snapshot.name, snapshot)
         _nothing_running(present, wanted)
         raise _stale(backend, present, "the pair changed while this was asked") from None
-    return _accepted(snapshot, wanted)
+    return accepted(snapshot, wanted)
 
 
-def _accepted(snapshot: Snapshot, request: Request) -> web.Response:
+def accepted(snapshot: Snapshot, request: Request) -> web.Response:
+    """The answer to whoever put it."""
     location = f"/api/v1/clusters/{snapshot.name}/operations/{request.id}"
     return web.json_response(operation(snapshot, request), status=202, headers={"Location": location})
 
 
-def _replay(snapshot: Snapshot, body: OperationBody, wanted: Request, earlier: Request) -> web.Response:
-    # Whoever names no node means the same one still, although by now another one would be meant.
-    if _asked(wanted if body.to else replace(wanted, to=earlier.to)) != _asked(earlier):
+def _as_asked(body: OperationBody, wanted: Request, earlier: Request) -> Request:
+    """Whoever names no node means the same one still, although by now another one would be meant."""
+    return wanted if body.to else replace(wanted, to=earlier.to)
+
+
+def replay(snapshot: Snapshot, wanted: Request, earlier: Request) -> web.Response:
+    """The answer to whoever asks again. Raises Problem if the key was used for something else."""
+    if _asked(wanted) != _asked(earlier):
         raise Problem(
             "idempotency-mismatch",
             "this Idempotency-Key was used for another request",
             "use a new key for a new request",
         )
-    response = _accepted(snapshot, earlier)
+    response = accepted(snapshot, earlier)
     response.headers["Idempotency-Replayed"] = "true"
     return response
 
@@ -257,7 +264,7 @@ def _request(snapshot: Snapshot, body: OperationBody, who: Caller, key: str) -> 
         raise Problem("coordinator-unavailable", f"{snapshot.name} has no desired record yet")
     kind = Kind(body.kind)
     return Request(
-        id=hashlib.sha256(f"{who.name}\0{key}".encode()).hexdigest()[:32],
+        id=id_of(who, key),
         kind=kind,
         to=NodeName(body.to or _default_target(snapshot, snapshot.cluster, kind)),
         reason=body.reason.strip(),
@@ -270,6 +277,11 @@ def _request(snapshot: Snapshot, body: OperationBody, who: Caller, key: str) -> 
         edits=body.edits,
         path=RejoinPath(body.path),
     )
+
+
+def id_of(who: Caller, key: str) -> str:
+    """Of the request that this caller puts with this key."""
+    return hashlib.sha256(f"{who.name}\0{key}".encode()).hexdigest()[:32]
 
 
 def _default_target(snapshot: Snapshot, cluster: Cluster, kind: Kind) -> NodeName:
@@ -302,10 +314,10 @@ def _stale(backend: Backend, snapshot: Snapshot, detail: str) -> Problem:
 
 
 def _nothing_running(snapshot: Snapshot, wanted: Request) -> None:
-    """One move of the primary at a time, and one verification beside it; what is decided about returns holds up neither
-    of them, nor is it held up."""
+    """One move of the primary at a time, and one verification beside it; what is decided about returns, and notes, hold
+    up neither of them, nor are they held up."""
     for other in snapshot.requests.values():
-        beside = (other.kind is Kind.VERIFY) != (wanted.kind is Kind.VERIFY) or {wanted.kind, other.kind} & OF_RETURNS
+        beside = (other.kind is Kind.VERIFY) != (wanted.kind is Kind.VERIFY) or {wanted.kind, other.kind} & BESIDE_ALL
         if other.state in OPEN_STATES and not beside:
             detail = f"{other.kind} to {other.to} by {other.actor} is {other.state}"
             raise Problem("operation-running", detail, "wait until it has ended", operation=other.id)

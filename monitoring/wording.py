@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from orchestrator.core.history import Incident
-from orchestrator.core.requests import Request
+from orchestrator.core.requests import Kind, Request
 
 
 def request_text(request: Request) -> str:
     """What was asked for, in words."""
+    if request.kind is Kind.NOTE:
+        return "for the event log"
     about = request.gtid or (f"return {request.returning}" if request.returning else "")
     return f"of {about}" if about else f"to {request.to}"
 

@@ -13,12 +13,24 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Broken, Writer
 from orchestrator.core.answers import answers
 from orchestrator.core.errors import KembarError, StaleWrite
-from orchestrator.core.history import ENDS, EVENTS_MAX, TIMELINE, Event, Incident, Recent, event_of, opened, steps
+from orchestrator.core.history import (
+    ENDS,
+    EVENTS_MAX,
+    TIMELINE,
+    Event,
+    Incident,
+    Recent,
+    event_of,
+    of_note,
+    opened,
+    steps,
+)
 from orchestrator.core.model import Instant
 from orchestrator.core.ports import Clock, Coordinator
 from orchestrator.core.requests import Kind, RequestState
 from orchestrator.core.rules import Decision
 from orchestrator.core.situation import Situation
+from orchestrator.core.transitions import Answer
 from orchestrator.loop import Look
 from orchestrator.watching import Watching, zookeeper_ms
 
@@ -64,6 +76,7 @@ class Recorder:
         self._open: _Open | None = None
         self._recent, self._version = Recent(), -1
         self._broken: Broken | None = None
+        self._noted: deque[str] = deque(maxlen=EVENTS_MAX)  # what looks from before their answer still ask for
 
     def take(self, look: Look) -> None:
         """From the loop: never blocks. Only what leads to a record is kept."""
@@ -155,9 +168,9 @@ class Recorder:
         if incident is not None and incident.steps:
             self._keep(incident, term_version)
 
-    def _put(self, recent: Recent, term_version: int) -> None:
+    def _put(self, recent: Recent, term_version: int, answers: tuple[Answer, ...] = ()) -> None:
         try:
-            self._writer.put(self._paths.recent, recent, self._version, term_version, WRITE_S)
+            self._writer.put(self._paths.recent, recent, self._version, term_version, WRITE_S, answers)
         except StaleWrite:
             self._version = -1  # a former leader's last word came in between; the next look shows it
             raise
@@ -175,11 +188,22 @@ class Recorder:
             raise StaleWrite(f"{self._paths.recent} was written by another; the next look shows it")
         self._put(anew, term_version)
 
+    def _add_note(self, answer: Answer, s: Situation, term_version: int) -> None:
+        """Event and answer in one write: whatever becomes of a leader, the note is in the log once."""
+        if self._version < 0 or answer.request.id in self._noted:
+            return
+        event = of_note(answer.request, s.cluster, self._utc(self._clock.wall_s()))
+        self._put(self._recent.with_event(event), term_version, (answer,))
+        self._noted.append(answer.request.id)
+
     def _keep(self, incident: Incident, term_version: int) -> None:
         self._writer.put(self._paths.incident(str(incident.id)), incident, None, term_version, WRITE_S)
 
     def _answer(self, look: Look, s: Situation, term_version: int) -> None:
         for answer in answers(s):
+            if answer.request.kind is Kind.NOTE:
+                self._add_note(answer, s, term_version)
+                continue
             if answer.request.kind is Kind.ACKNOWLEDGE and answer.request.state is RequestState.DONE:
                 self._acknowledge(zookeeper_ms(look.seen), term_version)
             self._writer.put(

@@ -148,13 +148,13 @@ TABLE = (
     Row(1, "neighbours", "monitoring", libraries="psutil"),
     Row(1, "measured", "monitoring", "monitoring.metric_table", "prometheus_client"),
     Row(3, "actions answers api app audit auth backend blocks calls dossiers exposition forms given limits live login "
-           "maintenance openapi operations page policy problems queries rendering returns sampling session settings "
-           "shapes stream tokens",
+           "maintenance notes openapi operations page policy problems queries rendering returns sampling session "
+           "settings shapes stream tokens",
         "monitoring", "monitoring", "aiohttp jinja2 markupsafe prometheus_client pydantic"),
 
     Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
     Row(4, "main adopt audit bundle check client config diagnosis direct docs doctor edits events "
-           "exits explain failover following history init local maintenance operation options outputs "
+           "exits explain failover following history init local maintenance note operation options outputs "
            "pause raw reconcile redaction reference returns settings status switchover token validating verify vip",
         "orchestrator.cli", "orchestrator monitoring", "click pydantic yaml"),
     Row(3, "listen", "agents", "agents.standing agents.statuspage", "aiohttp"),

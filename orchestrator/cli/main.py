@@ -27,6 +27,7 @@ VERBS = {
     "maintenance": ("orchestrator.cli.maintenance:maintenance", "Keep one node from being promoted."),
     "pause": ("orchestrator.cli.pause:pause", "Let no automatic failover begin, for a while."),
     "resume": ("orchestrator.cli.pause:resume", "End a pause."),
+    "note": ("orchestrator.cli.note:note", "Write a line to the event log."),
     "token": ("orchestrator.cli.token:token", "API tokens: make one, list them, revoke one."),
     "audit": ("orchestrator.cli.audit:audit", "Who asked for what, from where, and what became of it."),
     "alerts": ("orchestrator.cli.alerts:alerts", "What persons are told of; a test message to a channel."),

@@ -188,6 +188,7 @@ OUTPUTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "maintenance off": (answers.MaintenanceView,),
     "pause": (answers.PauseView,),
     "resume": (answers.PauseView,),
+    "note": (answers.OperationView,),
     "token create": (answers.TokenMade,),
     "token list": (answers.TokenRows,),
     "token revoke": (answers.Revoked,),

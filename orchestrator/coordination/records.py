@@ -140,10 +140,22 @@ class Writer:
         ]
         return int(self.coordinator.submit(ops).result(timeout_s)[1])
 
-    def put(self, path: str, value: object, version: int | None, term_version: int, timeout_s: float) -> None:
-        """Write a record that no decision rests on; `version` None makes it. Raises as decide()."""
+    def put(
+        self,
+        path: str,
+        value: object,
+        version: int | None,
+        term_version: int,
+        timeout_s: float,
+        answers: tuple[Answer, ...] = (),
+    ) -> None:
+        """Write a record that no decision rests on; `version` None makes it. `answers` are of the same write.
+
+        Raises as decide().
+        """
         op: Op = Create(path, encode(value)) if version is None else SetData(path, encode(value), version)
-        self.coordinator.submit((Check(self.paths.leader, term_version), op)).result(timeout_s)
+        beside = (self._guard(answer) for answer in answers)
+        self.coordinator.submit((Check(self.paths.leader, term_version), op, *beside)).result(timeout_s)
 
     def _guard(self, guard: Guard) -> Op:
         match guard:

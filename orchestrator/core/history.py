@@ -12,6 +12,8 @@ from orchestrator.core.rules import Decision
 from orchestrator.core.situation import Situation
 
 EVENTS_MAX = 100
+NOTES_MAX = 20  # of them: whoever notes a lot pushes out little of what the pair did
+NOTE_ADDED = "note.added"
 INCIDENTS_MAX = 30
 
 
@@ -79,9 +81,13 @@ class Recent:
     acknowledged_ms: int = 0  # ZooKeeper's time: failovers until then count towards no hold-down
 
     def with_event(self, event: Event) -> Recent:
-        """Added, with a number above every other: of one desired record there may be several."""
+        """Added, with a number above every other: of one desired record there may be several. A note drops the oldest
+        one beyond `NOTES_MAX`."""
         last = max((one.place for one in self.events), default=-1)
-        return replace(self, events=(*self.events, replace(event, number=max(event.seq, last + 1)))[-EVENTS_MAX:])
+        notes = [one for one in self.events if one.type == NOTE_ADDED]
+        dropped = notes[0] if event.type == NOTE_ADDED and len(notes) >= NOTES_MAX else None
+        kept = tuple(one for one in self.events if one is not dropped)
+        return replace(self, events=(*kept, replace(event, number=max(event.seq, last + 1)))[-EVENTS_MAX:])
 
     def with_incident(self, incident: Incident) -> Recent:
         """Added, or put in the place of the one with its id."""
@@ -140,6 +146,20 @@ def event_of(decision: Decision, s: Situation, at: str, incident: Incident | Non
         reason=incident.reason,
         origin=incident.origin,
         target=incident.target,
+    )
+
+
+def of_note(request: Request, cluster: Cluster, at: str) -> Event:
+    """The log line that somebody asked for."""
+    return Event(
+        type=NOTE_ADDED,
+        at=at,
+        severity=request.severity,
+        text=request.reason,
+        epoch=cluster.epoch,
+        seq=cluster.seq,
+        trigger="manual",
+        actor=request.actor,
     )
 
 

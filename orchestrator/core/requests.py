@@ -20,10 +20,11 @@ class Kind(StrEnum):
     RECONCILE_DISCARD = "reconcile_discard"  # the primary's rows stay
     RECONCILE_APPROVE = "reconcile_approve"  # a merge beyond the limits goes on
     REJOIN = "rejoin"  # a return that stopped goes on, or a standby is made anew from the primary
+    NOTE = "note"  # `reason` becomes an event: what is done beside the pair
 
 
 CHOICES = frozenset({Kind.RECONCILE_APPLY, Kind.RECONCILE_DISCARD})
-# No rule takes these up, and nothing waits for them.
+# No rule takes these up, and nothing waits for them; nor for a note.
 OF_RETURNS = CHOICES | {Kind.RECONCILE_APPROVE, Kind.REJOIN}
 
 
@@ -60,6 +61,7 @@ class Request:
     seen: str = ""  # the version of the primary's rows that the operator saw
     edits: Edits = field(default_factory=dict, hash=False)
     path: RejoinPath = RejoinPath.AUTO
+    severity: str = ""  # of a note: info or warning
     tables: tuple[str, ...] = ()  # to be verified, as schema.table; empty: everything
     verified: Verifying | None = None  # how a verification ended
 

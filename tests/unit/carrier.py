@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 
 from pairs import DB_A, DB_B, STEADY, healthy
 
-from monitoring.backend import Backend
+from monitoring.backend import Backend, utc
 from monitoring.measured import Measured
 from orchestrator.core.access import AccessRole, Token, Tokens
 from orchestrator.core.audit import Entry
 from orchestrator.core.errors import CoordinatorUnavailable, StaleWrite
-from orchestrator.core.history import Incident, Step
+from orchestrator.core.history import Incident, Step, of_note
 from orchestrator.core.kept import Open
 from orchestrator.core.model import Policy
 from orchestrator.core.reconcile import Reconcile
-from orchestrator.core.requests import OF_RETURNS, Admission, Pause, PreCheck, Request, RequestState
+from orchestrator.core.requests import OF_RETURNS, Admission, Kind, Pause, PreCheck, Request, RequestState
 from orchestrator.core.snapshot import Snapshot
 
 WALL_S = 1795546744.120  # 2026-11-24T18:59:04.120Z
@@ -119,6 +119,12 @@ class Carrier:
         steps = (Step("fence", 0.0, 9.0), Step("drain", 9.0, 22.0), Step("promote", 31.0, 21.0), Step("vip", 52.0, 8.0))
         if request.kind in OF_RETURNS:
             self.settle(request, state)
+            return
+        if request.kind is Kind.NOTE:
+            number = max(self.snapshot.events, default=0) + 1
+            event = replace(of_note(request, self.snapshot.cluster, utc(self.wall_s)), number=number)
+            self.put(replace(request, state=state, answer="it is in the event log"))
+            self.snapshot = replace(self.snapshot, events={**self.snapshot.events, number: event})
             return
         incident = Incident(
             id=8,

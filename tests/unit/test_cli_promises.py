@@ -80,6 +80,7 @@ RUNS: tuple[tuple[str, tuple[str, ...], Callable[[], Carrier]], ...] = (
     ("maintenance off", ("db-b",), Led),
     ("pause", WHY, Carrier),
     ("resume", (), Carrier),
+    ("note", ("new disks in db-b",), obedient),
     ("token create", ("ines", "--role", "viewer", *WHY), Carrier),
     ("token list", (), with_token),
     ("token revoke", ("ines",), with_token),

@@ -27,6 +27,7 @@ BODIES = {
     "config": {"set": {"preferred": "db-b"}, "reason": "it has the faster disks"},
     "nodes/{node}/maintenance": {"reason": "disk swap"},
     "pause": {"for": "30m", "reason": "disk swap"},
+    "notes": {"text": "new disks in db-b", "severity": "warning"},
     "alerts/test": {"channel": "webhook", "reason": "does it ring?"},
     "tokens": {"name": "ines", "role": "viewer", "reason": "on call"},
 }
