@@ -85,6 +85,10 @@ def status(hosts: Hosts) -> dict[str, object]:
     return told
 
 
+def main_process(hosts: Hosts, name: str, unit: str) -> str:
+    return hosts.run(name, "systemctl", "show", "--property", "MainPID", "--value", unit).strip()
+
+
 def nobody(changed: dict[str, int]) -> bool:
     return bool(changed) and not any(changed.values())
 
@@ -120,11 +124,27 @@ def test_verify_passes(hosts):
 def test_mysqld_is_started_by_nobody_but_the_agent(hosts):
     """Not by an administrator's habit, and not at boot."""
     standby = str(status(hosts)["standby"])
-    before = hosts.run(standby, "systemctl", "show", "--property", "MainPID", "--value", "mysql.service")
+    before = main_process(hosts, standby, "mysql.service")
     with pytest.raises(StepFailed, match="manual"):
         hosts.run(standby, "systemctl", "stop", "mysql.service")
-    assert hosts.run(standby, "systemctl", "show", "--property", "MainPID", "--value", "mysql.service") == before
+    assert main_process(hosts, standby, "mysql.service") == before
     assert hosts.run(standby, "systemctl", "is-enabled", "mysql.service", "||", "true") == "disabled\n"
+
+
+def test_an_agent_that_is_frozen_is_replaced_by_systemd(hosts):
+    """Its watchdog is fed by finished ticks alone."""
+    standby = str(status(hosts)["standby"])
+    before = main_process(hosts, standby, "kembar-agent.service")
+    children = hosts.run(standby, "cat", f"/proc/{before}/task/{before}/children").split()
+    hosts.run(standby, "kill", "-STOP", before, *children)
+    wait_for(
+        lambda: main_process(hosts, standby, "kembar-agent.service") not in ("0", before), 30, "nobody replaced it"
+    )
+    wait_for(lambda: status(hosts)["state"] == "healthy", 120, "the pair is not healthy again")
+    assert (
+        hosts.run(standby, "systemctl", "show", "--property", "Result", "--value", "kembar-agent.service")
+        == "success\n"
+    )
 
 
 def test_a_lost_host_costs_no_write_and_the_next_run_no_role(hosts):
@@ -142,15 +162,12 @@ def test_a_lost_host_costs_no_write_and_the_next_run_no_role(hosts):
 
 
 def test_both_mysqld_are_restarted_under_load(hosts):
-    before = {
-        name: hosts.run(name, "systemctl", "show", "--property", "MainPID", "--value", "mysql.service")
-        for name in ("db-a", "db-b")
-    }
+    before = {name: main_process(hosts, name, "mysql.service") for name in ("db-a", "db-b")}
     primary = status(hosts)["primary"]
     with writes(hosts, 2, "rolling_restart.yml"):
         play(hosts, "rolling_restart.yml")
     for name, pid in before.items():
-        assert hosts.run(name, "systemctl", "show", "--property", "MainPID", "--value", "mysql.service") != pid
+        assert main_process(hosts, name, "mysql.service") != pid
     assert status(hosts)["standby"] == primary
 
 
