@@ -14,8 +14,8 @@ import yaml
 from agents import preflight
 from agents.config import AgentConfig
 from lab.accounts import Passwords, bootstrap_statements
-from lab.certificates import issue
-from lab.zookeeper import Ensemble, zoo_cfg
+from lab.certificates import Authority
+from lab.zookeeper import JARS, Ensemble, zoo_cfg
 from orchestrator.cli.settings import read_settings
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import OrchestratorConfig
@@ -48,6 +48,7 @@ GIVEN: dict[str, Any] = {
     "kembar_agent_peer": "db-b",
     "kembar_agent_zookeeper": list(ADDRESSES.values()),
     "kembar_orchestrator_zookeeper": list(ADDRESSES.values()),
+    "kembar_orchestrator_hosts": ["witness", "db-b"],
     "kembar_orchestrator_pair": ["db-a", "db-b"],
     "kembar_orchestrator_admin_token": "admin-token",
     "kembar_orchestrator_listen": f"{ADDRESSES['db-a']}:8080",
@@ -106,10 +107,19 @@ def test_the_accounts_are_those_that_the_lab_proves_to_suffice():
 
 def test_zookeeper_has_the_settings_that_the_lab_is_measured_with():
     ours = dict(line.split("=", 1) for line in rendered("zookeeper", "zoo.cfg.j2").splitlines() if "=" in line)
-    ensemble = Ensemble(dict(enumerate(ADDRESSES.values(), 1)))
+    ensemble = Ensemble(dict(enumerate(ADDRESSES.values(), 1)), tls=Path("/etc/kembar-zookeeper/tls"))
     theirs = dict(line.split("=", 1) for line in zoo_cfg(ensemble, 1, Path("/var/lib/zookeeper")).splitlines())
     del ours["dataLogDir"], theirs["maxClientCnxns"]
+    for prefix in ("ssl", "ssl.quorum"):
+        assert theirs.pop(f"{prefix}.keyStore.location") == "/etc/kembar-zookeeper/tls/zookeeper-1.pem"
+        assert ours.pop(f"{prefix}.keyStore.location") == "/etc/kembar-zookeeper/tls/zookeeper-both.pem"
     assert ours == theirs
+
+
+def test_zookeeper_loads_what_the_lab_loads():
+    unit = rendered("zookeeper", "zookeeper.service.j2")
+    (path,) = re.findall(r"-cp (\S+)", unit)
+    assert path.split(":") == [f"/usr/share/java/{jar}.jar" for jar in JARS]
 
 
 @pytest.fixture
@@ -117,7 +127,9 @@ def secrets(tmp_path: Path) -> Path:
     for name in ("agent", "rejoin", "replication", "clone", "tokens", "session"):
         (tmp_path / name).write_text("[]\n" if name == "tokens" else "0123456789abcdef" * 2)
         (tmp_path / name).chmod(0o600)
-    issue(tmp_path, dict.fromkeys(("agent", "mysql", "orchestrator"), ADDRESSES["db-a"]))
+    authority = Authority(tmp_path)
+    for name, subject in {"agent": "agent db-a", "mysql": "mysql db-a", "orchestrator": "orchestrator db-b"}.items():
+        authority.issue(name, subject=subject, organization="shop", addresses=(ADDRESSES["db-a"],))
     return tmp_path
 
 
@@ -154,3 +166,15 @@ def test_the_orchestrators_file_is_valid_and_agrees_with_the_agents(secrets):
 def test_commands_on_an_orchestrators_host_ask_it_over_tls(secrets):
     found = read_settings(placed(rendered("kembar_orchestrator", "client.yaml.j2"), secrets))
     assert (found.endpoints, found.authority) == (("https://192.0.2.11:8080",), str(secrets / "authority.pem"))
+    assert found.zookeeper_files == tuple(str(secrets / name) for name in ("authority.pem", "reader.pem", "reader.key"))
+
+
+def test_everybody_is_known_to_zookeeper_as_the_certificates_are_issued(secrets):
+    """The role that issues them names a component and its host; what is written for each names the same."""
+    config = load(OrchestratorConfig, placed(rendered("kembar_orchestrator", "orchestrator.yaml.j2"), secrets), {})
+    agent = load(AgentConfig, placed(rendered("kembar_agent", "agent.yaml.j2"), secrets), {})
+    assert agent.zookeeper.known_as == config.clusters[0].nodes[0].identity == "CN=agent db-a,O=shop"
+    acl = config.zookeeper.acl
+    assert acl is not None
+    assert acl.orchestrators == ["CN=orchestrator witness,O=shop", "CN=orchestrator db-b,O=shop"]
+    assert config.zookeeper.known_as in acl.orchestrators
