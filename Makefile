@@ -24,7 +24,7 @@ export VAGRANT_DEFAULT_PROVIDER
 VAGRANT := cd vagrant && vagrant
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-web sim scope fuzz rewind kills mutants faults soak demo lab bench returns scale docs media evidence \
+.PHONY: help setup check test test-web sim scope fuzz rewind kills mutants faults soak demo lab bench returns scale security docs media evidence \
 	packages lock playbooks test-provision vagrant-inventory vagrant-up vagrant-ssh \
 	vagrant-down vagrant-mysqld-crash vagrant-host-loss vagrant-link-loss vagrant-heal clean
 
@@ -128,6 +128,9 @@ docs: setup  ## docs/state-machine.md, docs/metrics.md, docs/cli.md and its sche
 	$(PY) -c 'from monitoring.metric_table import printed; print(printed(), end="")' > docs/metrics.md
 	$(PY) -m orchestrator.cli.reference > docs/cli.md
 	$(PY) -c 'from orchestrator.cli.outputs import printed; print(printed(), end="")' > docs/cli.schema.json
+
+security: setup  ## docs/security.md: every privilege and capability taken away in turn, on real servers (root, 5 minutes)
+	$(PY) -m tests.security
 
 media: setup  ## docs/images from a real failover: the recorded demo, the page in light and dark (root)
 	$(PY) -m lab.media docs/images

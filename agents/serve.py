@@ -7,6 +7,8 @@ import os
 import secrets
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -48,6 +50,7 @@ from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.tls import tls_of
+from orchestrator.core.errors import Refused, StepFailed
 from orchestrator.core.model import NodeName
 from orchestrator.core.ports import Supervisor
 from orchestrator.process import logs, threads
@@ -86,9 +89,12 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     access = access_of(config)
     supervisor = _supervisor(config, clock)
     gate = NftGate(config.vip.address)
-    keeper_vip = LinuxVirtualIp(config.vip.address, config.vip.interface)
-    tick_vip = LinuxVirtualIp(config.vip.address, config.vip.interface)  # one for each thread
-    if not gate.intact():
+    with _permitted("CAP_NET_ADMIN", "gate of the virtual IP"):
+        intact = gate.intact()
+    with _permitted("CAP_NET_RAW", "ARP for the virtual IP"):
+        keeper_vip = LinuxVirtualIp(config.vip.address, config.vip.interface)
+        tick_vip = LinuxVirtualIp(config.vip.address, config.vip.interface)  # one for each thread
+    if not intact:
         keeper_vip.drop()
         gate.load()
     zookeeper = ZooKeeper(
@@ -220,6 +226,18 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
     probes.stop()
     zookeeper.close()
     database.close()
+
+
+@contextmanager
+def _permitted(capability: str, what: str) -> Iterator[None]:
+    """Raises Refused where the kernel refuses."""
+    try:
+        yield
+    except (PermissionError, StepFailed) as error:
+        if not isinstance(error.__cause__ or error, PermissionError):
+            raise
+        unit = "name it in AmbientCapabilities and CapabilityBoundingSet of the unit"
+        raise Refused(f"{what}: Operation not permitted: the agent needs {capability}: {unit}") from error
 
 
 def _utc(wall_s: float) -> str:
