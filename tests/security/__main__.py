@@ -10,7 +10,8 @@ from pathlib import Path
 from lab.stand import Stand
 from orchestrator.core.errors import StepFailed
 from tests.security.cluster import Cluster
-from tests.security.document import between, printed
+from tests.security.document import printed
+from tests.security.ensemble import rights
 from tests.security.granted import Grant, grants
 from tests.security.repairs import repairs
 from tests.security.seen import Noticed
@@ -71,9 +72,8 @@ def main() -> int:
     dropped: dict[str, Noticed] = {}
     version = of_the_pair(seen, dropped)
     of_repairs(seen)
-    kept = between(DOCUMENT.read_text()) if DOCUMENT.exists() else ""
     seconds = time.monotonic() - began
-    text = printed(seen, dropped, exposures(), kept, version=version, seconds=seconds)
+    text = printed(seen, dropped, exposures(), rights(), version=version, seconds=seconds)
     DOCUMENT.write_text(text)
     return 0
 

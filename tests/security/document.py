@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tests.security.seen import Noticed
 
-BEGIN, END = "<!-- zookeeper: begin -->", "<!-- zookeeper: end -->"
 HEAD = """# How little each may do
 Printed by `make security` from what real servers said; do not edit. `make check` fails if a privilege, a capability or a unit is missing here, or gone.
 
@@ -36,8 +35,8 @@ EXPOSURE = """
 ZOOKEEPER = """
 ## ZooKeeper
 
-Who may do what at which path.
-"""
+Create, delete, read and write at each path and below, as `kembar init` puts it in force; only the provisioning identity may change rights. `tests/contract/test_zookeeper_access.py` has each identity try each operation on a real ensemble.
+"""  # noqa: E501
 _NOISE = (
     (re.compile(r"^\S+Z [A-Z]+ [\w.]+: "), ""),
     (re.compile(r" cluster=\S+ node=\S+( epoch=\d+)?"), ""),
@@ -70,12 +69,12 @@ def printed(
     seen: Mapping[tuple[str, str], Noticed],
     dropped: Mapping[str, Noticed],
     exposed: Mapping[str, float],
-    kept: str,
+    rights: Iterable[Sequence[str]],
     *,
     version: str,
     seconds: float,
 ) -> str:
-    """`seen` by account and privilege, `dropped` by capability; `kept`: the section of ZooKeeper as it was."""
+    """`seen` by account and privilege, `dropped` by capability; `rights`: at the paths of ZooKeeper."""
     agent = {key: one for key, one in seen.items() if key[0] == "kembar_agent"}
     others = {key: one for key, one in seen.items() if key not in agent}
     lacked = dropped.items()
@@ -99,14 +98,17 @@ def printed(
             ),
             EXPOSURE + "\n",
             table(("unit", "exposure"), ((name, f"{level:.1f}") for name, level in exposed.items())),
-            f"{ZOOKEEPER}\n{BEGIN}\n{kept}{END}\n",
+            of_zookeeper(rights),
         )
     )
 
 
-def between(text: str) -> str:
-    """What somebody else prints between the two marks."""
-    return text.partition(f"{BEGIN}\n")[2].partition(END)[0]
+def of_zookeeper(rights: Iterable[Sequence[str]]) -> str:
+    """The section of ZooKeeper."""
+    return f"{ZOOKEEPER}\n" + "".join(
+        f"| {' | '.join(line)} |\n"
+        for line in (("path", "orchestrators", "agents", "its own agent", "readers"), ["---"] * 5, *rights)
+    )
 
 
 def rows(text: str, head: str) -> list[list[str]]:

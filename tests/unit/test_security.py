@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from tests.security.document import between, rows, table
+from tests.security.document import of_zookeeper, rows, table
+from tests.security.ensemble import rights
 from tests.security.granted import grants
 from tests.security.units import AGENT, UNITS, capabilities
 
@@ -45,6 +44,5 @@ def test_a_table_is_read_back_as_it_was_printed():
     assert rows(text, "unit") == [["u", "v"]]
 
 
-@pytest.mark.parametrize("kept", ["", "| path | who |\n"])
-def test_what_somebody_else_prints_is_kept(kept):
-    assert between(f"a\n<!-- zookeeper: begin -->\n{kept}<!-- zookeeper: end -->\n") == kept
+def test_the_rights_at_each_path_are_those_that_are_put_in_force():
+    assert DOCUMENT.endswith(of_zookeeper(rights())), "make security"
