@@ -91,8 +91,9 @@ def _epochs(request: web.Request) -> dict[str, int]:
     """Of each cluster that this call may be about; nothing for one that only reads."""
     if request.method in SAFE:
         return {}
-    snapshots = request.app[BACKEND].snapshots()
-    return {name: one.cluster.epoch for name, one in snapshots.items() if one.cluster is not None}
+    snapshots, named = request.app[BACKEND].snapshots(), request.match_info.get("cluster")
+    about = [snapshots[name] for name in snapshots if named in (None, name)]
+    return {one.name: one.cluster.epoch for one in about if one.cluster is not None}
 
 
 def _refused(request: web.Request, note: Note, before: dict[str, int], result: str, detail: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -50,16 +51,22 @@ class Shown:
 class Feed:
     """What all listeners of an application share."""
 
-    listeners: int = 0
+    followed: Counter[str] = field(default_factory=Counter)  # cluster -> its listeners
     shown: dict[str, Shown] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     watcher: asyncio.Task[None] | None = None
     ending: bool = False
 
+    @property
+    def listeners(self) -> int:
+        """Of all clusters."""
+        return self.followed.total()
+
     def look(self, backend: Backend) -> None:
-        """Take what is new, and wake whoever waits."""
-        found = False
-        for name, snapshot in backend.snapshots().items():
+        """Take what is new of the clusters that somebody follows, and wake whoever waits."""
+        found, snapshots = False, backend.snapshots()
+        for name in +self.followed:
+            snapshot = snapshots[name]
             before, about = self.shown.get(name), _about(backend, snapshot)
             if before is not None and before.about == about and backend.now() - before.at < STATE_EVERY_S:
                 continue
@@ -105,7 +112,7 @@ async def listen(request: web.Request, send: Sending) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await response.prepare(request)
     transport = request.transport
-    feed.listeners += 1
+    feed.followed[snapshot.name] += 1
     try:
         feed.look(backend)
         if feed.watcher is None or feed.watcher.done():
@@ -117,7 +124,7 @@ async def listen(request: web.Request, send: Sending) -> web.StreamResponse:
         if transport is not None:
             transport.abort()  # a close would wait for him to read, and keep socket and message until then
     finally:
-        feed.listeners -= 1
+        feed.followed[snapshot.name] -= 1
     return response
 
 

@@ -7,13 +7,15 @@ import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 from typing import Protocol
 
 from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Writer
 from orchestrator.core.errors import KembarError
 from orchestrator.core.invariants import check_step
-from orchestrator.core.model import Instant, NodeName
+from orchestrator.core.model import Instant, NodeName, Phase
 from orchestrator.core.ports import Clock, Coordinator, Mirror, Seen
 from orchestrator.core.rules import Decision, decide
 from orchestrator.core.situation import Situation
@@ -24,7 +26,8 @@ log = logging.getLogger("kembar.orchestrator")
 
 TICK_S = 0.1  # without news; changes wake the loop at once
 WRITE_S = 1.0
-RESIGN_AFTER_S = 10.0
+RESIGN_AFTER_S = 10.0  # among equals up to twice as long, by lot
+DRAWS = 2**16
 
 
 class Leadership(Protocol):
@@ -114,7 +117,7 @@ class Orchestrator:
             written = self._write(situation, decision, version, tenure[1])
         self._show(Look(seen, now, leading, situation, version, decision, written, found.unreadable))
         if not written:
-            self._leave_the_pair(situation, seen)
+            self._make_way(situation, seen)
 
     def _hearing_since(self, seen: Mapping[str, Seen]) -> Instant:
         return self._coordinator.hearing_since() if seen else math.inf
@@ -136,18 +139,32 @@ class Orchestrator:
         )
         return True
 
-    def _leave_the_pair(self, situation: Situation, seen: Mapping[str, Seen]) -> None:
-        """A leader on a host of the pair is lost with it: it resigns once a better placed one has stood for a while."""
+    def _make_way(self, situation: Situation, seen: Mapping[str, Seen]) -> None:
+        """Resign once a better candidate has stood for a while.
+
+        A leader on a host of the pair is lost with it. Of many pairs each orchestrator leads its share, so that one
+        that is lost leaves only that share without a leader for a moment; they do not all change hands at once.
+        """
         own = self._rank(self._name, situation)
-        better = [name for name in self._paths.candidates(seen) if self._rank(name, situation) < own]
-        if not better:
+        best = min((self._rank(name, situation) for name in self._paths.candidates(seen)), default=own)
+        if best >= own:
             self._rival_since = None
-        elif self._rival_since is None:
+            return
+        after_s = RESIGN_AFTER_S if best[0] < own[0] else RESIGN_AFTER_S * (1 + own[1] / DRAWS)
+        if self._rival_since is None:
             self._rival_since = situation.now
-        elif situation.now - self._rival_since >= RESIGN_AFTER_S:
+        elif situation.now - self._rival_since >= after_s:
             self._rival_since = None
             self._leadership.resign()
 
-    def _rank(self, name: str, situation: Situation) -> int:
-        """Best is a host apart from the pair, worst the primary's own."""
-        return 0 if name not in self._pair else 2 if name == situation.primary else 1
+    def _rank(self, name: str, situation: Situation) -> tuple[int, int]:
+        """Best is a host apart from the pair, worst the primary's own; among equals a lot, only while all is well."""
+        place = 0 if name not in self._pair else 2 if name == situation.primary else 1
+        lot = lot_of(self._paths.cluster, name) if situation.cluster.phase is Phase.STEADY else 0
+        return place, lot
+
+
+@lru_cache(4096)
+def lot_of(cluster: str, name: str) -> int:
+    """Of an orchestrator in the choice of a cluster's leader, below DRAWS; the lowest is best, and all know it."""
+    return int.from_bytes(sha256(f"{cluster} {name}".encode()).digest()[:2])

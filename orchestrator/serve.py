@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from orchestrator.core.wire import decode, encode
 from orchestrator.desk import Desk
 from orchestrator.eventlog import EventLog
 from orchestrator.failing import FailingCoordinator
+from orchestrator.hangup import reread
 from orchestrator.loop import Look, Orchestrator
 from orchestrator.measuring import MeasuringCoordinator
 from orchestrator.process import logs, threads
@@ -56,7 +57,7 @@ from orchestrator.process.logs import LogFormat
 from orchestrator.process.notify import Watchdog, notify
 from orchestrator.reconciler import Reconciler
 from orchestrator.recorder import Recorder
-from orchestrator.showing import snapshot_of
+from orchestrator.showing import Snapshots, snapshot_of
 from orchestrator.tallying import Tally
 from orchestrator.tokens import KeptTokens
 from orchestrator.watching import Watching
@@ -122,9 +123,10 @@ class Fleet:
 
     def snapshots(self) -> Mapping[str, Snapshot]:
         """Each pair as the last tick saw it; what it knew last, while it sees nothing."""
-        return {name: self._snapshot(pair) for name, pair in self._pairs.items() if pair.look is not None}
+        return Snapshots([name for name, pair in self._pairs.items() if pair.look is not None], self._snapshot)
 
-    def _snapshot(self, pair: Pair) -> Snapshot:
+    def _snapshot(self, name: str) -> Snapshot:
+        pair = self._pairs[name]
         assert pair.look is not None
         shown = pair.last if pair.last is not None and not pair.look.seen else pair.look
         vip = str(pair.section.vip.address)
@@ -262,8 +264,8 @@ class Fleet:
         return pair
 
 
-def serve(config: OrchestratorConfig) -> int:
-    """Run until SIGTERM; the exit status."""
+def serve(config: OrchestratorConfig, read: Callable[[], OrchestratorConfig]) -> int:
+    """Run until SIGTERM; the exit status. `read` reads the file again, at SIGHUP."""
     logged = logs.start(LogFormat(config.log.format), config.log.level.upper(), node=config.name)
     told: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -287,6 +289,8 @@ def serve(config: OrchestratorConfig) -> int:
     log.info("orchestrator %s of %d clusters, page on %s", config.name, len(config.clusters), web.url)
     while told.get() == signal.SIGHUP:
         _reload(tls)
+        good, text = reread(config, read)
+        log.log(logging.INFO if good else logging.ERROR, "SIGHUP: %s", text)
     web.stop()
     serving.join()
     fleet.stop()
@@ -302,7 +306,6 @@ def _tls(config: OrchestratorConfig) -> ServerTls | None:
 def _reload(tls: ServerTls | None) -> None:
     """What a running orchestrator takes over without a restart: its certificate, no more."""
     if tls is None:
-        log.warning("SIGHUP: nothing is read again without tls in the configuration; restart for the rest of it")
         return
     try:
         tls.reload()
@@ -366,7 +369,8 @@ def _socket(config: OrchestratorConfig) -> socket.socket:
 def command(config_file: Path) -> None:
     """Run an orchestrator: decides while it leads, serves page and API always."""
     try:
-        status = serve(load(OrchestratorConfig, config_file, os.environ))
+        read = partial(load, OrchestratorConfig, config_file, os.environ)
+        status = serve(read(), read)
     except Refused as error:  # ConfigWrong too: a line for each mistake
         click.echo(str(error), err=True)
         status = 1

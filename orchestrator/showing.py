@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,6 +18,29 @@ from orchestrator.loop import Look
 from orchestrator.watching import Watching
 
 Kept = TypeVar("Kept")
+
+
+class Snapshots(Mapping[str, Snapshot]):
+    """Of many pairs, each made when it is asked for: most answers are about one, and their thread shares a core with
+    the ticks of all.
+    """
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], Snapshot]) -> None:
+        self._names, self._make = names, make
+
+    def __getitem__(self, name: str) -> Snapshot:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def snapshot_of(look: Look, watching: Watching, paths: Paths, clock: Clock, instance: str, vip: str) -> Snapshot:

@@ -152,7 +152,7 @@ TABLE = (
            "settings shapes stream tokens",
         "monitoring", "monitoring", "aiohttp jinja2 markupsafe prometheus_client pydantic"),
 
-    Row(4, "serve", "orchestrator", "orchestrator monitoring", "click"),
+    Row(4, "serve hangup", "orchestrator", "orchestrator monitoring", "click"),
     Row(4, "main adopt audit bundle check client config diagnosis direct docs doctor edits events "
            "exits explain failover following history init local maintenance note operation options outputs "
            "pause raw reconcile redaction reference returns settings status switchover token validating verify vip",

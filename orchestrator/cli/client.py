@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from orchestrator.cli.exits import Exit, Failed
+from orchestrator.cli.exits import Exit, Failed, which_cluster
 from orchestrator.cli.settings import Settings
 
 CONNECT_S = 3.0
@@ -181,7 +181,7 @@ class Api:
             return name or self.settings.cluster
         known = [row["cluster"] for row in self.call("GET", "/api/v1/clusters").body["clusters"]]
         if len(known) != 1:
-            raise Failed(Exit.USAGE, f"which cluster? --cluster {'|'.join(known) or 'NAME'}")
+            raise which_cluster(known)
         return str(known[0])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from monitoring.backend import utc
 from monitoring.view import view
-from orchestrator.cli.exits import Exit, Failed
+from orchestrator.cli.exits import Exit, Failed, which_cluster
 from orchestrator.connected import connected
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.paths import ROOT, Paths
@@ -46,7 +46,7 @@ def read_view_directly(
 def _only_cluster(zookeeper: ZooKeeper) -> str:
     known = zookeeper.children(ROOT)
     if len(known) != 1:
-        raise Failed(Exit.USAGE, f"which cluster? --cluster {'|'.join(known) or 'NAME'}")
+        raise which_cluster(known)
     return known[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import IO, Any, NoReturn
 
@@ -52,6 +53,15 @@ class Failed(click.ClickException):
         """On stderr, whatever the output format."""
         for line in (*self.format_message().split("\n"), *(f"hint: {self.hint}".split("\n") if self.hint else ())):
             click.echo(printable(line), err=True, file=file)
+
+
+NAMES_MAX = 20
+
+
+def which_cluster(known: Sequence[str]) -> Failed:
+    """For a command that was told of none of several."""
+    more = f", and {len(known) - NAMES_MAX} more" if len(known) > NAMES_MAX else ""
+    return Failed(Exit.USAGE, f"which cluster? --cluster {'|'.join(known[:NAMES_MAX]) or 'NAME'}{more}")
 
 
 def printable(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from monitoring import stream
 from monitoring.app import application
 from monitoring.stream import FEED, STREAMS_MAX, Feed
 from orchestrator.core.access import AccessRole, Token, Tokens, digest
+from orchestrator.showing import Snapshots
 
 STREAM = f"{SHOP}/stream"
 
@@ -121,7 +123,7 @@ def test_ages_move_without_news():
     ],
 )
 def test_what_each_report_has_anew_is_no_news(moved, turns):
-    carrier, feed = Carrier(), Feed()
+    carrier, feed = Carrier(), Feed(Counter({"shop": 1}))
     feed.look(carrier.backend())
     reports = {**carrier.snapshot.reports, DB_B: aged(replace(STANDBY, **moved))}
     carrier.snapshot = replace(carrier.snapshot, reports=reports)
@@ -208,3 +210,23 @@ def test_a_stream_needs_a_role_and_does_not_answer_head():
             return nobody.status, head.status
 
     assert streamed(Carrier(healthy()), talk) == (401, 405)
+
+
+def test_a_cluster_that_nobody_follows_is_not_looked_at():
+    """Each look is twenty times a second, in the process that decides for all of them."""
+    carrier, made = Carrier(), []
+    names = ["shop", *(f"pair-{number}" for number in range(200))]
+    snapshots = Snapshots(names, lambda name: made.append(name) or replace(carrier.snapshot, name=name))
+    feed = Feed(Counter({"shop": 2, "pair-7": 0}))
+    feed.look(replace(carrier.backend(), snapshots=lambda: snapshots))
+    assert made == ["shop"] == list(feed.shown)
+
+
+def test_of_many_clusters_that_one_is_made_that_is_asked_for():
+    made = []
+    snapshots = Snapshots(["shop", "stock"], lambda name: made.append(name) or healthy())
+    assert ("stock" in snapshots, "none" in snapshots, list(snapshots), len(snapshots)) == (
+        True, False, ["shop", "stock"], 2,
+    )  # fmt: skip
+    assert snapshots.get("none") is None and made == []
+    assert snapshots["stock"] == healthy() and made == ["stock"]
