@@ -52,6 +52,7 @@ GIVEN: dict[str, Any] = {
     "kembar_orchestrator_pair": ["db-a", "db-b"],
     "kembar_orchestrator_admin_token": "admin-token",
     "kembar_orchestrator_listen": f"{ADDRESSES['db-a']}:8080",
+    "kembar_orchestrator_more_clusters": [],
     "zookeeper_servers": list(ADDRESSES.values()),
 }
 
@@ -178,3 +179,25 @@ def test_everybody_is_known_to_zookeeper_as_the_certificates_are_issued(secrets)
     assert acl is not None
     assert acl.orchestrators == ["CN=orchestrator witness,O=shop", "CN=orchestrator db-b,O=shop"]
     assert config.zookeeper.known_as in acl.orchestrators
+
+
+MORE = [
+    {
+        "name": name,
+        "nodes": [
+            {"name": host, "address": f"192.0.2.{at}{number}", "identity": f"CN=agent {host},O={name}"}
+            for number, host in ((1, "a"), (2, "b"))
+        ],
+        "vip": {"address": f"192.0.2.{at}3", "subnet": "192.0.2.0/24"},
+        "profile": "fast",
+    }
+    for at, name in ((2, "stock"), (3, "bank"))
+]
+
+
+def test_clusters_of_other_inventories_stand_beside_our_own_whoever_writes_the_file(secrets):
+    text = rendered("kembar_orchestrator", "orchestrator.yaml.j2", kembar_orchestrator_more_clusters=MORE)
+    found = load(OrchestratorConfig, placed(text, secrets), {}).clusters
+    assert [(one.name, one.profile) for one in found] == [("bank", "fast"), ("shop", "default"), ("stock", "fast")]
+    tokens = yaml.safe_load(rendered("kembar_orchestrator", "tokens.j2", kembar_orchestrator_more_clusters=MORE))
+    assert tokens[0]["clusters"] == ["bank", "shop", "stock"]
