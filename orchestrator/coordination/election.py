@@ -140,7 +140,7 @@ class Election:
     # --- the election's thread
 
     def _run(self) -> None:
-        wait_s = CHECK_S
+        wait_s, said = CHECK_S, ""
         while not self._ending:
             self._wake.wait(wait_s)
             self._wake.clear()
@@ -149,10 +149,12 @@ class Election:
                 continue
             try:
                 self._look()
-                wait_s = CHECK_S
+                wait_s, said = CHECK_S, ""
             except KembarError as error:
                 # Also an unknown outcome: the next look reads what is there, under a new term if we lead again.
-                log.warning("election: %s", error)
+                if str(error) != said:  # a cluster that is not made yet is looked for each second
+                    log.warning("election in %s: %s", self._paths.cluster, error)
+                said = str(error)
                 self._stand_down()
                 wait_s = min(RETRY_MAX_S, 2 * wait_s) if wait_s < CHECK_S else RETRY_S
 

@@ -286,6 +286,23 @@ def test_a_leader_record_that_cannot_be_read_is_written_anew_in_a_higher_term(st
     assert decode(LeaderRecord, direct.read(paths.leader).data).owner == "db-a"
 
 
+def test_a_cluster_that_is_not_there_holds_up_no_other(make, paths, direct, stack):
+    """One client stands in both; the other is led as soon as somebody has made it."""
+    client, missing_one = make(), Paths(f"c{secrets.token_hex(4)}")
+    elections = [Election(client, HostClock(), one, "witness") for one in (missing_one, paths)]
+    mirrors = [WatchedMirror(client, HostClock(), [one.desired, one.leader]) for one in (missing_one, paths)]
+    client.start()
+    for election in elections:
+        election.start(threads.start)
+        stack.callback(election.close)
+    eventually(lambda: elections[1].term_version is not None and paths.leader in mirrors[1].snapshot())
+    assert elections[0].term_version is None and not mirrors[0].snapshot()
+    records = [*missing_one.folders()[1:], missing_one.leader, missing_one.desired]
+    direct.submit([Create(path, b"") for path in records]).result(5)
+    eventually(lambda: elections[0].term_version is not None and missing_one.leader in mirrors[0].snapshot())
+    assert elections[1].term == 1
+
+
 def test_a_stranger_among_the_candidates_leads_nobody(stand, direct, paths):
     for name in ("stray0000000000", "c-0000000000x"):
         direct.submit([Create(f"{paths.election}/{name}", b"garbage")]).result(5)
