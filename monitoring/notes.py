@@ -15,11 +15,11 @@ from monitoring.operations import accepted, id_of, replay
 from monitoring.problems import Problem
 from orchestrator.core.access import AccessRole
 from orchestrator.core.errors import StaleWrite
+from orchestrator.core.history import NOTE_MAX
 from orchestrator.core.model import NodeName
 from orchestrator.core.requests import Kind, Request
 from orchestrator.core.snapshot import Snapshot
 
-TEXT_MAX = 500
 TRIES = 3
 
 
@@ -35,7 +35,7 @@ class NoteBody(BaseModel):
     """What `POST notes` takes."""
 
     model_config = ConfigDict(extra="forbid")
-    text: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=TEXT_MAX, pattern=r"\S")
+    text: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=NOTE_MAX, pattern=r"\S")
     severity: Literal["info", "warning"] = "info"  # critical is what the pair finds itself
 
 

@@ -79,7 +79,7 @@ def client_command(command: Command) -> Command:
         config: str | None, endpoint: str | None, named: str | None, output: str, no_color: bool, quiet: bool,
         verbose: bool, **rest: Any,
     ) -> Any:  # fmt: skip
-        api = Api(_settings(config, endpoint))
+        api = Api(settings_of(config, endpoint))
         if "timeout" not in own:
             api.timeout_s = float(rest.pop("timeout"))
         if no_color or os.environ.get("NO_COLOR"):
@@ -105,7 +105,8 @@ def client_command(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]
 
 
-def _settings(config: str | None, endpoint: str | None) -> Settings:
+def settings_of(config: str | None, endpoint: str | None) -> Settings:
+    """What client.yaml says, and the endpoints that are given instead. Raises Failed."""
     path = find_file(config, os.environ)
     found = read_settings(path) if path else Settings()
     if endpoint:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import socket
 import sys
 import time
 from dataclasses import asdict
@@ -10,10 +13,13 @@ from pathlib import Path
 
 import click
 
-from orchestrator.adapters.provision import DONE, Job, events, tasks_total
+from orchestrator.adapters.provision import CANCELED, DONE, Job, Plan, events, planned
+from orchestrator.cli.client import Api
 from orchestrator.cli.exits import Exit, Failed, leave, printable
+from orchestrator.cli.options import settings_of
+from orchestrator.cli.reporting import Reporting
 from orchestrator.core.errors import Refused
-from orchestrator.core.provisioning import Run
+from orchestrator.core.provisioning import Run, begun_text, ended_text, where
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
 BAR = 24
@@ -29,6 +35,16 @@ BAR = 24
 @click.option("--check", is_flag=True, help="Only tell what would change.")
 @click.option("--diff", is_flag=True, help="With --check: show how files would change.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Note begin and end in the cluster's event log; needs role operator.",
+)
+@click.option("-c", "--config", metavar="FILE", help="With --report: client.yaml to use.")
+@click.option("--endpoint", envvar="KEMBAR_ENDPOINT", metavar="URL[,URL]", help="With --report: orchestrators.")
+@click.option(
+    "--cluster", "named", envvar="KEMBAR_CLUSTER", metavar="NAME", help="With --report: if there are several."
+)
 def provision(
     playbook: str,
     inventory: Path,
@@ -39,24 +55,49 @@ def provision(
     check: bool,
     diff: bool,
     output: str,
+    report: bool,
+    config: str | None,
+    endpoint: str | None,
+    named: str | None,
 ) -> None:
-    """Run PLAYBOOK: preflight, site, verify, switchover, rolling_restart and so on; an unknown one lists them."""
+    """Run PLAYBOOK: preflight, site, verify, switchover, rolling_restart and so on; an unknown one lists them.
+
+    Ctrl-C ends what runs here and says where it was. What cannot be reported is said on stderr, and changes no exit
+    code: playbooks restart orchestrators too.
+    """
     flags = [flag for flag, given in (("--check", check), ("--diff", diff)) if given]
     pairs = [part for setting in settings for part in ("-e", setting)]
     limits = ["--limit", limit] if limit else []
     vault = ["--vault-password-file", str(vault_password_file.resolve())] if vault_password_file else []
     arguments = (*flags, *limits, *pairs, *vault)
     job = Job(str(playbooks.resolve()), _file(playbooks, playbook), str(inventory.resolve()), arguments)
-    began = time.monotonic()
-    run, status = _followed(job, bar=output == "table")
+    reporting = Reporting(Api(settings_of(config, endpoint)), named) if report else None
+    began, plan = time.monotonic(), planned(job)
+    if reporting:
+        reporting.begun(begun_text(playbook, plan.hosts, _who(), check=check))
+    run, status = _followed(job, plan, bar=output == "table")
+    took_s = round(time.monotonic() - began, 1)
     if output == "json":
         hosts = {name: asdict(tally) for name, tally in run.hosts.items()}
-        took_s = round(time.monotonic() - began, 1)
         told = {"playbook": playbook, "status": status, "hosts": hosts, "failures": run.failures, "took_s": took_s}
         click.echo(json.dumps(told))
     else:
         _recap(run)
+    if reporting:
+        reporting.ended(ended_text(playbook, run, status, took_s), "info" if status == DONE else "warning")
+    if status == CANCELED:
+        again = f"run kembar provision {playbook} again: what is done already changes nothing"
+        raise Failed(Exit.FAILED, f"interrupted at {where(run)}", again)
     leave(Exit.DONE if status == DONE else Exit.FAILED)
+
+
+def _who() -> str:
+    """The person here, as far as this machine knows; the event has the name of the token beside."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def _file(folder: Path, name: str) -> str:
@@ -66,9 +107,9 @@ def _file(folder: Path, name: str) -> str:
     return f"{name.removesuffix('.yml')}.yml"
 
 
-def _followed(job: Job, *, bar: bool) -> tuple[Run, str]:
+def _followed(job: Job, plan: Plan, *, bar: bool) -> tuple[Run, str]:
     """The run at its end, and what ansible-runner calls that."""
-    run, status, shown = Run(tasks_total(job)), "", ""
+    run, status, shown = Run(plan.tasks), "", ""
     try:
         for event in events(job):
             run.take(event)
@@ -77,7 +118,8 @@ def _followed(job: Job, *, bar: bool) -> tuple[Run, str]:
                 shown = run.task
                 _draw(run)
     except Refused as refused:
-        raise Failed(Exit.FAILED, str(refused)) from None
+        run.failures.append(str(refused))
+        status = "failed"
     if bar and sys.stderr.isatty():
         click.echo(err=True)
     return run, status

@@ -14,6 +14,7 @@ from orchestrator.core.situation import Situation
 EVENTS_MAX = 100
 NOTES_MAX = 20  # of them: whoever notes a lot pushes out little of what the pair did
 NOTE_ADDED = "note.added"
+NOTE_MAX = 500  # characters
 INCIDENTS_MAX = 30
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from orchestrator.core.history import NOTE_MAX
+
+FAILURES_TOLD = 3
 
 
 @dataclass(slots=True)
@@ -26,6 +30,7 @@ class Run:
     task: str = ""
     hosts: dict[str, HostTally] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    busy: dict[str, str] = field(default_factory=dict)  # host -> the task that it is at
 
     @property
     def part(self) -> float:
@@ -43,7 +48,11 @@ class Run:
         if kind == "playbook_on_task_start":
             self.started += 1
             self.task = str(data.get("task") or "")
-        elif kind == "runner_on_ok":
+        if kind == "runner_on_start":
+            self.busy[host] = str(data.get("task") or "")
+        elif kind.startswith("runner_on_"):
+            self.busy.pop(host, None)
+        if kind == "runner_on_ok":
             tally = self.hosts.setdefault(host, HostTally())
             tally.ok += 1
             tally.changed += bool((data.get("res") or {}).get("changed"))
@@ -53,6 +62,32 @@ class Run:
         elif kind == "runner_on_unreachable" and not (data.get("res") or {}).get("skip_reason"):
             self.hosts.setdefault(host, HostTally()).unreachable += 1
             self.failures += _lines(host, data)
+
+
+def begun_text(playbook: str, hosts: Iterable[str], who: str, *, check: bool) -> str:
+    """What the event log is told before a run."""
+    only = " (--check: nothing is changed)" if check else ""
+    return _note(f"kembar provision {playbook} began{only} on {', '.join(hosts) or 'no host'}, by {who}")
+
+
+def ended_text(playbook: str, run: Run, status: str, took_s: float) -> str:
+    """What the event log is told after it."""
+    changed = ", ".join(f"{name} {tally.changed}" for name, tally in sorted(run.hosts.items())) or "nothing"
+    at = f"; it was at {where(run)}" if run.busy else ""
+    failures = "; ".join(run.failures[:FAILURES_TOLD])
+    failed = f"; {len(run.failures)} failures: {failures}" if failures else ""
+    return _note(f"kembar provision {playbook} ended: {status} after {took_s:.0f} s; changed: {changed}{at}{failed}")
+
+
+def where(run: Run) -> str:
+    """Which hosts are at which tasks."""
+    return ", ".join(f"{host}: {task}" for host, task in sorted(run.busy.items())) or "no task"
+
+
+def _note(text: str) -> str:
+    """As a note may be: one line of printable characters."""
+    line = "".join(one if one.isprintable() else " " for one in text)
+    return line if len(line) <= NOTE_MAX else f"{line[: NOTE_MAX - 1]}…"
 
 
 def _lines(host: str, data: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core.provisioning import HostTally, Run
+from orchestrator.core.history import NOTE_MAX
+from orchestrator.core.provisioning import HostTally, Run, begun_text, ended_text, where
 
 
 def event(kind: str, **data: Any) -> dict[str, Any]:
@@ -54,3 +55,30 @@ def test_a_host_that_cannot_be_reached_is_told():
     run.take(event("runner_on_unreachable", host="db-a", task="Look", res={"msg": "no route"}))
     assert run.hosts["db-a"] == HostTally(unreachable=1)
     assert run.failures == ["db-a: Look: no route"]
+
+
+def test_where_a_run_is_while_it_goes_on():
+    run = Run(total=2)
+    for host in ("db-b", "db-a"):
+        run.take(event("runner_on_start", host=host, task="Restart mysqld"))
+    run.take(event("runner_on_ok", host="db-b", res={}))
+    assert where(run) == "db-a: Restart mysqld"
+    run.take(event("runner_on_failed", host="db-a", task="Restart mysqld", res={"msg": "no\x1b[2J such unit"}))
+    assert (where(run), ended_text("site", run, "failed", 61.4)) == (
+        "no task",
+        "kembar provision site ended: failed after 61 s; changed: db-a 0, db-b 0; 1 failures: "
+        "db-a: Restart mysqld: no [2J such unit",
+    )
+
+
+def test_what_the_event_log_is_told_of_the_beginning():
+    assert begun_text("site", ("db-a", "db-b"), "olga@desk", check=True) == (
+        "kembar provision site began (--check: nothing is changed) on db-a, db-b, by olga@desk"
+    )
+
+
+def test_a_note_is_never_too_long():
+    run = Run(total=1)
+    run.take(event("runner_on_failed", host="db-a", res={"msg": "x" * 1000}))
+    told = ended_text("site", run, "failed", 1.0)
+    assert len(told) == NOTE_MAX and told.endswith("…")
