@@ -203,6 +203,7 @@ def test_teardown_leaves_the_data_and_nothing_of_kembar(hosts):
     for name in ("db-a", "db-b"):
         assert hosts.run(name, "ls", "/var/lib/mysql/data/mysql.ibd")
         assert hosts.run(name, "ls", "-d", "/etc/kembar", "/opt/kembar", "2>/dev/null", "||", "true") == ""
+        assert "kembar" not in hosts.run(name, "nft", "list", "tables")
 
 
 def next_release(place: Path) -> Path:
