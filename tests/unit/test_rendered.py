@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,40 @@ def test_the_accounts_are_those_that_the_lab_proves_to_suffice():
         line.replace("'%'", f"'{ADDRESSES[name]}'") for name in ("db-a", "db-b") for line in labs if "'%'" in line
     ]
     assert [line for line in ours if line] == [*(line for line in labs if "'%'" not in line), *spread]
+
+
+def test_a_server_that_knows_no_tags_is_not_asked_for_the_privilege():
+    privilege = "TRANSACTION_GTID_TAG"
+    assert privilege in rendered("mysql_bootstrap", "accounts.sql.j2")
+    assert privilege not in rendered("mysql_bootstrap", "accounts.sql.j2", mysql_bootstrap_tags=False)
+
+
+def test_a_password_cannot_end_its_statement():
+    found = rendered("mysql_bootstrap", "accounts.sql.j2", mysql_bootstrap_root_password="a'; --\\")
+    assert found.splitlines()[0].endswith(r"BY 'a''; --\\';")
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_settings_of_mysqld_are_judged_where_it_may_read(tmp_path, status):
+    """AppArmor shuts it out of the folder in which Ansible makes them."""
+    tasks = yaml.safe_load((PLAYBOOKS / "roles/mysql/tasks/main.yml").read_text())
+    (judged,) = [task["ansible.builtin.template"]["validate"] for task in tasks if task["name"] == "Write its settings"]
+    mysqld, made = tmp_path / "mysqld", tmp_path / "made.cnf"
+    mysqld.write_text(f"#!/bin/sh\necho $@; cat {tmp_path}/kembar-judged.cnf; exit {status}\n")
+    mysqld.chmod(0o755)
+    made.write_text("[mysqld]\n")
+    command = judged.replace("/etc/mysql", str(tmp_path)).replace("{{ mysql_program }}", str(mysqld)) % made
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+    said = f"--defaults-file={tmp_path}/kembar-judged.cnf --validate-config --user=mysql\n[mysqld]\n"
+    assert (done.returncode, done.stdout) == (status, said), done.stderr
+    assert not (tmp_path / "kembar-judged.cnf").exists()
+
+
+def test_the_firewall_does_not_wait_for_a_network_that_waits_for_it():
+    """On Ubuntu, cloud-init holds sysinit.target back until the network is there: else they would wait in a circle."""
+    unit = (PLAYBOOKS / "roles/firewall/files/kembar-firewall.service").read_text()
+    assert {"DefaultDependencies=no", "Wants=network-pre.target"} <= set(unit.splitlines())
+    assert re.search(r"^Before=.*network-pre\.target", unit, re.M)
 
 
 def test_zookeeper_has_the_settings_that_the_lab_is_measured_with():
