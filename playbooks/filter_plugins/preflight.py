@@ -24,9 +24,9 @@ Facts = Mapping[str, Any]
 def preflight_problems(spec: Mapping[str, Any]) -> list[str]:
     """A line for each problem: `HOST: what is wrong  hint: what to do`; empty if the playbooks may begin.
 
-    `spec` has `groups` (names by group), `vip`, `subnet`, `secrets` (names of variables, each with the length of what
-    it is set to), `packages` (files on the machine that runs Ansible), and `hosts`: the facts of each host, None for
-    one that did not answer.
+    `spec` has `groups` (names by group), `vip`, `subnet`, `addresses` (kembar_address of each host), `secrets` (names
+    of variables, each with the length of what it is set to), `packages` (files on the machine that runs Ansible), and
+    `hosts`: the facts of each host, None for one that did not answer.
     """
     hosts: Mapping[str, Facts | None] = spec["hosts"]
     found = [*_groups(spec["groups"]), *_secrets(spec["secrets"]), *_packages(spec["packages"])]
@@ -36,7 +36,8 @@ def preflight_problems(spec: Mapping[str, Any]) -> list[str]:
         if facts is None:
             found.append(_line(name, "does not answer", "ssh, python3 and sudo must work for the account of ansible"))
             continue
-        found += [_line(name, *wrong) for wrong in _host(facts)]
+        found += [_line(name, *wrong) for wrong in (*_host(facts), *_own(facts, spec["addresses"][name]))]
+        found += [_line(name, *wrong) for wrong in _fitting(facts, spec["packages"])]
         if name in spec["groups"].get("db", ()):
             found += [_line(name, *wrong) for wrong in _database(facts, spec)]
     return [*found, *_pair({name: facts for name, facts in hosts.items() if facts}, spec)]
@@ -101,6 +102,19 @@ def _host(facts: Facts) -> Iterator[tuple[str, str]]:
         yield f"its clock is off by {off_s:.3f} s", f"at most {CLOCK_BOUND_S} s: set it, then let chrony keep it"
 
 
+def _own(facts: Facts, address: str) -> Iterator[tuple[str, str]]:
+    if address not in facts["addresses"]:
+        hint = "its own IPv4 address, as the others reach it: no name, none that a router translates"
+        yield f"kembar_address {address} is none of its own", hint
+
+
+def _fitting(facts: Facts, files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    made_for = {file.removesuffix(".deb").rsplit("_", 1)[-1] for file in files}
+    if facts["architecture"] and made_for - {facts["architecture"]}:
+        wrong = ", ".join(sorted(made_for))
+        yield f"is {facts['architecture']}, the packages are for {wrong}", "make packages on a host of its kind"
+
+
 def clock_off_s(facts: Facts) -> float:
     """As chrony says; else what is certain: how far its reading lies outside of the time in which it was asked."""
     if facts["clock_offset_s"] is not None:
@@ -128,6 +142,9 @@ def _server(facts: Facts) -> Iterator[tuple[str, str]]:
             yield f"mysqld is {version[1] if version else said}", "MySQL 8.0.26 or later"
     if facts["holds_data"] and not facts["provisioned"]:
         yield "its data directory holds data that no playbook has made", "docs/provisioning.md: a server with data"
+    elif facts["mysql_active"] and not facts["provisioned"]:
+        hint = "systemctl disable --now mysql.service, if nobody needs its data; else docs/provisioning.md"
+        yield "mysqld runs, and no playbook has made it", hint
     if facts["mysql_enabled"] and facts["provisioned"]:
         yield "mysql.service is started at boot", "systemctl disable mysql.service: the agent starts it"
 

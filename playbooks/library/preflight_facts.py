@@ -66,10 +66,14 @@ def facts(vip: str, interface: str, datadir: str) -> dict[str, Any]:
         "os": _os(),
         "python": platform.python_version(),
         "kernel": platform.release(),
-        "mysqld": _first_line("mysqld", "--no-defaults", "--version"),
+        "mysqld": _first_line("mysqld", "--no-defaults", "--version")
+        or _first_line("mariadbd", "--no-defaults", "--version"),  # which newer packages know by that name only
+        "mysql_active": _first_line("systemctl", "is-active", "mysql.service") == "active",
         "mysql_enabled": _first_line("systemctl", "is-enabled", "mysql.service") == "enabled",
         "keepalived": _first_line("systemctl", "is-active", "keepalived.service") == "active",
         "interface": None if mine is None else [str(one) for one in mine],
+        "addresses": [str(one.ip) for found in addresses.values() for one in found],
+        "architecture": _first_line("dpkg", "--print-architecture"),
         "holds_vip": holds,
         "vip_files": _files_with(vip),
         "vip_answers": None if holds or mine is None else _who_has(address, interface, mine),

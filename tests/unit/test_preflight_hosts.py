@@ -33,6 +33,9 @@ def host(**differing: Any) -> dict[str, Any]:
         "kernel": "6.8.0-45-generic",
         "mysqld": MYSQL,
         "mysql_enabled": False,
+        "mysql_active": False,
+        "addresses": ["192.0.2.11", "192.0.2.12", "192.0.2.13"],
+        "architecture": "amd64",
         "keepalived": False,
         "interface": ["192.0.2.11/24"],
         "holds_vip": False,
@@ -55,6 +58,7 @@ def spec(**differing: Any) -> dict[str, Any]:
         },
         "vip": "192.0.2.100",
         "subnet": "192.0.2.0/24",
+        "addresses": {"db-a": "192.0.2.11", "db-b": "192.0.2.12", "witness": "192.0.2.13"},
         "secrets": {"vault_mysql_root_password": 32, "vault_mysql_replication_password": 32},
         "packages": [f"/dist/{name}_1.0_amd64.deb" for name in ("kembar", "kembar-agent", "kembar-orchestrator")],
         "hosts": {"db-a": host(), "db-b": host(), "witness": host(mysqld=None)},
@@ -172,6 +176,18 @@ CASES = {
     "mysqld at boot, beside an agent": (
         with_host("db-a", host(mysql_enabled=True, provisioned=True)),
         "db-a: mysql.service is started at boot",
+    ),
+    "a server that runs already": (
+        with_host("db-a", host(mysql_active=True)),
+        "db-a: mysqld runs, and no playbook has made it",
+    ),
+    "an address that is not the host's": (
+        with_host("witness", host(mysqld=None, addresses=["10.0.0.13"])),
+        "witness: kembar_address 192.0.2.13 is none of its own",
+    ),
+    "packages for another machine": (
+        with_host("db-a", host(architecture="arm64")),
+        "db-a: is arm64, the packages are for amd64",
     ),
     "no such interface": (with_host("db-a", host(interface=None)), "db-a: has no interface of that name"),
     "an interface in another network": (
