@@ -24,6 +24,12 @@ from orchestrator.config.orchestrator import OrchestratorConfig
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 ADDRESSES = {"db-a": "192.0.2.11", "db-b": "192.0.2.12", "witness": "192.0.2.13"}
+FIREWALL: dict[str, Any] = {
+    "firewall_pair": [ADDRESSES["db-a"], ADDRESSES["db-b"]],
+    "firewall_voters": list(ADDRESSES.values()),
+    "firewall_members": list(ADDRESSES.values()),
+    "firewall_mysql_port": 3306,
+}
 PASSWORDS = Passwords("root-pw", "agent-pw", "rejoin-pw", "repl-pw", "clone-pw", "app-pw")
 GIVEN: dict[str, Any] = {
     "ansible_managed": "Managed by Ansible",
@@ -133,6 +139,15 @@ def test_the_settings_of_mysqld_are_judged_where_it_may_read(tmp_path, status):
     said = f"--defaults-file={tmp_path}/kembar-judged.cnf --validate-config --user=mysql\n[mysqld]\n"
     assert (done.returncode, done.stdout) == (status, said), done.stderr
     assert not (tmp_path / "kembar-judged.cnf").exists()
+
+
+def test_writers_reach_mysql_at_the_virtual_address_alone():
+    """At the hosts' own addresses, two servers could answer."""
+    rules = rendered("firewall", "firewall.nft.j2", firewall_direct=["192.0.2.99"], **FIREWALL)
+    (direct,) = [line.strip() for line in rules.splitlines() if "ip daddr != 192.0.2.100" in line]
+    assert direct.startswith("tcp dport 3306 ")
+    assert direct.endswith(" ip saddr != { 192.0.2.11, 192.0.2.12, 192.0.2.99 } drop")
+    assert any(line.split()[:2] == ["meta", "nfproto"] and line.endswith("drop") for line in rules.splitlines())
 
 
 def test_the_firewall_does_not_wait_for_a_network_that_waits_for_it():
