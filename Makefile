@@ -152,6 +152,7 @@ playbooks: $(VENV)/.kembar-provision  ## syntax, ansible-lint, yamllint, and pre
 test-provision: $(VENV)/.kembar-provision  ## the playbooks on booted Debian hosts, over ssh (root, systemd-nspawn)
 	$(PY) -m packages.build dist
 	$(PY) -m pytest tests/provision -m lab
+	@cat $(RESULTS)/provision.json
 
 $(VENV)/.kembar-provision: $(VENV)/.kembar-packages pyproject.toml
 	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check -e '.[provision,playbooks]'

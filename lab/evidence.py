@@ -38,6 +38,10 @@ PAIRS_HEAD = (
     "| run | date | commit | profile | pairs | deaths | reaction p50 | p99 | cpu % a pair | RSS MB a pair "
     "| ZooKeeper writes/s | its write p50 | leaders | wrong | unasked |"
 )
+PLAYBOOKS_HEAD = (
+    "| step | seconds | tasks that changed | write outage | acknowledged | lost | duplicates | two answerers |"
+)
+STEP = ("took_s", "changed", "outage_ms", "acknowledged", "lost", "duplicates", "two_answerers")
 PHASES = ("detect", "fence", "drain", "promote", "vip", "verify")
 
 
@@ -87,6 +91,8 @@ def page(results: Mapping[str, Any], host: str, revision: str) -> Iterable[str]:
     yield from _returns({name: one for name, one in results.items() if name.startswith("rejoin-")})
     yield from _runs({name: one for name, one in results.items() if name.partition("-")[0] in TOTALS})
     yield from _pairs({name: one for name, one in results.items() if name.partition("-")[0] == "pairs"})
+    if "provision" in results:
+        yield from _playbooks(results["provision"])
     for name in AS_THEY_ARE:
         if name in results:
             yield ""
@@ -151,6 +157,19 @@ def _pairs(results: Mapping[str, Any]) -> Iterable[str]:
         rest = [one["zookeeper_write_ms"]["p50"], leaders, one["wrong"], one["unasked"]]
         figures = [*where, one["reaction_ms"]["p50"], one["reaction_ms"]["p99"], *costs, *rest]
         yield f"| {name} | " + " | ".join(map(str, figures)) + " |"
+
+
+def _playbooks(one: Mapping[str, Any]) -> Iterable[str]:
+    """A row for each playbook, and one for each client that wrote meanwhile, in their order."""
+    yield ""
+    yield "## Playbooks on booted hosts"
+    yield ""
+    yield f"`make test-provision` on {one['date']}, commit {one['commit']}: three booted Debian hosts, over ssh."
+    yield ""
+    yield PLAYBOOKS_HEAD
+    yield "|" + "---|" * (PLAYBOOKS_HEAD.count("|") - 1)
+    for step in one["steps"]:
+        yield f"| {step['what']} | " + " | ".join(str(step.get(key, "")) for key in STEP) + " |"
 
 
 def _growth(one: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ import yaml
 from lab import inventory
 from lab.hostload import HostLoad, make_application
 from lab.hosts import Hosts, booted
+from lab.provenance import provenance
 from lab.stand import wait_for
 from lab.topology import topology
 from orchestrator.core.errors import StepFailed
@@ -56,14 +57,18 @@ def play(hosts: Hosts, *arguments: str) -> dict[str, int]:
     Path(hosts.place, f"play-{time.time_ns()}.log").write_text(done.stdout + done.stderr)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     changed = {host: int(count) for host, _, count in RECAP.findall(done.stdout)}
-    note(" ".join(arguments), took_s=round(time.monotonic() - began, 1), changed=sum(changed.values()))
+    note(
+        " ".join(arguments).replace(str(hosts.place.parent), "..."),
+        took_s=round(time.monotonic() - began, 1),
+        changed=sum(changed.values()),
+    )
     return changed
 
 
 def note(what: str, **measured: object) -> None:
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    known = json.loads(RESULTS.read_text())["steps"] if RESULTS.exists() else []
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps([*known, {"what": what, **measured}], indent=1))
+    RESULTS.write_text(json.dumps({**provenance(), "steps": [*known, {"what": what, **measured}]}, indent=1))
 
 
 @contextmanager

@@ -49,6 +49,13 @@ PAIRS = WHERE | {
     "cpu_percent_per_pair": 1.2, "rss_mb_per_pair": 6.5, "zookeeper_writes_per_s": 140.1, "wrong": 0, "unasked": 1,
     "leaders": {"witness": 6, "db-b": 4}, "zookeeper_write_ms": {"p50": 4.0},
 }  # fmt: skip
+PROVISION = WHERE | {
+    "steps": [
+        {"what": "rolling_restart.yml", "took_s": 23.4, "changed": 7},
+        {"what": "writes during rolling_restart.yml", "outage_ms": 61.2, "acknowledged": 5307, "lost": 0,
+         "duplicates": 0, "two_answerers": 0},
+    ],
+}  # fmt: skip
 ALL = {
     "faults-P0": FAULTS,
     "mutants": WHERE | {"found": 40, "planted": 41},
@@ -102,3 +109,9 @@ def test_no_results_is_told(tmp_path, capsys, folder):
     (tmp_path / "empty").mkdir()
     assert main([str(tmp_path / folder)]) == 1
     assert "run make bench first" in capsys.readouterr().err
+
+
+def test_each_playbook_has_a_row_and_so_has_who_wrote_meanwhile():
+    lines = list(page({"provision": PROVISION}, "2 cores, 4 GB", "abc1234"))
+    assert "| rolling_restart.yml | 23.4 | 7 |  |  |  |  |  |" in lines
+    assert "| writes during rolling_restart.yml |  |  | 61.2 | 5307 | 0 | 0 | 0 |" in lines
