@@ -57,7 +57,7 @@ from orchestrator.process import logs, threads
 from orchestrator.process.clock import HostClock
 from orchestrator.process.failpoints import Failpoints
 from orchestrator.process.logs import LogFormat
-from orchestrator.process.notify import Watchdog, notify
+from orchestrator.process.notify import Watchdog, notify, unhurried
 
 log = logging.getLogger("kembar.agent")
 
@@ -140,7 +140,8 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         _source(config),
         clock,
         policy.address_lifetime_s,
-        partial(capture, config.mysql.datadir, config.state_dir / "reconcile"),
+        # A binary log of 1 GiB takes some 20 s of CPU to read, and is copied besides.
+        unhurried(partial(capture, config.mysql.datadir, config.state_dir / "reconcile")),
         swap.perform,
     )
     server = Server(database, supervisor, memory, clock, partial(_refusals, database))

@@ -6,10 +6,16 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from orchestrator.core.ports import Clock
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
 FEED_EVERY_S = 0.5  # a fifth of the shortest WatchdogSec of our units, or less
+UNHURRIED_S = 1800
 
 
 def notify(*assignments: str) -> bool:
@@ -29,6 +35,26 @@ def notify(*assignments: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def unhurried(work: Callable[Given, Result]) -> Callable[Given, Result]:
+    """`work` of a loop that feeds the watchdog: until it returns, UNHURRIED_S are waited for it instead of WatchdogSec.
+
+    Else a step that takes longer would be killed, and begun anew by the successor, for ever.
+    """
+
+    @wraps(work)
+    def slowly(*args: Given.args, **named: Given.kwargs) -> Result:
+        usual_us = os.environ.get("WATCHDOG_USEC", "")
+        if not usual_us:
+            return work(*args, **named)
+        notify(f"WATCHDOG_USEC={UNHURRIED_S * 1_000_000}")
+        try:
+            return work(*args, **named)
+        finally:
+            notify(f"WATCHDOG_USEC={usual_us}")
+
+    return slowly
 
 
 class Watchdog:

@@ -180,6 +180,26 @@ def test_a_loop_that_comes_round_often_feeds_the_watchdog_seldom():
     assert len(told) == 2
 
 
+def test_a_step_that_takes_long_is_waited_for_and_the_next_as_before(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "20000000")
+
+        def heard(_: str) -> bytes:
+            return listener.recv(100)
+
+        assert notify.unhurried(heard)("work") == b"WATCHDOG_USEC=1800000000"
+        assert listener.recv(100) == b"WATCHDOG_USEC=20000000"
+
+
+def test_without_a_watchdog_nobody_is_told_of_a_step_that_takes_long(monkeypatch):
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    assert notify.unhurried(len)("work") == 4
+
+
 def test_a_supervisor_that_has_gone_ends_nobody(tmp_path, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     assert not notify.notify("READY=1")
