@@ -60,6 +60,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         self._socket: Socket | None = None
         self._opened = 0.0
         self.trouble = ""
+        self._told: dict[str, str] = {}  # what was logged of each server: all of them are tried several times a second
 
     def start(self) -> None:
         self._running = True
@@ -90,11 +91,14 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         except (TimeoutError, ConnectionError):  # the server is away, as over plain TCP
             raise
         except OSError as error:
-            before, self.trouble = self.trouble, f"{address[0]}:{address[1]}: {error}"
-            if self.trouble != before:
+            server = f"{address[0]}:{address[1]}"
+            self.trouble = f"{server}: {error}"
+            if self._told.get(server) != self.trouble:
                 log.error("ZooKeeper: no TLS with %s", self.trouble)
+            self._told[server] = self.trouble
             raise
         self.trouble = ""
+        self._told.clear()
         return opened
 
     def opened_for_s(self) -> float:
@@ -113,7 +117,9 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         """Shut the connection down, so that kazoo's loop sees its end at once and goes to the next server."""
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                # Not SSLSocket's own, which forgets its TLS first: the connection thread may be reading and writing,
+                # and would go on in plain text.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def select(
         self, readers: list[Socket], writers: list[Socket], _: list[Socket], timeout: float | None = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from orchestrator.cli.validating import mistakes
 from orchestrator.config.load import Document, load
 from orchestrator.config.orchestrator import OrchestratorConfig
 from orchestrator.config.subject import KnownIdentity
+from orchestrator.coordination.handler import Handler
+from orchestrator.coordination.tls import Tls
 from orchestrator.core.errors import ConfigWrong
 
 TLS = {"authority": "authority.pem", "certificate": "agent.pem", "key": "agent.key"}
@@ -59,6 +64,25 @@ def test_a_certificate_of_another_authority(authority: Authority, tmp_path: Path
 def test_a_subject_that_could_be_read_in_two_ways(authority: Authority) -> None:
     authority.issue("agent", subject="agent db-a,O=bank")
     assert "has parts that cannot be compared" in problems(files(authority.folder))[0]
+
+
+# --- a connection that is cut
+
+
+def test_a_connection_that_is_cut_from_another_thread_stays_encrypted(authority: Authority) -> None:
+    """Else whoever is at it in that moment would send, and take, plain text."""
+    folder = authority.folder
+    authority.issue("server", addresses=("127.0.0.1",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as other:
+        accepted = other.submit(lambda: context.wrap_socket(listener.accept()[0], server_side=True))
+        handler = Handler(Tls(*files(folder).values()))
+        with handler.create_connection(address=listener.getsockname()[:2]) as ours, accepted.result():
+            assert ours.version() is not None
+            handler.cut()
+            assert ours.version() is not None
+            assert ours.recv(1) == b""
 
 
 # --- who may do what
