@@ -64,7 +64,8 @@ class Election:
         self._owner, self._known_as = owner, known_as
         self._changed = changed
         self._prefix = paths.candidate_prefix(owner)
-        self._token = secrets.token_hex(8).encode()  # an older process of the same owner may have left a candidate
+        # An older process of the same owner may have left a candidate. Who we are is for whoever sets rights.
+        self._token = f"{secrets.token_hex(8)} {known_as}".encode()
         self._candidate: str | None = None
         self._candidate_session: int | None = None
         self._connection = 0

@@ -55,10 +55,25 @@ class Protection:
             if report is not None and version > 0 and report.known_as != expected and self._open(path):
                 lines.append(f"the agent of {node} is known as {_named(report.known_as)}, expected {expected}")
         leader, _ = self._record(LeaderRecord, self._paths.leader)
-        if leader is not None and leader.known_as not in self._who.orchestrators and self._open(self._paths.leader):
+        if leader is not None and self._open(self._paths.leader):
+            lines += self._orchestrator(leader.owner, leader.known_as)
+        if self._open(self._paths.election):
+            for owner, known_as in self._candidates():
+                lines += self._orchestrator(owner, known_as)
+        return tuple(dict.fromkeys(lines))
+
+    def _candidates(self) -> Iterator[tuple[str, str]]:
+        """Each with who it is: one that could write nothing would stand before others, and then nobody would lead."""
+        for name in self._client.children(self._paths.election, ANSWER_S):
+            path = f"{self._paths.election}/{name}"
+            stored = self._client.read(path, ANSWER_S)
+            for owner in self._paths.candidates([path]) if stored is not None else ():
+                yield owner, stored.data.decode(errors="replace").partition(" ")[2]
+
+    def _orchestrator(self, owner: str, known_as: str) -> Iterator[str]:
+        if known_as not in self._who.orchestrators:
             expected = " or ".join(self._who.orchestrators)
-            lines.append(f"the orchestrator {leader.owner} is known as {_named(leader.known_as)}, expected {expected}")
-        return tuple(lines)
+            yield f"the orchestrator {owner} is known as {_named(known_as)}, expected {expected}"
 
     def enforce(self) -> tuple[str, ...]:
         """Every node as the table says, until a round finds nothing to do; the paths that were changed.

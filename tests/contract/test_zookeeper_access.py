@@ -227,10 +227,19 @@ def test_a_cluster_that_serves_is_closed_without_a_write_failing(tmp_path: Path,
         tell(DB_A, "")  # one that came before it was given a certificate
         leader = LeaderRecord(1, "db-b", known_as=subject("orchestrator db-b"))
         orchestrator.submit((SetData(paths.leader, encode(leader), -1),)).result(ANSWER_S)
+        names = (b"0123 " + subject("orchestrator db-b").encode(), b"4567")
+        ours, strange = (
+            str(orchestrator.submit((Create(paths.candidate_prefix(name), data, sequence=True),)).result(ANSWER_S)[0])
+            for name, data in zip(("db-b", "witness"), names, strict=True)
+        )
         refused = init(tmp_path, place, "bakery")
         assert refused.exit_code == 1
         assert f"agent of db-a is known as nobody (plain TCP), expected {subject('agent db-a')}" in refused.stderr
+        assert "orchestrator witness is known as nobody (plain TCP)" in refused.stderr
+        assert "orchestrator db-b is known as" not in refused.stderr
 
+        for path in (ours, strange):
+            orchestrator.submit((Delete(path, -1),)).result(ANSWER_S)
         tell(DB_A, subject("agent db-a"))
         tell(DB_B, subject("agent db-b"))
         done = threading.Event()
