@@ -67,12 +67,13 @@ class Executor:
         except KembarError as error:
             self._failed(action, error)
             return False
+        else:
+            self.failure, self.failed, self.failed_in_a_row = "", None, 0
+            return True
         finally:
             # After the last of them: no log call stands between deciding and acting.
             if took and self.failed_in_a_row <= 1:
                 log.info("did, in ms: %s", ", ".join(took), extra={"epoch": order.goal.epoch})
-        self.failure, self.failed, self.failed_in_a_row = "", None, 0
-        return True
 
     def _failed(self, action: Action, error: KembarError) -> None:
         self.failed_in_a_row = self.failed_in_a_row + 1 if action is self.failed else 1
