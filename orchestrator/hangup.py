@@ -11,10 +11,11 @@ NEXT = "nothing is taken over while this process runs: restart the orchestrators
 
 
 def reread(present: OrchestratorConfig, load: Callable[[], OrchestratorConfig]) -> tuple[bool, str]:
-    """Whether the file could be used, and what whoever sent the signal is told. `load` raises Refused."""
+    """Whether the file could be used, and what whoever sent the signal is told. `load` raises Refused, and
+    OSError for files that are being replaced."""
     try:
         found = load()
-    except Refused as error:
+    except (Refused, OSError) as error:
         return False, f"the file cannot be used, what was read at the start stays in force: {error}"
     if found == present:
         return True, "the file says what is in force"

@@ -155,6 +155,12 @@ def test_a_file_that_is_read_again_is_judged_and_not_taken_over(tmp_path):
     good, text = reread(present, read)
     assert not good and f"{path}:9:11: clusters[1].name: 'shop' is listed twice" in text and "in force" in text
 
+    def replaced() -> OrchestratorConfig:
+        raise FileNotFoundError(2, "No such file or directory", "page.pem")
+
+    good, text = reread(present, replaced)
+    assert not good and "page.pem" in text and "in force" in text
+
 
 def test_a_hangup_ends_no_orchestrator(tmp_path):
     path = written(tmp_path / "orchestrator.yaml", "shop")
