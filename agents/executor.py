@@ -15,6 +15,8 @@ from orchestrator.core.ports import Clock
 log = logging.getLogger("kembar.agent")
 
 CERTIFY_BACKOFF_MAX_S = 60.0
+STUCK = 50  # tries of one step, before a person is told: some need a few, while a server starts or a session ends
+STUCK_S = 5.0
 PHASES: Mapping[Action, str] = {
     Action.STOP_RECEIVER: "drain",
     Action.DRAIN: "drain",
@@ -48,6 +50,7 @@ class Executor:
         self.failure = ""
         self.failed: Action | None = None
         self.failed_in_a_row = 0
+        self._failed_at: Instant = 0.0  # holder's clock
 
     @property
     def timeline_ms(self) -> dict[str, float]:
@@ -75,8 +78,14 @@ class Executor:
             if took and self.failed_in_a_row <= 1:
                 log.info("did, in ms: %s", ", ".join(took), extra={"epoch": order.goal.epoch})
 
+    def stuck(self) -> bool:
+        """Whether one step fails again and again, and was tried just now: what is wanted may have become another."""
+        now = self._clock.holder_now()
+        return self.failed_in_a_row >= STUCK and now - self._failed_at < STUCK_S
+
     def _failed(self, action: Action, error: KembarError) -> None:
         self.failed_in_a_row = self.failed_in_a_row + 1 if action is self.failed else 1
+        self._failed_at = self._clock.holder_now()
         before, self.failure, self.failed = self.failure, f"{action}: {error}", action
         if self.failure != before:  # it is tried ten times a second
             log.warning("%s failed: %s", action, error)

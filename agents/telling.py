@@ -16,7 +16,6 @@ from orchestrator.core.ports import Clock, Memory
 
 HOST_EVERY_S = 5.0
 TRIES = 3  # of one step, before it counts as one that cannot be done
-STUCK = 50  # of one step, before a person is told: some need a few, while a server starts or a session ends
 TAKE_OVER = (Action.STOP_RECEIVER, Action.STOP_APPLIER, Action.WRITE_PROMOTION)
 NEW_MEMORY = (
     "MEMORY_NEW: the state directory was empty when the agent started, so that a certificate of before counts no more: "
@@ -107,7 +106,7 @@ class Telling:
         and what fails again and again.
         """
         kept = kept_tail(self._memory) if found.errant and sight.goal.role in FOLLOWERS else ""
-        told = found.tail_pending or found.copied or self._executor.failed_in_a_row >= STUCK
+        told = found.tail_pending or found.copied or self._executor.stuck()
         waits = self._executor.failure if told else ""
         deaf = sight.facts.receiver_error if sight.facts is not None and sight.goal.role in FOLLOWERS else ""
         own = (

@@ -67,8 +67,9 @@ class Protection:
         for name in self._client.children(self._paths.election, ANSWER_S):
             path = f"{self._paths.election}/{name}"
             stored = self._client.read(path, ANSWER_S)
-            for owner in self._paths.candidates([path]) if stored is not None else ():
-                yield owner, stored.data.decode(errors="replace").partition(" ")[2]
+            if stored is not None:
+                for owner in self._paths.candidates([path]):
+                    yield owner, stored.data.decode(errors="replace").partition(" ")[2]
 
     def _orchestrator(self, owner: str, known_as: str) -> Iterator[str]:
         if known_as not in self._who.orchestrators:

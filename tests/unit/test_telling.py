@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from agents.converge import Action, Local
-from agents.executor import Executor
+from agents.executor import STUCK, STUCK_S, Executor
 from agents.lease import Power
 from agents.look import Peer, Sight, copied, copied_from, follows_peer, repairing
 from agents.reconcile.swap import SwapState
-from agents.telling import STUCK, Telling
+from agents.telling import Telling
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import (
@@ -100,8 +100,9 @@ def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> 
 class Node:
     def __init__(self) -> None:
         quiet = cast(Any, Quiet())
-        self.executor = Executor(Failing(), FakeClock())
-        self.telling = Telling(self.executor, quiet, quiet, quiet, FakeClock(), lambda facts: HostFacts())
+        self.clock = FakeClock()
+        self.executor = Executor(Failing(), self.clock)
+        self.telling = Telling(self.executor, quiet, quiet, quiet, self.clock, lambda facts: HostFacts())
 
     def fail(self, action: Action, times: int) -> None:
         order = cast(Any, type("Order", (), {"goal": sight().goal}))
@@ -236,3 +237,5 @@ def test_a_step_that_fails_again_and_again_is_told_whatever_the_node_is():
     assert not node.telling.report(following(), local, Sync(), "").troubles
     node.fail(Action.CONFIGURE_CHANNEL, 1)
     assert node.telling.report(following(), local, Sync(), "").troubles == ("configure_channel: the relay disk hangs",)
+    node.clock.now += STUCK_S  # nobody wants that step any more
+    assert not node.telling.report(following(), local, Sync(), "").troubles
