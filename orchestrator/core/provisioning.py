@@ -37,10 +37,6 @@ class Run:
         """From 0 to 1. Tasks that are included while it runs come on top of the total, so it may wait before 1."""
         return min(self.started / self.total, 1.0) if self.total else 0.0
 
-    @property
-    def changed(self) -> int:
-        return sum(tally.changed for tally in self.hosts.values())
-
     def take(self, event: Mapping[str, Any]) -> None:
         """An event of ansible-runner; those that say nothing of a task or a host are passed over."""
         kind, data = event.get("event", ""), event.get("event_data") or {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from agents.nftables import Nftables
 from agents.vip import LinuxVirtualIp
 from lab.hostwatch import gate_open, has_address
 from lab.programs import libnftables
-from tests.contract.netns import INTERFACE, VIP, Network, network
+from tests.contract.netns import INTERFACE, VIP, Network, eventually, network
 
 pytestmark = pytest.mark.lab
 
@@ -50,8 +49,7 @@ def test_open_is_seen_while_the_element_lives_and_no_longer(gate: NftGate, nft: 
     assert not gate_open(nft, VIP)
     gate.open(TTL_S)
     assert gate_open(nft, VIP)
-    time.sleep(TTL_S)
-    assert not gate_open(nft, VIP)
+    eventually(lambda: not gate_open(nft, VIP), TTL_S)
     gate.arm(60)
     gate.open(60)
     gate.shut()
