@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.config.load import Section, Wrong, reject
-from orchestrator.config.secret import AbsolutePath, SecretFile, read_secret
+from orchestrator.config.secret import AbsolutePath, SecretFile, of_length
 from orchestrator.config.shared import (
     Endpoint,
     Log,
@@ -42,15 +42,9 @@ class AgentVip(Vip):
     )
 
 
-def _short_enough(path: Path) -> Path:
-    found = len(read_secret(path))
-    if found > CHANNEL_PASSWORD_MAX:
-        hint = "openssl rand -hex 16, and the same for the account"
-        reject(Wrong(f"{path} holds {found} characters, expected {CHANNEL_PASSWORD_MAX} at most", hint))
-    return path
-
-
-ChannelSecret = Annotated[SecretFile, AfterValidator(_short_enough)]
+ChannelSecret = Annotated[
+    SecretFile, of_length("openssl rand -hex 16, and the same for the account", most=CHANNEL_PASSWORD_MAX)
+]
 
 
 class Replication(Section):

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from lab.history import acknowledged, double_answers, duplicates, invented, lost, parse
+from lab.history import Attempt, acknowledged, parse
 from lab.hosts import Hosts
-from lab.metering import FLOWING, VALUES_PER_RUN
+from lab.metering import FLOWING, VALUES_PER_RUN, judged, stored_values
 from lab.stand import wait_for
-from orchestrator.core.errors import StepFailed
 
 FLOW_S = 20.0
 END_S = 15.0
-LOOK_UPS = 50
 MAKE_APPLICATION = """
 import pymysql
 with pymysql.connect(unix_socket="/run/mysqld/mysqld.sock", user="root", password={root!r}) as root:
@@ -61,7 +59,11 @@ class HostLoad:
         """Start it, and wait until writes flow. Raises StepFailed."""
         with (self._hosts.place / "meter.log").open("ab") as log:
             self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for(lambda: self._acknowledged() >= FLOWING, FLOW_S, f"the client does not get through: {log.name}")
+        wait_for(
+            lambda: len(acknowledged(self._attempts())) >= FLOWING,
+            FLOW_S,
+            f"the client does not get through: {log.name}",
+        )
 
     def stop(self) -> None:
         """End it; a commit that still waits is given its time."""
@@ -71,28 +73,18 @@ class HostLoad:
 
     def verdict(self) -> Stretch:
         """Every acknowledged value looked up through the VIP. Raises StepFailed if nobody answers there."""
-        history, stored = parse(self._history.read_text().splitlines()), self._stored()
-        ends = [attempt.ended for attempt in acknowledged(history)]
+        answers = self._history.with_suffix(".arp").read_text().splitlines()
+        found = judged(self._attempts(), stored_values(self._command("--look-up"), self._number), answers)
+        ends = [attempt.ended for attempt in acknowledged(found.history)]
+        longest_s = max(after - before for before, after in pairwise(ends))
         return Stretch(
-            outage_ms=round(1000 * max(after - before for before, after in pairwise(ends)), 1),
-            acknowledged=len(ends),
-            lost=len(lost(history, stored)),
-            duplicates=len(duplicates(stored)) + len(invented(history, stored)),
-            two_answerers=double_answers(self._history.with_suffix(".arp").read_text().splitlines()),
+            round(1000 * longest_s, 1), found.acknowledged, found.lost, found.duplicates, found.two_answerers
         )
 
-    def _acknowledged(self) -> int:
+    def _attempts(self) -> list[Attempt]:
+        """Without a line that is not complete."""
         lines = self._history.read_text().rpartition("\n")[0].splitlines() if self._history.exists() else []
-        return len(acknowledged(parse(lines)))
-
-    def _stored(self) -> list[int]:
-        """The values of this stretch; tried again, as the VIP may just have moved."""
-        for _ in range(LOOK_UPS):
-            done = subprocess.run(self._command("--look-up"), capture_output=True, text=True, check=False)
-            if done.returncode == 0:
-                bound = (self._number + 1) * VALUES_PER_RUN
-                return [value for value in map(int, done.stdout.split()) if value <= bound]
-        raise StepFailed(f"the values cannot be looked up through the VIP: {done.stderr.strip()[-300:]}")
+        return parse(lines)
 
     def _command(self, *more: str) -> list[str]:
         return self._hosts.command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab import processes
@@ -13,6 +14,7 @@ from lab.tail import Tail
 from orchestrator.core.errors import StepFailed
 
 VALUES_PER_RUN = 10_000_000
+LOOK_UPS = 50
 FLOWING = 50  # acknowledged writes that show that the client is under way
 
 
@@ -25,6 +27,28 @@ class Verdict:
     lost: int
     duplicates: int
     two_answerers: int
+
+
+def judged(history: Sequence[Attempt], stored: Sequence[int], answers: Sequence[str]) -> Verdict:
+    """By what was found stored in the end, and who answered for the VIP in each round."""
+    return Verdict(
+        history=list(history),
+        acknowledged=len(acknowledged(history)),
+        lost=len(lost(history, stored)),
+        duplicates=len(duplicates(stored)) + len(invented(history, stored)),
+        two_answerers=double_answers(answers),
+    )
+
+
+def stored_values(argv: Sequence[str], run: int) -> list[int]:
+    """The values of this run on the server that the VIP leads to, by `lab.meter --look-up`; tried again, as it may just
+    have moved. Raises StepFailed."""
+    for _ in range(LOOK_UPS):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            bound = (run + 1) * VALUES_PER_RUN
+            return [value for value in map(int, done.stdout.split()) if value <= bound]
+    raise StepFailed(f"the values cannot be looked up through the VIP: {done.stderr.strip()[-300:]}")
 
 
 class Metering:
@@ -60,27 +84,11 @@ class Metering:
 
     def verdict(self) -> Verdict:
         """Every acknowledged value looked up through the VIP. Raises StepFailed if nobody answers there."""
-        history, stored = self.attempts(), self._stored()
-        return Verdict(
-            history=list(history),
-            acknowledged=len(acknowledged(history)),
-            lost=len(lost(history, stored)),
-            duplicates=len(duplicates(stored)) + len(invented(history, stored)),
-            two_answerers=double_answers(self.answers()),
-        )
+        argv = self._stand.exec_argv("client", [*self._command(), "--look-up"])
+        return judged(self.attempts(), stored_values(argv, self._run), self.answers())
 
     def _flows(self) -> bool:
         return len(acknowledged(self.attempts())) >= FLOWING
-
-    def _stored(self) -> list[int]:
-        """The values of this run on the server that the VIP leads to; tried again, as it may just have moved."""
-        argv = self._stand.exec_argv("client", [*self._command(), "--look-up"])
-        for _ in range(50):
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
-                bound = (self._run + 1) * VALUES_PER_RUN
-                return [value for value in map(int, done.stdout.split()) if value <= bound]
-        raise StepFailed(f"the values cannot be looked up through the VIP: {done.stderr.strip()[-300:]}")
 
     def _command(self) -> list[str]:
         return [

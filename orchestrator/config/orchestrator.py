@@ -9,13 +9,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, RootModel, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, RootModel, ValidationInfo, field_validator
 
 from orchestrator.config.acl import GuardedZooKeeper
 from orchestrator.config.alerts import Alerts
 from orchestrator.config.load import Section, Wrong, load, reject
 from orchestrator.config.returns import Reconcile
-from orchestrator.config.secret import SecretFile, read_secret
+from orchestrator.config.secret import SecretFile, of_length
 from orchestrator.config.shared import (
     TAKE_FREE,
     Endpoint,
@@ -43,14 +43,7 @@ def _listen(text: Any) -> Endpoint | None:
     return None if text in (None, INHERITED) else endpoint(text)
 
 
-def _long_enough(path: Path) -> Path:
-    found = len(read_secret(path))
-    if found < KEY_MIN:
-        reject(Wrong(f"{path} holds {found} characters, expected {KEY_MIN} at least", "openssl rand -hex 32"))
-    return path
-
-
-SessionKey = Annotated[SecretFile, AfterValidator(_long_enough)]
+SessionKey = Annotated[SecretFile, of_length("openssl rand -hex 32", least=KEY_MIN)]
 
 
 class ClusterNode(Node):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,19 @@ def _secret(path: Path) -> Path:
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 SecretFile = Annotated[Path, AfterValidator(_absolute), AfterValidator(_secret)]
+
+
+def of_length(hint: str, *, least: int = 1, most: int = sys.maxsize) -> AfterValidator:
+    """For a SecretFile whose secret has so many characters."""
+
+    def check(path: Path) -> Path:
+        found = len(read_secret(path))
+        if not least <= found <= most:
+            bound = f"{least} at least" if found < least else f"{most} at most"
+            reject(Wrong(f"{path} holds {found} characters, expected {bound}", hint))
+        return path
+
+    return AfterValidator(check)
 
 
 def read_secret(path: Path) -> str:
