@@ -90,6 +90,15 @@ def status(hosts: Hosts) -> dict[str, object]:
     return told
 
 
+def compared(hosts: Hosts) -> tuple[str, list[object]] | None:
+    """How the comparison of this epoch's return ended, and what it found to differ; None while it has not ended."""
+    told = json.loads(hosts.run("witness", "kembar", "status", "-o", "json", "||", "true"))
+    last = told["verification"]["last"]
+    if last is None or last["epoch"] != told["epoch"] or last["outcome"] == "running":
+        return None
+    return last["outcome"], last["differences"]
+
+
 def main_process(hosts: Hosts, name: str, unit: str) -> str:
     return hosts.run(name, "systemctl", "show", "--property", "MainPID", "--value", unit).strip()
 
@@ -160,6 +169,8 @@ def test_a_lost_host_costs_no_write_and_the_next_run_no_role(hosts):
         wait_for(lambda: status(hosts)["primary"] == heir and status(hosts)["writes"] == "ok", 60, "nobody took over")
         hosts.boot(lost)
         wait_for(lambda: status(hosts)["state"] == "healthy", 300, "the pair is not healthy again")
+    wait_for(lambda: compared(hosts) is not None, 120, "the return has not compared the two servers")
+    assert compared(hosts) == ("equal", [])
     before = status(hosts)
     assert nobody(play(hosts, "site.yml"))
     after = status(hosts)

@@ -141,6 +141,12 @@ def test_the_settings_of_mysqld_are_judged_where_it_may_read(tmp_path, status):
     assert not (tmp_path / "kembar-judged.cnf").exists()
 
 
+def test_root_has_the_same_hash_on_both_servers():
+    """A salt of each one's own was the first difference that a comparison of a new pair named."""
+    first = rendered("mysql_bootstrap", "accounts.sql.j2", mysql_bootstrap_root_hash="2441").splitlines()[0]
+    assert first == "ALTER USER 'root'@'localhost' IDENTIFIED WITH caching_sha2_password AS 0x2441;"
+
+
 def test_writers_reach_mysql_at_the_virtual_address_alone():
     """At the hosts' own addresses, two servers could answer."""
     rules = rendered("firewall", "firewall.nft.j2", firewall_direct=["192.0.2.99"], **FIREWALL)
