@@ -78,7 +78,7 @@ CALLS = (
     Call("GET", f"{CLUSTER}/events", api.events, shapes.Events, query=queries.EventsQuery),
     Call(
         "POST", f"{CLUSTER}/notes", notes.add, answers.OperationView, OPERATOR, 202,
-        body=notes.NoteBody, repeatable=True, more=("idempotency-mismatch",),
+        body=notes.NoteBody, repeatable=True, more=("operation-running", "idempotency-mismatch"),
     ),
     Call("GET", f"{CLUSTER}/reconcile", returns.returns, shapes.Returns),
     Call("GET", f"{CLUSTER}/reconcile/{{id}}", returns.one_return, shapes.ReturnView, query=queries.RowsQuery),

@@ -13,9 +13,10 @@ from monitoring.auth import BACKEND, seen
 from monitoring.given import body_of, key_of
 from monitoring.operations import accepted, id_of, replay
 from monitoring.problems import Problem
+from monitoring.view import OPEN_STATES
 from orchestrator.core.access import AccessRole
 from orchestrator.core.errors import StaleWrite
-from orchestrator.core.history import NOTE_MAX
+from orchestrator.core.history import NOTE_MAX, NOTES_MAX
 from orchestrator.core.model import NodeName
 from orchestrator.core.requests import Kind, Request
 from orchestrator.core.snapshot import Snapshot
@@ -52,6 +53,7 @@ async def add(request: web.Request) -> web.Response:
         earlier = await asyncio.to_thread(backend.read_request, snapshot.name, id)
         if earlier is not None:
             return replay(snapshot, wanted, earlier)
+        _not_too_many(snapshot)
         try:
             await asyncio.to_thread(backend.submit, snapshot.name, wanted)
             break
@@ -60,6 +62,14 @@ async def add(request: web.Request) -> web.Response:
                 raise
         snapshot = backend.snapshots().get(snapshot.name, snapshot)
     return accepted(snapshot, wanted)
+
+
+def _not_too_many(snapshot: Snapshot) -> None:
+    """Each is a node that both agents read, and the log would keep no more of them."""
+    waiting = [one.id for one in snapshot.requests.values() if one.kind is Kind.NOTE and one.state in OPEN_STATES]
+    if len(waiting) >= NOTES_MAX:
+        text = f"{len(waiting)} notes wait already, and no leader has written them to the event log"
+        raise Problem("operation-running", text, "wait until they are written: kembar doctor", operation=waiting[0])
 
 
 def _epoch(snapshot: Snapshot) -> int:

@@ -195,6 +195,15 @@ def test_it_neither_waits_for_a_switchover_nor_holds_one_up():
     assert one(carrier, "POST", f"{SHOP}/notes", "olga", BODY)[0] == 202
 
 
+def test_notes_that_nobody_writes_down_are_not_piled_up():
+    carrier = Carrier()
+    for _ in range(NOTES_MAX):
+        assert one(carrier, "POST", f"{SHOP}/notes", "olga", BODY)[0] == 202
+    status, _, refused = one(carrier, "POST", f"{SHOP}/notes", "olga", BODY)
+    assert (status, refused["type"], len(carrier.submitted)) == (409, "/problems/operation-running", NOTES_MAX)
+    assert "no leader has written them" in refused["detail"]
+
+
 BAD = {
     "nothing": ({"text": ""}, "/text: String should have at least 1 character"),
     "blanks": ({"text": "  "}, "/text: String should match pattern"),
