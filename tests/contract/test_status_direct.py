@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from zkservers import Servers
+from zkservers import Servers, eventually
 
 from orchestrator.cli.main import main
 from orchestrator.coordination.client import ZooKeeper
@@ -78,8 +78,8 @@ def test_records_that_nobody_renews_are_not_the_present(tmp_path: Path, hosts: l
         client.start()
         assert client.wait_connected(10.0)
         client.submit((SetData(Paths("shop").policy, encode(stale), -1),)).result(5.0)
-    _, shown, _ = status(tmp_path, hosts)
-    assert shown["state"] in ("blind", "unknown", "no_primary")
+    # A fast machine reads the record before it is too old; from then on nobody renews it.
+    eventually(lambda: status(tmp_path, hosts)[1]["state"] in ("blind", "unknown", "no_primary"))
 
 
 def test_neither_an_orchestrator_nor_zookeeper(tmp_path: Path) -> None:
