@@ -98,7 +98,7 @@ TABLE = (
         f"{AGENTS_L0} agents.session orchestrator.process", "psutil"),
     Row(1, "archive truncate capture logs undo catalog rewind", "agents.binlog", f"{AGENTS_L0} agents.session"),
     Row(1, "exchange evidence replay reset tombstones quarantine comparing tables cutting weighing children changing "
-           "copying swap owing kept restoring ledger layouts objects answering swept",
+           "copying swap owing kept restoring ledger layouts objects answering swept together",
         "agents.reconcile",
         f"{AGENTS_L0} agents.session agents.binlog agents.reconcile.judging agents.reconcile.planning "
         "agents.reconcile.copyable agents.reconcile.chunks agents.reconcile.differences agents.reconcile.sweeping",

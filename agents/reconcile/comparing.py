@@ -14,15 +14,15 @@ from agents.binlog.logs import contents, mapped
 from agents.binlog.parse import head
 from agents.binlog.rewind import Lasting
 from agents.binlog.table import Table
-from agents.binlog.values import comparison, qualified
+from agents.binlog.values import comparison
 from agents.reconcile.evidence import Folder
 from agents.reconcile.judging import SKIPPED, Key, footprint
 from agents.reconcile.tables import Tables
+from agents.reconcile.together import Sought, texts_of
 from orchestrator.core.errors import StepFailed
 from orchestrator.core.gtid import GtidSet
 
 STATEMENT_S = 30.0
-TOGETHER = 50  # keys in one statement
 SETTINGS = "SET SESSION time_zone = '+00:00', sql_mode = ''"
 
 
@@ -54,33 +54,22 @@ def texts(session: Lasting, keys: Sequence[tuple[Table, str]]) -> Texts:
     """The rows of these keys here. Raises DatabaseUnavailable, StatementRefused."""
     session.ask(SETTINGS, within_s=STATEMENT_S)
     tables = Tables(session)
-    rows = [row for begin in range(0, len(keys), TOGETHER) for row in _rows(session, tables, keys[begin:][:TOGETHER])]
+    rows = tuple(texts_of(session, (_sought(tables, table, condition) for table, condition in keys)))
     (state,) = session.ask("SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '') AS executed", within_s=STATEMENT_S)
-    return Texts(state["executed"], tuple(rows))
+    return Texts(state["executed"], rows)
 
 
-def _rows(session: Lasting, tables: Tables, keys: Sequence[tuple[Table, str]]) -> list[str | None]:
-    """In one statement: its way there and back costs more than finding a row by its key."""
-    selects = [_select(tables, table, condition, n) for n, (table, condition) in enumerate(keys)]
-    asked = session.ask(" UNION ALL ".join(filter(None, selects)), within_s=STATEMENT_S) if any(selects) else ()
-    found = {int(row["n"]): row["row_text"] for row in asked}
-    return [found.get(n) for n in range(len(keys))]
-
-
-def _select(tables: Tables, table: Table, condition: str, n: int) -> str:
+def _sought(tables: Tables, table: Table, condition: str) -> Sought | None:
     """By the columns of today where the table is another one than the log describes: a copy undoes DDL too.
 
-    Empty if it has no such row for certain.
+    None if it has no such row for certain.
     """
     now = tables.definition(table)
     if now is None or not {table.columns[place].name for place in table.key} <= {name for name, _ in now.columns}:
-        return ""
-    if difference(table, now):
-        found = tables.layout(table)
-        if found is None or found.unfit:
-            return ""
-        text = f"CONCAT_WS(',', {', '.join(map(comparison, found.columns))})"
-    else:
-        text = row_comparison(table, tables.generated(table))
-    name = qualified(table)
-    return f"SELECT {n} AS n, HEX({text}) AS row_text FROM {name} WHERE {condition}"  # noqa: S608
+        return None
+    if not difference(table, now):
+        return Sought(table, condition, row_comparison(table, tables.generated(table)))
+    found = tables.layout(table)
+    if found is None or found.unfit:
+        return None
+    return Sought(table, condition, f"CONCAT_WS(',', {', '.join(map(comparison, found.columns))})")

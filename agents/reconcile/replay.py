@@ -16,6 +16,7 @@ from agents.reconcile.judging import Footprint, Key, Ruling, Touched, rule
 from agents.reconcile.planning import Plan, Stop, plan
 from agents.reconcile.quarantine import Entry, State
 from agents.reconcile.tables import Tables
+from agents.reconcile.together import Sought, texts_of
 from agents.reconcile.tombstones import executed
 from agents.reconcile.weighing import APPLIED, SKIPPED, Deed, Undecided, Weighing
 from agents.session import Row, StatementRefused
@@ -110,7 +111,7 @@ class Replay:
             if executed(self.session, self.gtid):  # asked once more: from here on the number is this session's
                 raise StepFailed(f"{self.gtid} was executed meanwhile")
             self.forget()  # not before: a commit of an earlier life may still have been on its way
-            rulings = [self._ruling(touched) for touched in self.found.ordered()]
+            rulings = self._rulings()
             wanted = Plan(against) if against else plan(rulings, self.found, self.policy, self._refused)
             outcome = self._done(wanted, rulings)
             changed = isinstance(outcome, Outcome) and outcome.verdict in CHANGED
@@ -151,14 +152,18 @@ class Replay:
         self.record(entry)
         return Outcome(Verdict.BY_POLICY, entry)
 
-    def _ruling(self, touched: Touched) -> Ruling:
-        generated = self.tables.generated(touched.table)
-        rows = self._ask(
-            f"SELECT HEX({row_comparison(touched.table, generated)}) AS row_text FROM {qualified(touched.table)}"  # noqa: S608
-            f" WHERE {touched.condition} FOR UPDATE",
-        )
-        present = bytes.fromhex(rows[0]["row_text"]) if rows else None
-        return rule(touched, present, generated)
+    def _rulings(self) -> list[Ruling]:
+        """Of all rows that it touches, each locked."""
+        touched = self.found.ordered()
+        texts = texts_of(self.session, map(self._sought, touched), "FOR UPDATE")
+        return [
+            rule(one, None if text is None else bytes.fromhex(text), self.tables.generated(one.table))
+            for one, text in zip(touched, texts, strict=True)
+        ]
+
+    def _sought(self, touched: Touched) -> Sought:
+        text = row_comparison(touched.table, self.tables.generated(touched.table))
+        return Sought(touched.table, touched.condition, text)
 
     def _changed_tables(self) -> str:
         for table in self.one.tables.values():
