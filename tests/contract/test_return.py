@@ -355,15 +355,15 @@ def test_one_statement_of_many_events(two: Two) -> None:
 
 def test_each_of_many_rows_is_locked_and_compared(two: Two) -> None:
     """More of them than one statement asks for, and the one that matters is not among the first."""
-    two.alike("CREATE TABLE many (id INT PRIMARY KEY, v INT)")
-    two.alike(f"INSERT INTO many VALUES {', '.join(f'({n}, 0)' for n in range(130))}")
+    values = ", ".join(f"({n}, 0)" for n in range(130))
+    two.alike("CREATE TABLE many (id INT PRIMARY KEY, v INT)", f"INSERT INTO many VALUES {values}")
     made = two.diverged("UPDATE many SET v = 1")
     two.new.do("BEGIN", "SELECT * FROM many WHERE id = 120 FOR UPDATE")
     with pytest.raises(StepFailed, match="rows stayed locked"):
         made.merge()
     two.new.do("UPDATE many SET v = 7 WHERE id = 120", "COMMIT")
     assert made.merge() == {"quarantined": 1}
-    assert two.rows("many") == [(str(n), "7" if n == 120 else "0") for n in range(130)]
+    assert {row for row in two.rows("many") if row[1] != "0"} == {("120", "7")}
 
 
 def test_a_row_that_somebody_holds_is_waited_for(accounts: Two) -> None:
