@@ -16,6 +16,8 @@ from orchestrator.core.ports import Clock
 CLEAR_S = 1.0
 POLL_S = 0.005
 STATEMENT_S = 1.0
+# With less, a busy server costs its caller the session, and what the answers before it said is lost with it.
+ANSWER_MIN_S = 0.25
 KILL_DENIED = 1095
 
 
@@ -34,8 +36,8 @@ class Deadline:
         return self.left_s <= 0
 
     def at_most_s(self, seconds: float) -> float:
-        """What a statement may take: never less than 10 ms, since a socket wants a positive limit."""
-        return max(0.01, min(seconds, self.left_s))
+        """What a statement may take. One that begins at the end of the budget still has time for its answer."""
+        return max(ANSWER_MIN_S, min(seconds, self.left_s))
 
 
 class Roles:
