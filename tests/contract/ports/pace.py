@@ -27,6 +27,9 @@ class Call(Protocol):
 
 
 class Pace(Protocol):
+    late_s: float  # how late an answer may be because the machine is busy
+    patience_s: float  # how much longer what has to come is waited for
+
     def now_s(self) -> float: ...
 
     def sleep(self, seconds: float) -> None: ...
@@ -36,6 +39,8 @@ class Pace(Protocol):
 
 
 class RealPace:
+    late_s, patience_s = 2.0, 20.0
+
     def now_s(self) -> float:
         return time.monotonic()
 
@@ -48,6 +53,8 @@ class RealPace:
 
 class VirtualPace:
     """Virtual time of its own. The case and whoever calls in it are strands of one process; see `conftest.py`."""
+
+    late_s, patience_s = 0.0, 0.0
 
     def __init__(self) -> None:
         self.time = Time()
@@ -107,6 +114,8 @@ class StrandCall:
 class FakePace:
     """Time passes only where the case waits."""
 
+    late_s, patience_s = 0.0, 0.0
+
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
 
@@ -121,12 +130,32 @@ class FakePace:
 
 
 def eventually(pace: Pace, is_so: Callable[[], bool], within_s: float = 10.0) -> float:
-    """Seconds until it is so; fails if it is not in time."""
+    """Seconds until it is so; fails if it is not in time, to which the pace's patience is added."""
     began = pace.now_s()
     while not is_so():
-        assert pace.now_s() - began < within_s, f"not within {within_s} s"
+        assert pace.now_s() - began < within_s + pace.patience_s, f"not within {within_s} s"
         pace.sleep(POLL_S)
     return pace.now_s() - began
+
+
+def lasted_s(pace: Pace, is_so: Callable[[], bool], within_s: float = 10.0) -> float:
+    """Seconds until the last look began that found it so: whoever looks late finds it shorter, never longer."""
+    began = last = pace.now_s()
+
+    def ended() -> bool:
+        nonlocal last
+        looked = pace.now_s()
+        so = is_so()
+        last = looked if so else last
+        return not so
+
+    eventually(pace, ended, within_s)
+    return last - began
+
+
+def within(pace: Pace, seconds: float, call: Callable[[], object]) -> None:
+    """The call ends in time, to which the lateness of the pace is added."""
+    assert took_s(pace, call) < seconds + pace.late_s
 
 
 def took_s(pace: Pace, call: Callable[[], object]) -> float:

@@ -14,7 +14,7 @@ from tests.contract.ports.pace import FakePace, Pace, RealPace, VirtualPace
 from tests.fakes import FakeClock
 from tests.sim.kernel import Clock as SimClock
 
-LATE_S = 0.25
+FINE_S = 0.001
 
 
 @dataclass
@@ -36,9 +36,12 @@ def host(request: pytest.FixtureRequest) -> Host:
 
 def test_both_readings_measure_elapsed_time(host: Host) -> None:
     for reading in (host.clock.holder_now, host.clock.waiter_now):
+        began = host.pace.now_s()
         before = reading()
         host.pace.sleep(0.2)
-        assert 0.2 * (1 - CLOCK_RATE_ERROR) - 0.001 <= reading() - before <= 0.2 * (1 + CLOCK_RATE_ERROR) + LATE_S
+        measured_s = reading() - before
+        passed_s = host.pace.now_s() - began  # more than 0.2, if the machine is busy
+        assert 0.2 * (1 - CLOCK_RATE_ERROR) - FINE_S <= measured_s <= passed_s * (1 + CLOCK_RATE_ERROR) + FINE_S
 
 
 def test_neither_ever_goes_back(host: Host) -> None:
@@ -60,4 +63,4 @@ def test_who_holds_power_is_never_younger_than_who_waits_for_its_end(host: Host)
 def test_the_wall_clock_is_another_one(host: Host) -> None:
     before = host.clock.wall_s()
     host.pace.sleep(0.05)
-    assert 0 < host.clock.wall_s() - before < 1.0
+    assert 0 < host.clock.wall_s() - before < 1.0 + host.pace.late_s

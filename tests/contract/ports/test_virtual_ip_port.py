@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.netns import Network, network
 from tests.contract.ports.addresses import AddressStand, fake_address, kernel_address, simulated_address
-from tests.contract.ports.pace import eventually, took_s
+from tests.contract.ports.pace import eventually, within
 
 KERNEL = pytest.param("kernel", marks=pytest.mark.lab)
 LONG_S = 60
@@ -61,8 +61,10 @@ def test_it_is_there_on_one_host_only(stand: AddressStand) -> None:
 
 def test_its_lifetime_ends_alone(stand: AddressStand) -> None:
     """A host whose agent is gone must not keep the address."""
+    began = stand.pace.now_s()
     stand.here.add(1)
-    assert 0.9 <= eventually(stand.pace, lambda: not stand.here.present()) <= 3.5
+    eventually(stand.pace, lambda: not stand.here.present(), 3.5)
+    assert stand.pace.now_s() - began >= 0.9
 
 
 def test_adding_again_prolongs_its_life(stand: AddressStand) -> None:
@@ -98,11 +100,11 @@ def test_nobody_else_holds_it(any_stand: AddressStand) -> None:
 
 def test_a_foreign_holder_is_seen_at_once(stand: AddressStand) -> None:
     stand.there.add(LONG_S)
-    assert took_s(stand.pace, lambda: _is_seen(stand)) < 1.0
+    within(stand.pace, 1.0, lambda: _is_seen(stand))
 
 
 def _is_seen(stand: AddressStand) -> None:
-    assert stand.here.claimed_by(2.0) == stand.there_is
+    assert stand.here.claimed_by(20.0) == stand.there_is
 
 
 def test_a_holder_who_has_gone_is_not_seen(stand: AddressStand) -> None:
