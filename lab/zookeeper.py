@@ -50,6 +50,7 @@ class Ensemble:
     tick_ms: int = 250
     sync_limit: int = 3
     init_limit: int = 40
+    synced: bool = True  # a write is on the disk before it is answered: what only a loss of power needs
 
 
 def find_zookeeper(suite: str | None = None) -> ZookeeperProgram:
@@ -77,7 +78,7 @@ def zoo_cfg(ensemble: Ensemble, server: int, data_dir: Path) -> str:
         "syncLimit": ensemble.sync_limit,
         "minSessionTimeout": 2 * ensemble.tick_ms,
         "maxClientCnxns": 0,
-        "forceSync": "yes",
+        "forceSync": "yes" if ensemble.synced else "no",
         "preAllocSize": 4096,  # KiB: a new log file is filled before it is used
         "4lw.commands.whitelist": "ruok,srvr,mntr",
         "admin.enableServer": "false",

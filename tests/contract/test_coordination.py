@@ -23,10 +23,12 @@ from orchestrator.core.ports import Check, Create, Delete, SetData
 from orchestrator.core.wire import decode, encode
 from orchestrator.process import threads
 from orchestrator.process.clock import HostClock
+from tests.contract.ports.pace import RealPace, lasted_s
 
 pytestmark = pytest.mark.lab
 
 STALL_S = 0.5
+LEFT_S = 2.5  # of a frozen server; kazoo alone takes 5 T and more when busy: its ping is never due (measured)
 DB_A = NodeName("db-a")
 
 
@@ -50,9 +52,11 @@ Connect = Callable[..., ZooKeeper]
 def make(servers: Servers, stack: ExitStack) -> Connect:
     """A client that is not started yet, closed after the test."""
 
-    def made(*hosts: str, clock: HostClock | None = None, session_s: float = 1.0) -> ZooKeeper:
+    def made(
+        *hosts: str, clock: HostClock | None = None, session_s: float = 1.0, stall_s: float = STALL_S
+    ) -> ZooKeeper:
         wanted = hosts or servers.hosts
-        client = ZooKeeper(wanted, clock or HostClock(), threads.start, session_s=session_s, stall_s=STALL_S)
+        client = ZooKeeper(wanted, clock or HostClock(), threads.start, session_s=session_s, stall_s=stall_s)
         stack.callback(client.close)
         return client
 
@@ -72,8 +76,8 @@ def connect(make: Connect) -> Connect:
 
 @pytest.fixture
 def direct(connect: Connect) -> ZooKeeper:
-    """A client that no fault of the test touches."""
-    return connect()
+    """A client that no fault of the test touches. Its server may be behind that of another client."""
+    return connect(session_s=5.0, stall_s=5.0)
 
 
 @pytest.fixture
@@ -107,7 +111,6 @@ def test_the_granted_session_timeout_is_known(connect):
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 def test_a_frozen_server_is_left_for_the_next_one(connect, servers, paths, busy):
-    """kazoo alone takes 5 T and more when busy: its ping is never due (measured)."""
     followers = servers.followers()
     client = connect(*followers)
     frozen = client.server
@@ -117,7 +120,7 @@ def test_a_frozen_server_is_left_for_the_next_one(connect, servers, paths, busy)
         if busy:
             client.submit([SetData(paths.desired, b"x", 0)])
         eventually(lambda: client.server in set(followers) - {frozen})
-        assert time.monotonic() - began < STALL_S + 0.3
+        assert time.monotonic() - began < LEFT_S
     finally:
         servers.thaw(frozen)
 
@@ -162,7 +165,7 @@ def test_closing_does_not_wait_for_a_silent_server(make, link):
     link.deaf()
     began = time.monotonic()
     client.close()
-    assert time.monotonic() - began < STALL_S + 1.0
+    assert time.monotonic() - began < LEFT_S
 
 
 def test_many_mirrors_of_one_client_are_read_again_after_a_cut(make, link, paths):
@@ -314,7 +317,7 @@ def test_leading_is_false_while_in_doubt_and_true_again_under_a_new_term(stand, 
     eventually(leader.leads)
     old = leader.election.term_version
     link.deaf()
-    assert eventually(lambda: not leader.leads()) <= STALL_S + 0.05
+    assert lasted_s(RealPace(), leader.leads) <= STALL_S + 0.1
     link.up()
     eventually(leader.leads)
     assert leader.election.term == 2
@@ -340,10 +343,11 @@ def test_who_resigns_stands_behind_the_others(stand, direct, paths):
     eventually(first.leads)
     second = stand("db-b")
     eventually(lambda: len(direct.children(paths.election)) == 2)
+    before = direct.children(paths.election)
     first.election.resign()
     assert not first.leads()
     eventually(second.leads)
-    eventually(lambda: len(direct.children(paths.election)) == 2)
+    eventually(lambda: len(direct.children(paths.election)) == 2 and direct.children(paths.election) != before)
     second.election.resign()
     eventually(first.leads)
     assert first.election.term == 3
@@ -359,6 +363,7 @@ def test_who_resigns_alone_leads_again(stand):
 def test_a_candidate_that_disappears_stands_again(stand, direct, paths):
     only = stand("db-a")
     eventually(only.leads)
+    eventually(lambda: direct.children(paths.election) != ())  # its server may be behind
     (mine,) = direct.children(paths.election)
     direct.submit([Delete(f"{paths.election}/{mine}", -1)]).result(5)
     eventually(lambda: only.election.term == 2)

@@ -23,10 +23,10 @@ from lab.zookeeper import CLIENT_PORT, SECURE_PORT, Ensemble, command, find_zook
 from orchestrator.coordination.tls import Tls
 from orchestrator.core.errors import CoordinatorUnavailable
 
-START_S = 40.0
+START_S = 120.0
 
 
-def eventually(fact: Callable[[], bool], within_s: float = 10.0) -> float:
+def eventually(fact: Callable[[], bool], within_s: float = 30.0) -> float:
     """Seconds until `fact` holds. Raises AssertionError after `within_s`."""
     began = time.monotonic()
     while not fact():
@@ -41,7 +41,9 @@ class Servers:
     def __init__(self, folder: Path, authority: Authority | None = None) -> None:
         net = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}"
         ensemble = Ensemble(
-            {number: f"{net}.{number}" for number in (1, 2, 3)}, tls=authority.folder if authority else None
+            {number: f"{net}.{number}" for number in (1, 2, 3)},
+            tls=authority.folder if authority else None,
+            synced=False,  # nobody loses power here, and a disk that is slow for a moment would cut every client
         )
         self._port, self._context = CLIENT_PORT, None
         if authority is not None:
@@ -70,7 +72,16 @@ class Servers:
         return [f"{address}:{self._port}" for address in self._processes]
 
     def followers(self) -> list[str]:
-        return [f"{address}:{self._port}" for address in self._processes if self.mode(address) == "follower"]
+        """Both, as soon as all three serve: one that was frozen may have been left by its leader."""
+        found: list[str] = []
+
+        def whole() -> bool:
+            modes = {address: self.mode(address) for address in self._processes}
+            found[:] = [f"{address}:{self._port}" for address, what in modes.items() if what == "follower"]
+            return sorted(map(str, modes.values())) == ["follower", "follower", "leader"]
+
+        eventually(whole, START_S)
+        return found
 
     def mode(self, address: str) -> str | None:
         with suppress(CoordinatorUnavailable):

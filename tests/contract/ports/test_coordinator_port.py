@@ -18,7 +18,7 @@ from tests.contract.ports.ensembles import (
     real_ensemble,
     simulated_ensemble,
 )
-from tests.contract.ports.pace import eventually, took_s
+from tests.contract.ports.pace import eventually, lasted_s, took_s, within
 from tests.contract.zkservers import Servers
 
 REAL = pytest.param("zookeeper", marks=pytest.mark.lab)
@@ -159,11 +159,11 @@ def test_not_connected_refuses_at_once_and_sends_nothing(ensemble: Ensemble) -> 
     assert ensemble.client.hearing_since() == math.inf
     calls: list[Callable[[], object]] = [
         lambda: ensemble.client.submit([SetData(ensemble.desired, b"x", -1)]),
-        lambda: ensemble.client.read(ensemble.desired),
-        lambda: ensemble.client.children(ensemble.requests),
+        lambda: ensemble.client.read(ensemble.desired, 30.0),
+        lambda: ensemble.client.children(ensemble.requests, 30.0),
     ]
     for call in calls:
-        assert took_s(ensemble.pace, lambda call=call: refused(call)) < 0.1
+        within(ensemble.pace, 0.1, lambda call=call: refused(call))
     ensemble.line.up()
     eventually(ensemble.pace, lambda: ensemble.client.connected)
     write(ensemble.client, SetData(ensemble.lease, b"", 0))  # whatever had been queued would have been sent before
@@ -178,8 +178,8 @@ def refused(call: Callable[[], object]) -> None:
 def test_a_write_that_arrived_and_whose_answer_is_lost_has_an_unknown_outcome(ensemble: Ensemble) -> None:
     ensemble.line.deaf()
     pending = ensemble.client.submit([SetData(ensemble.desired, b"x", 0)])
-    ensemble.pace.sleep(0.1)
-    assert not pending.done()
+    if isinstance(ensemble, Sessions):  # the fake's arrives when its answer is lost
+        eventually(ensemble.pace, lambda: version(ensemble, ensemble.desired) == 1)
     ensemble.line.down()
     with pytest.raises(UnknownOutcome):
         pending.result(ANSWER_S)
@@ -216,13 +216,13 @@ def unknown(pending: Pending, within_s: float) -> None:
 def test_a_write_without_an_answer_is_unknown_after_the_stall_deadline(sessions: Sessions) -> None:
     sessions.line.deaf()
     pending = sessions.client.submit([SetData(sessions.desired, b"x", 0)])
-    assert took_s(sessions.pace, lambda: unknown(pending, 10)) < STALL_S + 0.3
+    within(sessions.pace, STALL_S + 0.3, lambda: unknown(pending, 30))
 
 
 def test_a_silent_line_is_not_heard_even_before_it_is_left(sessions: Sessions) -> None:
     assert sessions.client.hearing_since() <= sessions.clock.waiter_now()
     sessions.line.deaf()
-    assert eventually(sessions.pace, lambda: sessions.client.hearing_since() == math.inf) <= STALL_S + 0.05
+    assert lasted_s(sessions.pace, lambda: sessions.client.hearing_since() < math.inf) <= STALL_S + 0.1
 
 
 def test_hearing_begins_anew_after_a_cut(sessions: Sessions) -> None:
@@ -345,10 +345,10 @@ def candidate(sessions: Sessions) -> str:
 def test_an_ephemeral_node_ends_with_its_session_and_others_stay(sessions: Sessions) -> None:
     mine = candidate(sessions)
     write(sessions.client, Create(f"{sessions.requests}/r1", b""))
-    sessions.pace.sleep(2.0)
+    sessions.pace.sleep(3.0)
     assert sessions.direct.read(mine) is not None, "while the session lives, it stays"
     sessions.line.down()
-    assert 0.5 <= eventually(sessions.pace, lambda: sessions.direct.read(mine) is None) <= 3.0
+    assert eventually(sessions.pace, lambda: sessions.direct.read(mine) is None, 3.0) >= 0.5
     assert sessions.direct.children(sessions.requests) == ("r1",)
 
 
@@ -358,7 +358,7 @@ def test_a_session_outlives_a_short_cut(sessions: Sessions) -> None:
     eventually(sessions.pace, lambda: not sessions.client.connected)
     sessions.line.up()
     eventually(sessions.pace, lambda: sessions.client.connected)
-    sessions.pace.sleep(2.0)
+    sessions.pace.sleep(3.0)
     assert sessions.direct.read(mine) is not None
 
 
@@ -380,9 +380,14 @@ def seen(sessions: Sessions, path: str) -> int | None:
     return found.stored.version if found else None
 
 
-def shows(sessions: Sessions, path: str, wanted: int | None) -> None:
-    """By its watch, not by the poll."""
-    eventually(sessions.pace, lambda: seen(sessions, path) == wanted, 0.9)
+def shows(sessions: Sessions, path: str, wanted: int | None) -> float:
+    """After how many seconds."""
+    return eventually(sessions.pace, lambda: seen(sessions, path) == wanted, 0.9)
+
+
+def by_watches(taken_s: list[float]) -> None:
+    """By the poll of each second, what follows on each other would take a whole one each."""
+    assert sorted(taken_s)[len(taken_s) // 2] < 0.5
 
 
 def test_the_first_snapshot_is_whole(sessions: Sessions) -> None:
@@ -390,13 +395,15 @@ def test_the_first_snapshot_is_whole(sessions: Sessions) -> None:
 
 
 def test_each_change_is_seen_and_wakes_with_the_time_of_its_sighting(sessions: Sessions) -> None:
+    taken_s = []
     for number in range(20):
         before, wakes = sessions.clock.waiter_now(), len(sessions.wakes)
         write(sessions.direct, SetData(sessions.lease, b"x", number))
-        shows(sessions, sessions.lease, number + 1)
+        taken_s.append(shows(sessions, sessions.lease, number + 1))
         eventually(sessions.pace, lambda wakes=wakes: len(sessions.wakes) > wakes)
         found = sessions.mirror.snapshot()[sessions.lease]
         assert before < found.first_seen <= sessions.clock.waiter_now()
+    by_watches(taken_s)
 
 
 def test_versions_never_go_back_and_the_last_one_comes(sessions: Sessions) -> None:
@@ -409,7 +416,7 @@ def test_versions_never_go_back_and_the_last_one_comes(sessions: Sessions) -> No
     sent = [sessions.direct.submit([SetData(sessions.lease, b"x", n)]) for n in range(50)]
     eventually(sessions.pace, look, 5)
     assert shown == sorted(shown)
-    assert all(one.done() for one in sent)
+    assert [one.result(ANSWER_S) for one in sent] == [(n + 1,) for n in range(50)]
 
 
 def test_a_sighting_of_an_unchanged_version_keeps_its_time(sessions: Sessions) -> None:
@@ -420,13 +427,15 @@ def test_a_sighting_of_an_unchanged_version_keeps_its_time(sessions: Sessions) -
 
 
 def test_a_record_that_comes_and_goes_is_seen(sessions: Sessions) -> None:
+    taken_s = []
     for _ in range(3):
         write(sessions.direct, Create(sessions.pause, b""))
-        shows(sessions, sessions.pause, 0)
+        taken_s.append(shows(sessions, sessions.pause, 0))
         write(sessions.direct, SetData(sessions.pause, b"x", 0))
-        shows(sessions, sessions.pause, 1)
+        taken_s.append(shows(sessions, sessions.pause, 1))
         write(sessions.direct, Delete(sessions.pause, 1))
-        shows(sessions, sessions.pause, None)
+        taken_s.append(shows(sessions, sessions.pause, None))
+    by_watches(taken_s)
 
 
 def test_a_node_made_again_unseen_is_a_new_sighting(sessions: Sessions) -> None:
@@ -445,13 +454,15 @@ def test_a_node_made_again_unseen_is_a_new_sighting(sessions: Sessions) -> None:
 
 def test_the_children_of_a_folder_are_followed(sessions: Sessions) -> None:
     one, other = f"{sessions.requests}/r1", f"{sessions.requests}/r2"
+    taken_s = []
     for path in (one, other):
         write(sessions.direct, Create(path, b""))
-        shows(sessions, path, 0)
+        taken_s.append(shows(sessions, path, 0))
     write(sessions.direct, SetData(one, b"x", 0))
-    shows(sessions, one, 1)
+    taken_s.append(shows(sessions, one, 1))
     write(sessions.direct, Delete(one, 1))
-    shows(sessions, one, None)
+    taken_s.append(shows(sessions, one, None))
+    by_watches(taken_s)
     assert seen(sessions, other) == 0
 
 
@@ -465,8 +476,7 @@ def test_a_cut_empties_the_snapshot_and_keeps_the_first_sighting(sessions: Sessi
     """t_obs is when a version was first seen; that we were deaf for a while does not make it younger."""
     before, wakes = sessions.mirror.snapshot(), len(sessions.wakes)
     sessions.line.down()
-    eventually(sessions.pace, lambda: not sessions.mirror.snapshot())
-    assert len(sessions.wakes) > wakes
+    eventually(sessions.pace, lambda: not sessions.mirror.snapshot() and len(sessions.wakes) > wakes)
     write(sessions.direct, SetData(sessions.desired, b"x", 0))
     sessions.pace.sleep(0.3)
     assert not sessions.mirror.snapshot()
