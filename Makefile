@@ -121,7 +121,7 @@ scale: setup  ## what many pairs cost one set of orchestrators, and how soon it 
 	@mkdir -p $(RESULTS)
 	@for pairs in $(PAIRS); do \
 		echo "bench pairs, $$pairs of them"; \
-		$(KEMBAR) lab bench pairs --pairs $$pairs --profile default -o json > $(RESULTS)/pairs-$$pairs.json || exit 1; done
+		$(KEMBAR) lab bench pairs --pairs $$pairs -o json > $(RESULTS)/pairs-$$pairs.json || exit 1; done
 
 docs: setup  ## docs/state-machine.md, docs/metrics.md, docs/cli.md and its schema, from what they are about
 	$(PY) -m orchestrator.cli.docs > docs/state-machine.md

@@ -58,7 +58,8 @@ def enter(lab: str, *, create: bool = False, port: int = 0, keep: bool = True) -
             sys.exit(status)
 
 
-profile_option = click.option("--profile", type=click.Choice(["fast", "default"]), default="fast", show_default=True)
+PROFILES = click.Choice(["fast", "default", "many"])
+profile_option = click.option("--profile", type=PROFILES, default="fast", show_default=True)
 port_option = click.option(
     "--port", default=PORT, show_default=True, help="Of the page, on 127.0.0.1; a free one if it is taken."
 )
@@ -161,7 +162,7 @@ def heal() -> None:
 @click.option("--pairs", type=click.IntRange(1, PAIRS_MAX), help="pairs: how many, 200 unless told.")
 @click.option("--transactions", type=click.IntRange(0), help="rejoin-*: what the old primary has alone.")
 @click.option("--database-mb", type=click.IntRange(0), help="rejoin-*: size of a table that nobody touches.")
-@profile_option
+@click.option("--profile", type=PROFILES, help="fast unless told; of pairs many.")
 @output_option
 @reports_trouble
 def bench_(
@@ -170,7 +171,7 @@ def bench_(
     pairs: int | None,
     transactions: int | None,
     database_mb: int | None,
-    profile: str,
+    profile: str | None,
     output: str,
 ) -> None:
     """Measure a fault, a kind of return, the overhead, the page, or many pairs, in a lab of its own: with -o json one
@@ -183,6 +184,7 @@ def bench_(
         raise click.UsageError(f"--transactions and --database-mb are for {', '.join(rejoin.BENCHES)}, not {name}")
     lab = os.environ.get("KEMBAR_LAB") or f"bench_{name.replace('-', '_')}"
     enter(lab, create=True, keep=False)
+    profile = profile or ("many" if name == MANY else "fast")
     found: dict[str, Any]
     if returns:
         given = rejoin.DEFAULT_TRANSACTIONS[name] if transactions is None else transactions

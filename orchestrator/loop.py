@@ -24,7 +24,7 @@ from orchestrator.watching import Watching
 
 log = logging.getLogger("kembar.orchestrator")
 
-TICK_S = 0.1  # without news; changes wake the loop at once
+TICK_MIN_S = 0.1  # without news, else as often as a lease is renewed; changes wake the loop at once
 WRITE_S = 1.0
 RESIGN_AFTER_S = 10.0  # among equals up to twice as long, by lot
 DRAWS = 2**16
@@ -77,6 +77,7 @@ class Orchestrator:
         self._writer = Writer(coordinator, paths)
         self._written_version = -1
         self._rival_since: Instant | None = None
+        self._tick_s = TICK_MIN_S
         self._wake = threading.Event()
         self._stopping = False
 
@@ -90,7 +91,7 @@ class Orchestrator:
 
     def run(self) -> None:
         while not self._stopping:
-            self._wake.wait(TICK_S)
+            self._wake.wait(self._tick_s)
             self._wake.clear()
             self.tick()
 
@@ -104,6 +105,7 @@ class Orchestrator:
         if situation is None:
             self._show(Look(seen, now, leading, unreadable=found.unreadable))
             return
+        self._tick_s = max(TICK_MIN_S, situation.policy.timing.renew_every_s)
         if tenure is None:
             self._show(Look(seen, now, leading, situation, version, unreadable=found.unreadable))
             return

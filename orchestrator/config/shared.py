@@ -120,7 +120,7 @@ class TimingOverrides(Section):
 class Paced(Section):
     """A profile and what differs from it; agents and orchestrators of one cluster must be given the same."""
 
-    profile: Literal["fast", "default"] = "default"
+    profile: Literal["fast", "default", "many"] = "default"
     timing: TimingOverrides = TimingOverrides()
 
     @field_validator("timing")

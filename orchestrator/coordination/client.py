@@ -33,7 +33,7 @@ log = logging.getLogger("kembar.zookeeper")
 Spawn = Callable[[str, Callable[[], None]], threading.Thread]
 
 POLL_S = 1.0  # a listener reads everything again this often, in case a watch was lost
-POLLS_PER_S = 20  # of all listeners; with more than these each has its turn less often
+POLLS_PER_S = 10  # of all listeners; with more than these each has its turn less often
 UNCONNECTED_CHECK_S = 0.1
 LONG_UNCONNECTED_S = 5.0
 NEWCOMER_S = 1.0  # for a client that has seen nothing yet to connect, and then for our own

@@ -281,7 +281,14 @@ FAST = Policy(
     silent_after_s=0.9,
 )
 DEFAULT = Policy()
-PROFILES = {"fast": FAST, "default": DEFAULT}
+MANY = Policy(  # a third of the records: for one ZooKeeper of a hundred pairs
+    profile="many",
+    timing=Timing(renew_every_s=0.5, authorised_s=2.5, gate_ttl_s=1.5),
+    hear_s=1.5,
+    report_every_s=2.0,
+    silent_after_s=6.0,
+)
+PROFILES = {"fast": FAST, "default": DEFAULT, "many": MANY}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestrator.core.model import DEFAULT
+from orchestrator.core.model import DEFAULT, MANY
 from orchestrator.core.requests import Kind
 from tests.sim.decisions import DECISIONS
 from tests.sim.network import ZK
@@ -231,6 +231,7 @@ STORIES: Mapping[str, Story] = {
     "the primary's host is lost": Story(host_is_lost, fires="F1 F2 F3 R1 U2"),
     "the primary is cut from ZooKeeper": Story(cut_from_zookeeper, fires="F1 F2 F3"),
     "the same with default timings": Story(cut_from_zookeeper, differs={"policy": DEFAULT}),
+    "the same with the timings of many pairs": Story(cut_from_zookeeper, differs={"policy": MANY}),
     "its keeper is paused before its last renewal, then stopped": Story(
         cut_from_zookeeper, differs={"adversary": 1.0, "announce_lost": 1.0}
     ),

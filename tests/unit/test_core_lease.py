@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.lease import CLOCK_RATE_ERROR, KERNEL_TIMER_SLEW, Timing
-from orchestrator.core.model import DEFAULT, FAST, PROFILES, Policy
+from orchestrator.core.model import DEFAULT, PROFILES, Policy
 
 INF, NAN = float("inf"), float("nan")
 
@@ -20,9 +20,9 @@ def timings(draw: st.DrawFn) -> Timing:
     return Timing(ttl_s * draw(st.floats(0.01, 1 / 3.0001)), ttl_s + draw(st.floats(0.001, 20.0)), ttl_s)
 
 
-@pytest.mark.parametrize(("policy", "wait_s"), [(FAST, 1.21), (DEFAULT, 2.44)], ids=["fast", "default"])
-def test_the_fence_wait_of_each_profile(policy, wait_s):
-    assert policy.timing.fence_wait_s == wait_s
+@pytest.mark.parametrize(("profile", "wait_s"), [("fast", 1.21), ("default", 2.44), ("many", 5.86)])
+def test_the_fence_wait_of_each_profile(profile, wait_s):
+    assert PROFILES[profile].timing.fence_wait_s == wait_s
 
 
 @given(timings())
