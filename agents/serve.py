@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -58,6 +57,7 @@ from orchestrator.process.clock import HostClock
 from orchestrator.process.failpoints import Failpoints
 from orchestrator.process.logs import LogFormat
 from orchestrator.process.notify import Watchdog, notify, unhurried
+from orchestrator.process.signals import received
 
 log = logging.getLogger("kembar.agent")
 
@@ -68,19 +68,17 @@ def serve(config: AgentConfig) -> int:
     """Run the agent until SIGTERM; the exit status. The gate closes by itself, unless a successor adopts it first."""
     name = NodeName(config.node.name)
     logged = logs.start(LogFormat(config.log.format), config.log.level.upper(), cluster=config.cluster, node=name)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     memory = FileMemory(config.state_dir)
     try:
-        _run(config, name, memory, stopping)
+        with received(signal.SIGTERM, signal.SIGINT) as told:
+            _run(config, name, memory, told)
     finally:
         memory.close()
         logged.close()
     return 0
 
 
-def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: threading.Event) -> None:
+def _run(config: AgentConfig, name: NodeName, memory: FileMemory, told: Iterator[int]) -> None:
     require_interface(config.vip.interface)
     at = config.probe_listen
     probed = role_socket(at.host, at.port) if at is not None else None
@@ -211,7 +209,7 @@ def _run(config: AgentConfig, name: NodeName, memory: FileMemory, stopping: thre
         running.append(threads.start("roles", roles.run))
     notify("READY=1")
     log.info("agent of %s in cluster %s, VIP %s", name, config.cluster, config.vip.address)
-    stopping.wait()
+    next(told)
     watch.stop()
     host.stop()
     agent.stop()

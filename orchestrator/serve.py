@@ -9,11 +9,10 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 import click
 
@@ -55,6 +54,7 @@ from orchestrator.process.clock import HostClock
 from orchestrator.process.failpoints import Failpoints
 from orchestrator.process.logs import LogFormat
 from orchestrator.process.notify import Watchdog, notify
+from orchestrator.process.signals import received
 from orchestrator.reconciler import Reconciler
 from orchestrator.recorder import Recorder
 from orchestrator.showing import Snapshots, snapshot_of
@@ -267,9 +267,13 @@ class Fleet:
 def serve(config: OrchestratorConfig, read: Callable[[], OrchestratorConfig]) -> int:
     """Run until SIGTERM; the exit status. `read` reads the file again, at SIGHUP."""
     logged = logs.start(LogFormat(config.log.format), config.log.level.upper(), node=config.name)
-    told: SimpleQueue[int] = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda given, _: told.put(given))
+    with received(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as told:
+        _run(config, read, told)
+    logged.close()
+    return 0
+
+
+def _run(config: OrchestratorConfig, read: Callable[[], OrchestratorConfig], told: Iterator[int]) -> None:
     tls = _tls(config)
     clock = HostClock()
     zookeeper = ZooKeeper(
@@ -287,7 +291,7 @@ def serve(config: OrchestratorConfig, read: Callable[[], OrchestratorConfig]) ->
     serving = threads.start("web", web.run)
     notify("READY=1")
     log.info("orchestrator %s of %d clusters, page on %s", config.name, len(config.clusters), web.url)
-    while told.get() == signal.SIGHUP:
+    while next(told) == signal.SIGHUP:
         _reload(tls)
         good, text = reread(config, read)
         log.log(logging.INFO if good else logging.ERROR, "SIGHUP: %s", text)
@@ -295,8 +299,6 @@ def serve(config: OrchestratorConfig, read: Callable[[], OrchestratorConfig]) ->
     serving.join()
     fleet.stop()
     zookeeper.close()
-    logged.close()
-    return 0
 
 
 def _tls(config: OrchestratorConfig) -> ServerTls | None:

@@ -88,7 +88,7 @@ TABLE = (
     Row(1, "acl answer client connection election handler inherit layout mirror paths protect records tls turns",
         "orchestrator.coordination",
         libraries="kazoo"),
-    Row(1, "clock failpoints logs notify respawn threads", "orchestrator.process"),
+    Row(1, "clock failpoints logs notify respawn signals threads", "orchestrator.process"),
     Row(1, "connected", "orchestrator", "orchestrator.coordination orchestrator.process"),
     Row(1, "acl alerts load secret shared orchestrator returns subject tls", "orchestrator.config",
         libraries="pydantic pydantic_core yaml"),
