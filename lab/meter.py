@@ -19,6 +19,7 @@ from lab.auditor import audit
 
 CONNECT_S = 0.2  # below the kernel's 1 s retry of a SYN that nobody answered
 ANSWER_S = 2.0  # a commit that waits for a lost standby is released after stall_s
+TRIES = 50
 PAUSE_S = 0.002  # between attempts while the VIP refuses
 # Not unique by v: a value that was written twice must be able to show.
 TABLE = "CREATE TABLE IF NOT EXISTS meter (id BIGINT AUTO_INCREMENT PRIMARY KEY, v BIGINT NOT NULL, KEY (v))"
@@ -54,9 +55,16 @@ class Meter:
             time.sleep(PAUSE_S)
 
     def prepare(self) -> None:
-        """Make the table. Raises pymysql.err.Error."""
-        with self._connected().cursor() as cursor:
-            cursor.execute(TABLE)
+        """Make the table; tried again, as a connection has little time. Raises pymysql.err.Error, OSError."""
+        for left in reversed(range(TRIES)):
+            try:
+                with self._connected().cursor() as cursor:
+                    cursor.execute(TABLE)
+                return
+            except (pymysql.err.Error, OSError):
+                self._drop()
+                if not left:
+                    raise
 
     def stored(self) -> list[int]:
         """Every value from the first on that is on the server that answers now, as often as it is there."""

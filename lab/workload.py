@@ -10,17 +10,19 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pymysql
 
 from lab.auditor import audit
-from lab.checkers.calls import FINAL, Call, CallReader, Outcome
+from lab.checkers.calls import FINAL, CallReader, Outcome
 from lab.clients import CallWriter, Load, Session, Way
 
 Work = Callable[[Session], Outcome | None]
-LOOK_UP_TRIES = 50
+TRIES = 50
+Answer = TypeVar("Answer")
 
 
 def serve(load: Load, way: Way, writer: CallWriter, stop: threading.Event, until: float) -> None:
@@ -50,11 +52,13 @@ def _client(work: Work, session: Session, every_s: float, pause_s: float, stop: 
         stop.wait(max(0.0, due - time.monotonic()) if outcome is Outcome.OK else pause_s)
 
 
-def look_up(load: Load, way: Way, writer: CallWriter, sent: Sequence[Call]) -> list[int]:
-    """All that is stored in the end; tried again, as the VIP may just have moved. Raises MySQLError, OSError."""
-    for left in reversed(range(LOOK_UP_TRIES)):
+def patiently(do: Callable[[Session], Answer], way: Way, writer: CallWriter) -> Answer:
+    """What comes before all calls, and after them: tried again, as the VIP may just have moved, or the machine have
+    more to do than a connection has time for. Raises MySQLError, OSError.
+    """
+    for left in reversed(range(TRIES)):
         try:
-            return load.look_everything_up(Session(FINAL, way, writer), sent)
+            return do(Session(FINAL, way, writer))
         except (pymysql.err.MySQLError, OSError):
             if not left:
                 raise
@@ -81,7 +85,9 @@ def main() -> int:
         if given.look_up:
             reader = CallReader()
             reader.feed(given.look_up.read_text().splitlines())
-            print(json.dumps(look_up(load, way, writer, reader.everything())))  # noqa: T201 - this is the command's result
+            sent = reader.everything()
+            stored = patiently(lambda session: load.look_everything_up(session, sent), way, writer)
+            print(json.dumps(stored))  # noqa: T201 - this is the command's result
             return 0
         _run(load, way, writer, given.history.with_suffix(".arp"), given.seconds)
     return 0
@@ -92,7 +98,7 @@ def _run(load: Load, way: Way, writer: CallWriter, answers: Path, seconds: float
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     auditor = threading.Thread(target=audit, args=(way.vip, "eth0", answers, stop), daemon=True)
     auditor.start()
-    load.prepare(Session(FINAL, way, writer))
+    patiently(load.prepare, way, writer)
     serve(load, way, writer, stop, time.monotonic() + seconds)
     stop.set()
     auditor.join(2)
