@@ -13,7 +13,7 @@ from lab.stand import Stand, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import Refused
 
-GONE_S, ENDED_S = 5.0, 10.0
+ENDED_S = 60.0  # after a SIGKILL, of what may wait for its disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def boot(stand: Stand, node: Node) -> None:
         stand.start_zookeeper(node)
     if node in stand.topology.pair and not processes.alive(root, f"agent-{node.name}"):
         stand.start_agent(node)
-    if "orchestrator" in node.groups and not processes.alive(root, f"orchestrator-{node.name}"):
-        stand.start_orchestrator(node)
+    if "orchestrator" in node.groups:
+        stand.keep_orchestrator(node)
 
 
 def where(stand: Stand, about: str) -> Node:
@@ -123,7 +123,7 @@ def _host_loss(stand: Stand, node: Node) -> None:
     ended += [mysqld] if mysqld else []
     for one in ended:
         processes.send(one, signal.SIGKILL)
-    wait_for(lambda: not any(one.lives() for one in ended), GONE_S, f"processes of {node.name} outlive a SIGKILL")
+    wait_for(lambda: not any(one.lives() for one in ended), ENDED_S, f"processes of {node.name} outlive a SIGKILL")
 
 
 def end_database(stand: Stand, node: Node) -> None:
@@ -142,10 +142,7 @@ def _link_loss(stand: Stand, node: Node) -> None:
 
 def _partition(stand: Stand, node: Node) -> None:
     """The node is cut from every other, clients included, in both directions."""
-    for other in stand.topology.nodes:
-        if other != node:
-            namespaces.block(stand.name, node.name, other.name)
-            namespaces.block(stand.name, other.name, node.name)
+    namespaces.cut(stand.name, node.name, [other.name for other in stand.topology.nodes if other != node])
 
 
 def _orchestrator_kill(stand: Stand, node: Node) -> None:

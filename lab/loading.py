@@ -25,6 +25,8 @@ from lab.zookeeper import CLIENT_PORT
 from orchestrator.core.errors import StepFailed
 
 FLOWING = 100  # acknowledged changes that show that the clients are under way
+FLOWING_S = 90.0  # with a new interpreter for each of the processes
+ENDED_S = 60.0
 SERVED_FOR = 30  # and that somebody serves again
 
 
@@ -75,7 +77,7 @@ class Workload:
         """Of the process of the clients."""
         return self._names["load"]
 
-    def start(self, within_s: float = 30.0) -> None:
+    def start(self, within_s: float = FLOWING_S) -> None:
         """Start watchers, then clients, and wait until changes are acknowledged. Raises StepFailed."""
         for file in self._folder.glob(f"load-{self._run}.*"):
             file.unlink()
@@ -110,7 +112,7 @@ class Workload:
         """Everything looked up through the VIP, and judged. Raises StepFailed if nobody answers there."""
         last, values = self._look_up()
         until = time.monotonic()
-        self._await_record(30.0)
+        self._await_record(FLOWING_S)
         self._end(*(name for what, name in self._names.items() if what != "load"))
         self.calls()
         calls = [*self._reader.everything(), *last]
@@ -163,7 +165,7 @@ class Workload:
         root = self._stand.files.root
         for name in names:
             processes.kill(root, name, signal.SIGTERM)
-        wait_for(lambda: not any(processes.alive(root, name) for name in names), 15.0, f"{names} do not end")
+        wait_for(lambda: not any(processes.alive(root, name) for name in names), ENDED_S, f"{names} do not end")
 
     def _acknowledged_since(self, since: float) -> int:
         return sum(call.ok and call.writes and call.began > since for call in self.calls())

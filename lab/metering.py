@@ -15,6 +15,8 @@ from orchestrator.core.errors import StepFailed
 
 VALUES_PER_RUN = 10_000_000
 LOOK_UPS = 50
+FLOWING_S = 90.0
+ENDED_S = 60.0
 FLOWING = 50  # acknowledged writes that show that the client is under way
 
 
@@ -62,7 +64,7 @@ class Metering:
         self._tail = Tail(self._history)
         self._read: list[Attempt] = []
 
-    def start(self, within_s: float = 20.0) -> None:
+    def start(self, within_s: float = FLOWING_S) -> None:
         """Start it and wait until writes flow. Raises StepFailed."""
         self._history.unlink(missing_ok=True)
         self._stand.spawn(self._name, self._stand.topology.node("client"), self._command())
@@ -71,7 +73,7 @@ class Metering:
     def stop(self) -> None:
         """End it; one commit that still waits is given its time."""
         processes.kill(self._stand.files.root, self._name, 15)
-        wait_for(lambda: not processes.alive(self._stand.files.root, self._name), 10.0, "the client does not end")
+        wait_for(lambda: not processes.alive(self._stand.files.root, self._name), ENDED_S, "the client does not end")
 
     def attempts(self) -> list[Attempt]:
         """What it has written down so far; only what is new is read, as this is asked for many times a second."""

@@ -108,31 +108,41 @@ def block(lab: str, source: str, target: str) -> None:
 
     Blocks add up until `unblock_all`. Raises StepFailed.
     """
-    drop(lab, f'iifname "{port(source)}" oifname "{port(target)}"')
+    drop(lab, _frames(source, target))
 
 
 def block_ports(lab: str, node: str, ports: Iterable[int]) -> None:
     """Drop what goes to or comes from these TCP ports over a node's cable, whoever serves them. Raises StepFailed."""
     numbers = f"{{ {', '.join(map(str, ports))} }}"
-    for side in ("iifname", "oifname"):
-        for end in ("dport", "sport"):
-            drop(lab, f'{side} "{port(node)}" ether type ip tcp {end} {numbers}')
+    ways = [f'{side} "{port(node)}" ether type ip tcp' for side in ("iifname", "oifname")]
+    drop(lab, *(f"{way} {end} {numbers}" for way in ways for end in ("dport", "sport")))
 
 
 def block_between(lab: str, one: str, other: str, number: int) -> None:
     """Drop what two nodes say to each other by this TCP port, whichever of them serves it. Raises StepFailed."""
-    for source, target in ((one, other), (other, one)):
-        for end in ("dport", "sport"):
-            drop(lab, f'iifname "{port(source)}" oifname "{port(target)}" ether type ip tcp {end} {number}')
+    ways = [f"{_frames(source, target)} ether type ip tcp" for source, target in ((one, other), (other, one))]
+    drop(lab, *(f"{way} {end} {number}" for way in ways for end in ("dport", "sport")))
 
 
-def drop(lab: str, match: str) -> None:
-    """Drop the frames that an nftables expression of the bridge family matches, at the switch. Raises StepFailed."""
+def cut(lab: str, node: str, others: Iterable[str]) -> None:
+    """Drop every frame between a node and these others, from one moment on. Raises StepFailed.
+
+    One link after the other, whoever loses the first has time to act before it loses the last.
+    """
+    drop(lab, *(_frames(*ends) for other in others for ends in ((node, other), (other, node))))
+
+
+def drop(lab: str, *matches: str) -> None:
+    """Drop the frames that one of these nftables expressions of the bridge family matches, at the switch, all at once.
+
+    Raises StepFailed.
+    """
+    rules = "".join(f"add rule {TABLE} forward {match} drop\n" for match in matches)
     _nft(
         lab,
         f"add table {TABLE}\n"
         f"add chain {TABLE} forward {{ type filter hook forward priority 0; policy accept; }}\n"
-        f"add rule {TABLE} forward {match} drop\n",
+        f"{rules}",
     )
 
 
@@ -147,6 +157,10 @@ def port(node: str) -> str:
     if len(name) > 15:
         raise Refused(f"node name {node!r}: 13 characters at most, as an interface is named after it")
     return name
+
+
+def _frames(source: str, target: str) -> str:
+    return f'iifname "{port(source)}" oifname "{port(target)}"'
 
 
 def _ports(lab: str) -> list[str]:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
@@ -50,6 +50,20 @@ def broken_lines_of_history(records: Sequence[Mapping[str, Any]]) -> list[str]:
         elif after["epoch"] == before["epoch"] and after["primary"] != before["primary"]:
             found.append(f"epoch {after['epoch']} had two primaries: {before['primary']}, {after['primary']}")
     return found
+
+
+def rules(
+    records: Sequence[Mapping[str, Any]], since: int, events: Callable[[], Sequence[Mapping[str, Any]]]
+) -> list[str]:
+    """Every rule by which the record changed after its number `since`, as these records and events tell, in order.
+
+    `events` is asked only if a record is missing: one that another replaced at once was perhaps seen by nobody.
+    """
+    found = {int(record["seq"]): str(record["rule"]) for record in records}
+    missed = set(range(since + 1, max(found, default=since))) - found.keys()
+    if missed:
+        found |= {int(one["seq"]): str(one["rule"]) for one in events() if one["rule"] and one["seq"] in missed}
+    return [found[seq] for seq in sorted(found)]
 
 
 def watch(hosts: Sequence[str], path: str, file: TextIO, stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ import pymysql
 from lab.certificates import Identity
 
 Session: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
-CONNECT_S, ANSWER_S = 2.0, 10.0
+CONNECT_S, ANSWER_S = 2.0, 30.0
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 

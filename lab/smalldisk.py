@@ -80,7 +80,7 @@ class SmallDisk:
         shutil.copytree(self._inside(), self._folder, symlinks=True, dirs_exist_ok=True)
         keeper, self._keeper = self._keeper, None
         processes.send(keeper, signal.SIGKILL)
-        wait_for(lambda: not keeper.lives(), 5.0, f"{self._name} does not end")
+        wait_for(lambda: not keeper.lives(), faults.ENDED_S, f"{self._name} does not end")
         (self._stand.files.root / "disk").rmdir()
         faults.boot(self._stand, self._node)
 

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,7 +31,7 @@ from orchestrator.process.failpoints import VARIABLE as FAILPOINTS
 
 PORT = 8080
 ASKED_MAX = 6
-QUORUM_S, HEALTHY_S = 30.0, 60.0
+QUORUM_S, HEALTHY_S = 90.0, 120.0  # on a machine that is slow or has other work
 KEMBAR = (str(Path(sys.executable).with_name("kembar")),)
 
 Say = Callable[[str], None]
@@ -50,6 +51,7 @@ class Stand:
         self._agent = agent
         self.topology = lab_topology()
         self.files = Files(state_home() / name, self.topology)
+        self._keeping = threading.Lock()
         self._memory = Path(f"/dev/shm/kembar-{os.getuid()}-{name}")  # noqa: S108 - a disk that no other server uses
 
     # up and down
@@ -179,6 +181,12 @@ class Stand:
         """Start one again, on the port that its colleague still listens on."""
         with listen(self.facts().port, exactly=True) as listening:
             self._start_orchestrator(node, listening)
+
+    def keep_orchestrator(self, node: Node) -> None:
+        """Start one again if it has ended; threads that find it so at the same time start one between them."""
+        with self._keeping:
+            if not processes.alive(self.files.root, f"orchestrator-{node.name}"):
+                self.start_orchestrator(node)
 
     def _start_orchestrator(self, node: Node, listening: socket.socket) -> None:
         argv = [*KEMBAR, "orchestrator", "-c", str(self.files.orchestrator_config(node))]

@@ -7,12 +7,12 @@ from typing import Any
 
 from lab.stand import Stand, excerpt, wait_for
 
-LOOK_S = 0.05
+LOOK_S, SEEN_S = 0.05, 60.0
 
 
 def view(stand: Stand) -> dict[str, Any]:
     """As it is now. Raises StepFailed if no orchestrator sees the pair."""
-    return until(stand, lambda shown: True, "no orchestrator sees the pair", 15.0)
+    return until(stand, lambda shown: True, "no orchestrator sees the pair", SEEN_S)
 
 
 def until(stand: Stand, holds: Callable[[dict[str, Any]], object], what: str, within_s: float) -> dict[str, Any]:

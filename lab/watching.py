@@ -8,7 +8,7 @@ from lab import processes
 from lab.recordlog import RecordLog
 from lab.stand import Stand, wait_for
 
-SEEN_S = 20.0
+SEEN_S = 60.0
 DESIRED, RETURNING = "desired", "returning"
 
 

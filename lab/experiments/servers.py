@@ -6,6 +6,7 @@ Nothing of them stays behind. Nobody judges here; an experiment strikes and look
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -31,6 +32,7 @@ START_S = 60.0
 POLL_S = 0.002
 CLOCK = HostClock()
 Say = Callable[[str], None]  # progress, for people
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 SMALL = {"innodb_buffer_pool_size": "32M", "max_connections": 60}
 
 
@@ -235,12 +237,14 @@ def _writable(server: Server) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody used a moment ago, all asked for at once so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(made.getsockname()[1]) for made in sockets]
-    for made in sockets:
-        made.close()
-    return ports
+    """Ports that nobody uses now, nor is given by the kernel to whoever wants any: those may be taken at any moment."""
+    kept_by_kernel = int(EPHEMERAL.read_text().split()[0])
+    found: set[int] = set()
+    while len(found) < count:
+        port = secrets.choice(range(kept_by_kernel // 2, kept_by_kernel))
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.add(port)
+    return list(found)
 
 
 def _stopped(pid: int) -> bool:

@@ -126,7 +126,7 @@ def replication_locked(t: Trial) -> None:
         t.check(not t.row(t.standby, shown)["promotable"], "a standby that receives nothing is promotable")
         t.writes_go_on()
         cursor.execute("ALTER USER 'kembar_repl'@'%' ACCOUNT UNLOCK")
-    t.await_rule("U2", within_s=40.0)
+    t.await_rule("U2")
     t.unmoved()
 
 

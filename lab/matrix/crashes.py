@@ -72,8 +72,7 @@ class Crashes:
     def _look_after_orchestrators(self) -> None:
         stand = self._trial.stand
         for node in stand.topology.members("orchestrator"):
-            if not processes.alive(stand.files.root, f"orchestrator-{node.name}"):
-                stand.start_orchestrator(node)
+            stand.keep_orchestrator(node)
 
     def _let_go_on(self) -> None:
         now = time.monotonic()

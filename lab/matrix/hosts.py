@@ -55,7 +55,7 @@ def lost_with_a_zookeeper_server(t: Trial) -> None:
     time.sleep(ALONE_S)
     t.check(not t.rules(), f"without a quorum {t.rules()} was written")
     t.boot(t.stand.topology.node("witness"))
-    t.moved(40.0)
+    t.moved()
 
 
 def mysqld_and_leader_killed(t: Trial) -> None:
@@ -75,7 +75,7 @@ def power_lost_standby_late(t: Trial) -> None:
     """In SYNC a primary that was restarted opens only with a certified standby, or after ASYNC is recorded."""
     _power_off(t)
     t.boot(t.primary)
-    t.writes_go_on(60.0)
+    t.writes_go_on()
     t.boot(t.standby)
     _primary_serves(t)
 
@@ -84,7 +84,7 @@ def power_lost_primary_late(t: Trial) -> None:
     """What booted alone has another incarnation and may miss acknowledged rows: it waits, and says for whom."""
     _power_off(t)
     t.boot(t.standby)
-    shown = t.until(lambda shown: "--accept-data-loss" in shown["waiting"], "the wait is not named with its end", 40.0)
+    shown = t.until(lambda shown: "--accept-data-loss" in shown["waiting"], "the wait is not named with its end")
     t.note(f"waiting {shown['waiting'].partition(';')[0]}")
     t.stays(lambda: t.last()["epoch"] == t.epoch, ALONE_S, "a standby that had restarted was promoted")
     t.boot(t.primary)
@@ -100,7 +100,7 @@ def _power_off(t: Trial) -> None:
 
 
 def _primary_serves(t: Trial) -> None:
-    t.writes_go_on(60.0)
+    t.writes_go_on()
     t.unmoved()
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from lab import faults
 from lab.matrix.trial import MOVED_S, Trial
 from lab.stand import wait_for
 from lab.topology import Node
+from lab.zookeeper import CLIENT_PORT
 from orchestrator.core.errors import StepFailed
 
-TRIES = 6  # elections go as they like
+TRIES = 20  # elections go as they like
 
 
 def zookeeper_leader(t: Trial) -> Node:
@@ -49,17 +53,31 @@ def await_zookeeper_leader(t: Trial, *, other_than: Node) -> None:
     wait_for(elected, MOVED_S, f"no ZooKeeper server leads in the place of the one on {other_than.name}")
 
 
-def await_orchestrators(t: Trial, count: int) -> None:
-    """So many of them reach ZooKeeper and show the pair. Raises StepFailed."""
+def ask_another_zookeeper(t: Trial, node: Node, server: Node) -> None:
+    """Whoever on a node has a session with that server has it with another one from now on. Raises StepFailed."""
+    there = ("dst", f"{server.address}:{CLIENT_PORT}")
+
+    def elsewhere() -> bool:
+        listed = t.run(node.name, "ss", "-H", "-t", "-n", *there)
+        if listed:
+            t.run(node.name, "ss", "-K", "-t", *there)  # it goes on to the next server, not to this one again
+        return not listed
+
+    wait_for(elsewhere, MOVED_S, f"clients on {node.name} stay with the ZooKeeper of {server.name}", every_s=0.5)
+    t.stand.wait_healthy()
+
+
+def await_orchestrators(t: Trial, count: int, holds: Callable[[Mapping[str, Any]], bool] = lambda shown: True) -> None:
+    """So many of them reach ZooKeeper and show the pair, each so that it is true. Raises StepFailed."""
     found: set[str] = set()
 
     def all_answer() -> bool:
         shown = t.stand.snapshot()
-        if shown is not None and not shown["data"]["stale"]:
+        if shown is not None and not shown["data"]["stale"] and holds(shown):
             found.add(shown["orchestrator"]["instance"])
         return len(found) >= count
 
-    wait_for(all_answer, 15.0, lambda: f"only {sorted(found)} answer")
+    wait_for(all_answer, MOVED_S, lambda: f"only {sorted(found)} answer")
 
 
 def orchestrator_leader(t: Trial) -> Node:

@@ -12,11 +12,11 @@ from lab.bench import switchover
 from lab.matrix.leading import await_orchestrators
 from lab.matrix.network import ZOOKEEPER_PORTS
 from lab.matrix.row import Priority, Row
-from lab.matrix.statements import until_none, until_variable
+from lab.matrix.statements import past_read_only, until_none, until_variable
 from lab.matrix.trial import Trial
 from lab.sessions import Session
 
-ABORTED_S = 20.0  # of a switchover that cannot be done: its budget is 10 s
+ABORTED_S = 60.0  # of a switchover that cannot be done: its budget is 10 s
 DDL_ROWS = 300_000
 
 
@@ -99,7 +99,7 @@ def demotion_behind_every_lock(t: Trial) -> None:
     t.struck = time.monotonic()
     namespaces.block_ports(t.stand.name, t.primary.name, ZOOKEEPER_PORTS)
     t.moved()
-    t.settle(60.0)
+    t.settle()
     with t.application().cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM other")
         t.check(cursor.fetchone() == (0,), "a transaction that never committed is there")
@@ -108,8 +108,7 @@ def demotion_behind_every_lock(t: Trial) -> None:
 def errant_on_the_standby(t: Trial) -> None:
     """Found by the primary, which never saw it; shown with its set; undone here as an administrator would."""
     with t.administrator(t.standby).cursor() as cursor:
-        cursor.execute("SET GLOBAL super_read_only = OFF")
-        cursor.execute("CREATE DATABASE errant")
+        past_read_only(cursor, "CREATE DATABASE errant")
         t.struck = time.monotonic()
         cursor.execute("SELECT @@server_uuid")
         (uuid,) = cursor.fetchone() or ("",)
@@ -119,7 +118,7 @@ def errant_on_the_standby(t: Trial) -> None:
     t.until(lambda shown: shown["finding"]["name"] == "standby_errant", "the errant transaction is not named")
     t.note(f"not promotable: {t.row(t.standby, shown)['not_promotable_because']}")
     t.strike("mysqld-crash", t.primary)
-    t.writes_go_on(60.0)
+    t.writes_go_on()
     t.check(t.last()["primary"] == t.primary.name, "an errant standby was promoted")
     _own_everywhere(t, uuid, executed)
 
@@ -152,14 +151,14 @@ def receiver_started_on_the_primary(t: Trial) -> None:
 
 def paused_and_forgotten(t: Trial) -> None:
     """Nothing begins while it lasts; it ends by itself, and then the failover happens."""
-    status, said = t.kembar("pause", "--for", "6s", "--reason", "forgotten")
+    status, said = t.kembar("pause", "--for", "15s", "--reason", "forgotten")
     t.check(status == 0, f"not paused: {said}")
-    t.check(t.view()["auto_failover"] == "paused", "the pause is not shown")
+    t.until(lambda shown: shown["auto_failover"] == "paused", "the pause is not shown")
     t.undo.callback(t.kembar, "resume")
     t.strike("link-loss", t.primary)
     t.until(lambda shown: "paused" in shown["waiting"], "what the pause keeps from beginning is not named")
     t.check(t.last()["epoch"] == t.epoch, "a failover began in a pause")
-    t.moved(30.0)
+    t.moved()
 
 
 def two_switchovers(t: Trial) -> None:
@@ -252,8 +251,7 @@ def _own_everywhere(t: Trial, uuid: str, executed: str) -> None:
         cursor.execute("COMMIT")
     with t.administrator(t.standby).cursor() as cursor:
         cursor.execute("SET SESSION sql_log_bin = 0")
-        cursor.execute("SET GLOBAL super_read_only = OFF")
-        cursor.execute("DROP DATABASE IF EXISTS errant")
+        past_read_only(cursor, "DROP DATABASE IF EXISTS errant")
 
 
 ROWS = (
@@ -335,7 +333,7 @@ ROWS = (
         48,
         "a pause left on",
         Priority.P1,
-        "kembar pause --for 6s, then the primary's cable out",
+        "kembar pause --for 15s, then the primary's cable out",
         "nothing begins, the wait is named; the pause expires and the failover happens",
         paused_and_forgotten,
     ),

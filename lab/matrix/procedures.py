@@ -17,7 +17,8 @@ from lab.matrix.row import Priority, Row
 from lab.matrix.trial import Trial
 from orchestrator.core.errors import StepFailed
 
-BACK_S = 90.0  # each crash costs a session and a new interpreter
+BACK_S = 240.0  # each crash costs a session and a new interpreter
+BEGUN_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +34,43 @@ class Procedure:
 
 def _crash(t: Trial) -> None:
     t.strike("mysqld-crash", t.primary)
-    t.await_rule("F3", within_s=BACK_S)
+    t.await_rule("F3", within_s=BEGUN_S)
 
 
 def _silence(t: Trial) -> None:
     """Its cable is in again as soon as another serves, so that its return is part of the procedure."""
     t.strike("link-loss", t.primary)
-    t.await_rule("F3", within_s=BACK_S)
+    t.await_rule("F3", within_s=BEGUN_S)
     namespaces.link_up(t.stand.name, t.primary.name)
 
 
 def _cut_off(t: Trial) -> None:
     t.struck = time.monotonic()
     namespaces.block_ports(t.stand.name, t.primary.name, ZOOKEEPER_PORTS)
-    t.await_rule("F3", within_s=BACK_S)
+    t.await_rule("F3", within_s=BEGUN_S)
     t.heal_network()
 
 
 def _switch(t: Trial) -> None:
     t.struck = switchover(t.stand)
-    t.await_rule("S2", "S3", within_s=BACK_S)
+    t.await_rule("S2", "S3", within_s=BEGUN_S)
 
 
 def _standby_away(t: Trial) -> None:
     mysqld = t.mysqld(t.standby)
     t.strike("mysqld-hang", t.standby)
     t.undo.callback(t.thaw, mysqld)
-    t.await_rule("U1", within_s=BACK_S)
-    t.writes_go_on(BACK_S)
+    t.await_rule("U1", within_s=BEGUN_S)
+    t.writes_go_on(BEGUN_S)
     t.signal(mysqld, signal.SIGCONT, "the standby's mysqld")
 
 
 def _in_place(t: Trial) -> None:
     """Nobody is promotable: the primary's mysqld is started where it was."""
     t.strike("mysqld-crash", t.standby)
-    t.await_rule("U1", "U3", within_s=BACK_S)
+    t.await_rule("U1", "U3", within_s=BEGUN_S)
     t.strike("mysqld-crash", t.primary)
-    t.writes_go_on(BACK_S)
+    t.writes_go_on(BEGUN_S)
 
 
 TAKE_OVER = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from functools import partial
 
 import pymysql
@@ -163,7 +164,8 @@ def unacknowledged_definitions(t: Trial) -> None:
     sessions = [t.administrator(t.primary, answer_s=BACK_S) for _ in statements]
     for session in sessions:
         session.select_db("shop")
-    with t.at_rest(), asking(t.stand, t.primary) as looking:
+    with t.at_rest(), asking(t.stand, t.primary) as looking, ExitStack() as held:
+        held.enter_context(t.undecided())  # ASYNC would end their waiting
         cut_replication(t.stand)
 
         def execute(session: Session, statement: str) -> None:
@@ -176,7 +178,8 @@ def unacknowledged_definitions(t: Trial) -> None:
             waiting.append(t.beside(partial(execute, session, statement)))
             await_waiting(looking, len(waiting))
         t.strike("mysqld-crash", t.primary)
-        told = [one for one in waiting if one.exception(30.0) is None]
+        held.close()
+        told = [one for one in waiting if one.exception(BACK_S) is None]
         t.check(not told, f"{len(told)} statements that waited were acknowledged")
         t.await_rule("F3")
         t.heal_network()
@@ -202,7 +205,7 @@ def account_statement_stalls(t: Trial) -> None:
     cut_replication(t.stand)
     created = t.beside(create)
     t.await_rule("U1")
-    told = created.exception(30.0) is None
+    told = created.exception(BACK_S) is None
     t.note(f"its client was {'told' if told else 'cut off'}")
     t.writes_go_on()
     t.heal_network()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from lab.matrix.trial import Trial
+from lab.matrix.trial import BACK_S, Trial
 
 
 class Priority(StrEnum):
@@ -37,7 +37,7 @@ class Row:
     expected: str
     run: Callable[[Trial], None]
     injects: str = ""  # the violation that is the fault itself, as its checker begins to word it
-    back_s: float = 60.0  # until the pair is healthy after the fault is undone
+    back_s: float = BACK_S  # until the pair is healthy after the fault is undone
 
 
 @dataclass(frozen=True, slots=True)

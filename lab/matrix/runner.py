@@ -19,6 +19,7 @@ from lab.stand import Say, Stand
 from lab.watching import DESIRED, RETURNING, watch, watched
 from orchestrator.core.errors import KembarError, StepFailed
 
+WHOLE_S = 60.0  # else the next row has a lab of its own
 Logs: TypeAlias = tuple[RecordLog, RecordLog]  # of the desired record, and of the returns
 
 
@@ -142,7 +143,7 @@ def _seen(trial: Trial) -> str:
 
 def _whole(stand: Stand) -> bool:
     try:
-        stand.wait_healthy()
+        stand.wait_healthy(WHOLE_S)
     except StepFailed:
         return False
     return True

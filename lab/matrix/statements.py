@@ -13,6 +13,9 @@ from lab.stand import wait_for
 from lab.topology import Node
 from orchestrator.core.errors import StepFailed
 
+READ_ONLY = 1290
+UNLOCKED_MAX = 20  # tries
+
 
 def later(t: Trial, cursor: Cursor, statement: str) -> None:
     """Run it at the end of the row, whatever became of the row."""
@@ -72,6 +75,19 @@ def await_applied(t: Trial) -> None:
         cursor.execute("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, 8)", (executed,))
         if cursor.fetchone() != (0,):
             raise StepFailed(f"{t.standby.name} has not executed what {t.primary.name} had within 8 s")
+
+
+def past_read_only(cursor: Cursor, statement: str) -> None:
+    """Run it on a standby, whose agent may lock it again between the two statements. Raises pymysql.err.Error."""
+    for left in reversed(range(UNLOCKED_MAX)):
+        cursor.execute("SET GLOBAL super_read_only = OFF")
+        try:
+            cursor.execute(statement)
+        except pymysql.err.OperationalError as error:
+            if error.args[0] != READ_ONLY or not left:
+                raise
+        else:
+            return
 
 
 def until_none(t: Trial, cursor: Cursor, statement: str) -> None:

@@ -19,14 +19,15 @@ import pymysql
 from lab import faults, namespaces, processes, programs, sessions, views
 from lab.bench import switchover
 from lab.loading import Workload
-from lab.recordlog import RecordLog
+from lab.recordlog import RecordLog, rules
 from lab.sessions import Session
 from lab.stand import KEMBAR, Stand, excerpt, wait_for
 from lab.topology import Node
 from orchestrator.core.errors import Refused, StepFailed
 
 Answer = TypeVar("Answer")
-MOVED_S = 20.0
+MOVED_S = 60.0  # for what takes a second or two, on a machine that is slow or has other work
+BACK_S = 180.0  # likewise, until the pair is whole
 
 
 class Trial:
@@ -72,8 +73,8 @@ class Trial:
         return [record for record in self._returns.records() if record["at"] >= self.began]
 
     def rules(self) -> list[str]:
-        """The rules that fired since this row began."""
-        return [record["rule"] for record in self.records()]
+        """The rules that fired since this row began; one whose record nobody saw, once it is in the event log."""
+        return rules(self.records(), self.before["seq"], self._events)
 
     def fired(self, *rules: str) -> bool:
         """Whether all of them fired since this row began."""
@@ -145,7 +146,7 @@ class Trial:
         """Whether a node's agent tells of that trouble."""
         return any(one.startswith(name) for one in self.row(node, shown)["troubles"])
 
-    def settle(self, within_s: float) -> None:
+    def settle(self, within_s: float = BACK_S) -> None:
         """Everything healed, writes go on, the clients end, the pair is certified again. Raises StepFailed.
 
         A standby that has to catch up does so sooner without clients, and the next row begins sooner.
@@ -190,14 +191,24 @@ class Trial:
             processes.thaw(self.stand.files.root, self.load.name)
         self.writes_go_on()
 
+    @contextmanager
+    def undecided(self) -> Iterator[None]:
+        """No orchestrator writes a rule meanwhile: what is to come first has the time that it takes."""
+        names = [f"orchestrator-{node.name}" for node in self.stand.topology.members("orchestrator")]
+        for name in names:
+            processes.freeze(self.stand.files.root, name)
+        try:
+            yield
+        finally:
+            for name in names:
+                processes.thaw(self.stand.files.root, name)
+
     def move_to(self, node: Node) -> None:
         """A planned move, if it is not there already. Raises StepFailed, Refused."""
         if self.primary != node:
             with self.at_rest():
                 switchover(self.stand)
-                self.until(
-                    lambda shown: shown["primary"] == node.name and shown["state"] == "healthy", "not moved", 40.0
-                )
+                self.until(lambda shown: shown["primary"] == node.name and shown["state"] == "healthy", "not moved")
             self.begin()
 
     def incident(self) -> dict[str, Any]:
@@ -225,10 +236,9 @@ class Trial:
         struck, self.struck = faults.inject(self.stand, fault, node.name if node else None)
         return struck
 
-    def cut(self, source: Node, target: Node) -> None:
-        """Both directions of the link between two nodes."""
-        namespaces.block(self.stand.name, source.name, target.name)
-        namespaces.block(self.stand.name, target.name, source.name)
+    def cut(self, source: Node, *targets: Node) -> None:
+        """Both directions of the links between a node and these, at the same moment."""
+        namespaces.cut(self.stand.name, source.name, [target.name for target in targets])
 
     def heal_network(self) -> None:
         """Every frame passes again, every cable is in."""
@@ -292,7 +302,7 @@ class Trial:
         if process is not None:
             wait_for(lambda: not process.lives(), within_s, f"pid {process.pid} lives on")
 
-    def await_ended(self, *names: str, within_s: float = 10.0) -> None:
+    def await_ended(self, *names: str, within_s: float = MOVED_S) -> None:
         """Wait until recorded processes are gone. Raises StepFailed."""
         root = self.stand.files.root
         wait_for(
@@ -372,6 +382,11 @@ class Trial:
         folder = self.stand.files.root / "matrix"
         folder.mkdir(exist_ok=True)
         return folder / name
+
+    def _events(self) -> list[dict[str, Any]]:
+        """The last of them, as an orchestrator shows them; none while none answers."""
+        shown = self.stand.snapshot()
+        return shown["events"] if shown else []
 
     def _closing(self, session: Session) -> Session:
         # close() would wait for a server that is gone.

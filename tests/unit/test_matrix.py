@@ -11,7 +11,7 @@ from lab.checkers import kept
 from lab.matrix import table
 from lab.matrix.row import Outcome, Priority, Row, Scenario
 from lab.matrix.runner import result, text
-from lab.recordlog import RecordLog, broken_lines_of_history
+from lab.recordlog import RecordLog, broken_lines_of_history, rules
 from orchestrator.core.errors import Refused
 
 
@@ -33,6 +33,21 @@ def test_an_epoch_that_grows_with_its_primary_is_one_line():
 )
 def test_a_record_that_goes_back_or_forks_is_told(records, said):
     assert broken_lines_of_history(records) == [said]
+
+
+def test_a_rule_whose_record_was_replaced_unseen_is_in_the_event_log():
+    seen = [record(2, 5) | {"rule": "F3"}, record(2, 6) | {"rule": "R1"}]
+    told = [{"seq": 7, "rule": "U2"}, {"seq": 4, "rule": ""}, {"seq": 4, "rule": "F5"}, {"seq": 3, "rule": "S1"}]
+    assert rules(seen, 3, lambda: told) == ["F5", "F3", "R1"]
+    assert rules(seen, 3, list) == ["F3", "R1"]  # not written yet
+    assert rules([], 3, lambda: told) == []
+
+
+def test_the_event_log_is_not_asked_while_every_record_was_seen():
+    def never() -> list[dict[str, object]]:
+        raise AssertionError("asked for nothing")
+
+    assert rules([record(2, 4) | {"rule": "F5"}, record(2, 5) | {"rule": "F3"}], 3, never) == ["F5", "F3"]
 
 
 def test_a_row_that_was_not_run_counts_for_nothing_else():
