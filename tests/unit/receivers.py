@@ -79,7 +79,7 @@ def receiver(**answers: Any) -> Iterator[Receiver]:
     thread = threading.Thread(target=lambda: asyncio.run(one.serve(ready)))
     thread.start()
     try:
-        assert ready.wait(10.0)
+        assert ready.wait(60.0)
         yield one
     finally:
         one.stop()

@@ -154,7 +154,7 @@ def test_events_are_followed_and_taken_up_at_the_next_orchestrator():
     thread = threading.Thread(target=leading.run)
     thread.start()
     with served(second) as other:
-        assert leading.wait_serving(5.0)
+        assert leading.wait_serving(60.0)
         command = [sys.executable, "-c", FOLLOW, "events", "-f", "-o", "json", "--endpoint", f"{leading.url},{other}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None

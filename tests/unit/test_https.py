@@ -35,7 +35,7 @@ def served(tls: ServerTls) -> Iterator[str]:
     thread = threading.Thread(target=web.run)
     thread.start()
     try:
-        assert web.wait_serving(5.0)
+        assert web.wait_serving(60.0)
         yield web.url
     finally:
         web.stop()

@@ -221,7 +221,10 @@ def worker(decider: Decider, told: threading.Event, home: Path) -> RepairWorker:
 
 
 @pytest.mark.parametrize("failures", [0, 1])
-def test_a_choice_is_taken_up_at_once_and_told_and_tried_again(tmp_path: Path, failures: int) -> None:
+def test_a_choice_is_taken_up_at_once_and_told_and_tried_again(
+    tmp_path: Path, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.reconcile.worker.LOOK_S", 3600.0)
     decider, told = Decider(failures), threading.Event()
     working = worker(decider, told, tmp_path)
     thread = threading.Thread(target=working.run, daemon=True)
@@ -229,8 +232,8 @@ def test_a_choice_is_taken_up_at_once_and_told_and_tried_again(tmp_path: Path, f
     try:
         working.decide(Settlements((MADE,)))
         for _ in range(failures + 1):
-            assert decider.done.acquire(timeout=4)  # it would look by itself after 5 s
-        assert told.wait(4)
+            assert decider.done.acquire(timeout=60)  # it never looks by itself here
+        assert told.wait(60)
         assert [one.request for one in working.settled] == ["r1"]
     finally:
         working.stop()

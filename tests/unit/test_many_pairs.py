@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -16,7 +14,8 @@ from builders import NOW, PAIR, STEADY
 from carrier import Carrier
 from pairs import healthy
 
-from lab.stand import KEMBAR, wait_for
+from lab.processes import kill, spawn
+from lab.stand import KEMBAR, listen, wait_for
 from orchestrator.cli.exits import NAMES_MAX, which_cluster
 from orchestrator.config.load import load
 from orchestrator.config.orchestrator import OrchestratorConfig
@@ -164,19 +163,21 @@ def test_a_file_that_is_read_again_is_judged_and_not_taken_over(tmp_path):
 
 def test_a_hangup_ends_no_orchestrator(tmp_path):
     path = written(tmp_path / "orchestrator.yaml", "shop")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        at = f"127.0.0.1:{taken.getsockname()[1]}"
-    path.write_text(path.read_text().replace("127.0.0.1:8080", at))
-    program = subprocess.Popen([*KEMBAR, "orchestrator", "-c", str(path)], stderr=subprocess.DEVNULL)
+    with listen(0) as listening:  # a port that was only free a moment ago may be another test's by now
+        at = f"127.0.0.1:{listening.getsockname()[1]}"
+        program = spawn(
+            [*KEMBAR, "orchestrator", "-c", str(path)], lab_dir=tmp_path, name="program",
+            log_path=tmp_path / "log", pass_fds=(listening.fileno(),),
+        )  # fmt: skip
     try:
         wait_for(lambda: answers(f"http://{at}/healthz"), 60.0, "no answer")
         for _ in range(2):
-            os.kill(program.pid, signal.SIGHUP)
+            os.kill(program, signal.SIGHUP)
             assert answers(f"http://{at}/healthz")
-        os.kill(program.pid, signal.SIGTERM)
-        assert program.wait(60) == 0
+        os.kill(program, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]) == 0
     finally:
-        program.kill()
+        kill(tmp_path, "program")
 
 
 def answers(url: str) -> bool:

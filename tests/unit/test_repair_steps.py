@@ -137,8 +137,12 @@ RECORD = Reconcile(42, 8, NodeName("db-a"), Rung.REWIND, Stage.DETECT)
 NEWS = threading.Event()
 
 
+WOKEN_S = 60.0  # it never looks by itself here
+
+
 @pytest.fixture
-def worked(tmp_path):
+def worked(tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.reconcile.worker.LOOK_S", 3600.0)
     returner, merger = Part(Returning(id=1)), Part(Merging(id=2))
     worker = RepairWorker(returner, merger, Swap(tmp_path / "data", tmp_path), NEWS.set)  # type: ignore[arg-type]
     NEWS.clear()
@@ -154,12 +158,12 @@ def test_each_node_does_its_own_part_and_a_record_that_changed_is_taken_up_at_on
     worker, returner, merger = worked
     assert (worker.returning, worker.merging) == (Returning(id=1), Merging(id=2))
     worker.give(Task(RECORD, returning=True, primary_executed=TARGET))
-    assert returner.done.acquire(timeout=4)  # it would look by itself after 5 s
+    assert returner.done.acquire(timeout=WOKEN_S)
     later = replace(RECORD, stage=Stage.BUNDLE)
     worker.give(Task(later, returning=True, primary_executed=TARGET))
-    assert returner.done.acquire(timeout=4)
+    assert returner.done.acquire(timeout=WOKEN_S)
     worker.give(Task(replace(later, stage=Stage.REWIND), returning=False, primary_executed=TARGET))
-    assert merger.done.acquire(timeout=4)
+    assert merger.done.acquire(timeout=WOKEN_S)
     assert returner.asked == [RECORD, later] and len(merger.asked) == 1
 
 
@@ -172,10 +176,10 @@ def test_what_a_step_found_is_told_at_once(worked) -> None:
 
     returner.acts = [reach]
     worker.give(Task(RECORD, returning=True, primary_executed=TARGET))
-    assert NEWS.wait(4) and worker.returning.reached is Stage.DETECT
+    assert NEWS.wait(WOKEN_S) and worker.returning.reached is Stage.DETECT
     NEWS.clear()
     worker.give(Task(replace(RECORD, stage=Stage.BUNDLE), returning=True, primary_executed=TARGET))
-    assert returner.done.acquire(timeout=4) and returner.done.acquire(timeout=4)
+    assert returner.done.acquire(timeout=WOKEN_S) and returner.done.acquire(timeout=WOKEN_S)
     worker.stop()
     assert not NEWS.is_set()
 
@@ -191,7 +195,7 @@ def test_a_step_that_failed_is_told_and_done_again(worked) -> None:
 
     returner.acts = [fail, told]
     worker.give(Task(RECORD, returning=True, primary_executed=TARGET))
-    assert returner.done.acquire(timeout=4) and returner.done.acquire(timeout=20)
+    assert returner.done.acquire(timeout=WOKEN_S) and returner.done.acquire(timeout=WOKEN_S)
 
 
 def test_a_long_step_is_wanted_until_the_record_has_gone_on_or_the_agent_ends(worked) -> None:
