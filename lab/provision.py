@@ -10,11 +10,11 @@ from orchestrator.connected import connected
 from orchestrator.coordination.client import ZooKeeper
 from orchestrator.coordination.layout import provision
 from orchestrator.coordination.paths import Paths
-from orchestrator.core.errors import KembarError, UnknownOutcome
+from orchestrator.core.errors import CoordinatorUnavailable, KembarError, UnknownOutcome
 from orchestrator.core.model import PROFILES, NodeName, Policy
 
 CONNECT_S = 20.0
-TRIES = 5  # on a busy machine the ensemble elects anew while it is asked
+TRIES = 20  # on a busy machine the ensemble elects anew while it is asked
 FAILOVERS_PER_HOUR = 1000  # a lab is there to be broken again and again; hosts keep the policy's own limit
 
 
@@ -25,24 +25,24 @@ def main(arguments: Sequence[str]) -> int:
     pair = NodeName(first), NodeName(second)
     try:
         with connected(hosts, CONNECT_S) as zookeeper:
-            _provision(zookeeper, Paths(cluster), pair, policy)
+            provisioned(zookeeper, Paths(cluster), pair, policy)
     except KembarError as error:
         sys.stderr.write(f"ZooKeeper: {error}\n")
         return 1
     return 0
 
 
-def _provision(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName], policy: Policy) -> None:
-    """Again when nobody knows whether a write happened: what is there by then is left as it is. Raises KembarError."""
-    for _ in range(TRIES):
+def provisioned(zookeeper: ZooKeeper, paths: Paths, pair: tuple[NodeName, NodeName], policy: Policy) -> None:
+    """Again when a write may not have happened: what is there by then is left as it is. Raises KembarError."""
+    for left in reversed(range(TRIES)):
         try:
             provision(zookeeper, paths, pair, policy)
-        except UnknownOutcome as error:
-            unknown = error
+        except (CoordinatorUnavailable, UnknownOutcome):
+            if not left:
+                raise
             zookeeper.wait_connected(CONNECT_S)
         else:
             return
-    raise unknown
 
 
 if __name__ == "__main__":

@@ -18,12 +18,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from lab.provision import FAILOVERS_PER_HOUR
+from lab.provision import FAILOVERS_PER_HOUR, provisioned
 from lab.simnode import SimulatedNode
 from lab.simpair import DECIDED, Reaction, SimulatedPair
 from orchestrator.connected import connected
 from orchestrator.coordination.client import ZooKeeper
-from orchestrator.coordination.layout import provision
 from orchestrator.coordination.mirror import WatchedMirror
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import KembarError, StepFailed
@@ -71,7 +70,7 @@ def said(line: str) -> None:
 def _make(hosts: Sequence[str], count: int, policy: Policy) -> None:
     with connected(hosts, CONNECT_S) as client:
         for number in range(count):
-            provision(client, Paths(cluster_name(number)), node_names(number), policy)
+            provisioned(client, Paths(cluster_name(number)), node_names(number), policy)
             if (number + 1) % TELL_EVERY == 0:
                 sys.stderr.write(f"records of {number + 1} pairs are made\n")
 
