@@ -13,7 +13,7 @@ import pytest
 
 from lab import processes
 from lab.stand import Stand, wait_for
-from tests.lab.story import Story, nothing_lost
+from tests.lab.story import MOVED_S, OUTAGE_S, Story, nothing_lost
 
 pytestmark = pytest.mark.lab
 
@@ -52,7 +52,7 @@ def configure(stand: Stand, more: str) -> None:
         file, name = stand.files.orchestrator_config(node), f"orchestrator-{node.name}"
         file.write_text(file.read_text().partition("alerts:")[0] + more)
         processes.kill(root, name, signal.SIGKILL)
-        wait_for(lambda name=name: not processes.alive(root, name), 5.0, f"{name} does not end")
+        wait_for(lambda name=name: not processes.alive(root, name), MOVED_S, f"{name} does not end")
         stand.start_orchestrator(node)
 
 
@@ -70,32 +70,38 @@ class Received:
 
 def test_a_failover_is_told_and_waits_for_nobody(story: Story, received: Received) -> None:
     # From here on one receiver holds on to what it was sent and does not answer.
-    wait_for(lambda: tried(story, "ops") == 0, 20.0, "the other receiver is sent nothing")
+    wait_for(lambda: tried(story, "ops") == 0, MOVED_S, "the other receiver is sent nothing")
     assert tried(story, "stuck") == 7
-    wait_for(lambda: len(received.all("/hang")) == 1, 10.0, "nothing is sent to the receiver that hangs")
+    wait_for(lambda: len(received.all("/hang")) == 1, MOVED_S, "nothing is sent to the receiver that hangs")
     old, new = story.node("primary"), story.node("standby")
     with story.writing() as writing:
         writing.strike()
         story.strike("mysqld-crash", old)
         story.until(lambda shown: shown["primary"] == new.name and shown["writes"] == "ok", "no failover")
         writing.goes_on()
-        wait_for(lambda: told(received), 20.0, lambda: f"not told of it: {received.all('/take')}")
+        wait_for(lambda: told(received), MOVED_S, lambda: f"not told of it: {received.all('/take')}")
     nothing_lost(writing.verdict)
-    assert writing.outage_s < 5.0
-    assert len(received.all("/hang")) == 1  # which is still not answered
+    assert writing.outage_s < OUTAGE_S
+    assert len({one["id"] for one in received.all("/hang")}) == 1  # perhaps sent again, and still not answered
     story.healthy()
     (opened,) = told(received)
     last = story.view()["last_incident"]
     assert opened["data"]["incident"] == last["id"] and opened["data"]["severity"] == "critical", opened
-    wait_for(lambda: told(received, "closed"), 60.0, lambda: f"not told of its end: {received.all('/take')}")
-    _, said = story.kembar("alerts", "list")
-    waiting = {one["name"]: len(one["waiting"]) for one in said["channels"]}
-    assert waiting["ops"] == 0 and waiting["stuck"] > 1, said
+    wait_for(lambda: told(received, "closed"), MOVED_S, lambda: f"not told of its end: {received.all('/take')}")
+    # What the receiver has taken is taken off its queue a moment later.
+    wait_for(lambda: waiting(story)["ops"] == 0, MOVED_S, lambda: f"something waits for ops: {waiting(story)}")
+    assert waiting(story)["stuck"] > 1
 
 
 def tried(story: Story, channel: str) -> int:
     """The exit status of a test message; 5 while a new leader has made no queue yet."""
     return story.kembar("alerts", "test", channel, "--reason", "does it ring?", "--wait", "2")[0]
+
+
+def waiting(story: Story) -> dict[str, int]:
+    """How many messages wait in each channel."""
+    _, said = story.kembar("alerts", "list")
+    return {one["name"]: len(one["waiting"]) for one in said["channels"]}
 
 
 def told(received: Received, how: str = "opened") -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 from lab import faults, sessions
 from lab.stand import wait_for
 from lab.topology import Node
-from tests.lab.story import Story, nothing_lost
+from tests.lab.story import MOVED_S, Story, nothing_lost
 
 pytestmark = pytest.mark.lab
 
@@ -71,7 +71,7 @@ def operation(story: Story, identity: str) -> dict[str, Any]:
             return False
         return True
 
-    wait_for(answered, 30.0, "no orchestrator tells of the operation")
+    wait_for(answered, MOVED_S, "no orchestrator tells of the operation")
     return found
 
 
@@ -85,7 +85,7 @@ def begun(story: Story) -> str:
         accepted.update(found if status == 0 else {})
         return bool(accepted)
 
-    wait_for(taken, 15.0, "the verification is not admitted")
+    wait_for(taken, MOVED_S, "the verification is not admitted")
     identity = str(accepted["id"])
     story.until(
         lambda shown: (
@@ -139,7 +139,7 @@ def test_it_goes_on_under_another_leader_and_a_failover_ends_it_by_name(story: S
     identity = begun(story)
     old, new = story.node("primary"), story.node("standby")
     story.strike("mysqld-crash")
-    wait_for(lambda: operation(story, identity)["ended"], 60.0, "the verification does not end")
+    wait_for(lambda: operation(story, identity)["ended"], MOVED_S, "the verification does not end")
     ended = operation(story, identity)
     assert ended["state"] == "failed" and f"{new.name} became primary in epoch" in ended["answer"], json.dumps(ended)
     story.healthy()

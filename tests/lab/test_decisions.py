@@ -12,7 +12,7 @@ from lab import faults, namespaces
 from lab.diverging import asking, await_alone, come_back, cut_replication, force, roles, writing
 from lab.stand import wait_for
 from lab.topology import Node
-from tests.lab.story import Story
+from tests.lab.story import MOVED_S, Story
 
 pytestmark = pytest.mark.lab
 
@@ -74,7 +74,7 @@ class Returned:
 
     def kept(self, count: int) -> list[dict[str, Any]]:
         """The open ones, once there are so many: they are shown soon after they were decided."""
-        wait_for(lambda: len(self.shown()["kept"]) == count, 20.0, lambda: f"not {count}: {self.shown()['kept']}")
+        wait_for(lambda: len(self.shown()["kept"]) == count, MOVED_S, lambda: f"not {count}: {self.shown()['kept']}")
         kept: list[dict[str, Any]] = self.shown()["kept"]
         return kept
 
@@ -110,7 +110,7 @@ def test_a_person_decides_with_the_real_command(returned: Returned, tmp_path: Pa
         cursor.execute("UPDATE acct SET bal = 333 WHERE id = 3")
     code, said = returned.decide("apply", third)
     assert code == 5 and "bal='333'" in said["answer"], said
-    wait_for(lambda: returned.kept(3)[0]["rows"][0]["present"]["bal"] == "333", 20.0, "the new value is not shown")
+    wait_for(lambda: returned.kept(3)[0]["rows"][0]["present"]["bal"] == "333", MOVED_S, "the new value is not shown")
     assert returned.decide("apply", returned.kept(3)[0])[0] == 0
 
     edit = tmp_path / "edit.yaml"
@@ -126,7 +126,7 @@ def test_a_person_decides_with_the_real_command(returned: Returned, tmp_path: Pa
 
     wanted = {1: 100, 2: 208, 3: 301, 4: 401, 5: 575, 6: 601}
     assert returned.balances(returned.old) == wanted
-    wait_for(lambda: returned.balances(returned.new) == wanted, 20.0, "the other node has other rows")
+    wait_for(lambda: returned.balances(returned.new) == wanted, MOVED_S, "the other node has other rows")
 
     shown = returned.shown()
     assert [(one["choice"], one["ended"]) for one in shown["settled"]] == [
@@ -137,7 +137,7 @@ def test_a_person_decides_with_the_real_command(returned: Returned, tmp_path: Pa
     assert shown["sums"] and shown["reasons"]
     assert [one["stage"] for one in shown["stages"]] == ["detect", "bundle", "rewind", "rejoin", "verify", "closed"]
     assert all(one["took_s"] > 0 for one in shown["stages"][:-1])
-    wait_for(lambda: _told(story) >= TOLD, 20.0, lambda: f"the history lacks {TOLD - _told(story)}")
+    wait_for(lambda: _told(story) >= TOLD, MOVED_S, lambda: f"the history lacks {TOLD - _told(story)}")
 
 
 TOLD = {"reconcile.opened", "reconcile.planned", "reconcile.decided", "reconcile.applied", "reconcile.refused",
@@ -157,7 +157,7 @@ def test_a_standby_that_is_no_copy_is_made_anew_when_somebody_asks(story: Story)
     with writing(stand) as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS odd (id INT PRIMARY KEY)")
         cursor.execute("REPLACE INTO odd VALUES (1)")
-    wait_for(lambda: _odd(story, standby) == [1], 20.0, "the standby does not follow")
+    wait_for(lambda: _odd(story, standby) == [1], MOVED_S, "the standby does not follow")
     with asking(stand, standby) as cursor:
         cursor.execute("SET sql_log_bin = OFF")
         cursor.execute("SET GLOBAL super_read_only = OFF")

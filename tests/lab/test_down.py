@@ -33,7 +33,7 @@ def test_nothing_of_a_broken_lab_stays(story: Story) -> None:
         env={**os.environ, "KEMBAR_LAB": stand.name},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert done.returncode == 0, done.stderr

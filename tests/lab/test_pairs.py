@@ -20,7 +20,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "KEMBAR_LAB": f"{os.environ.get('KEMBAR_LAB', 'test')}pairs"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
 
 

@@ -20,12 +20,12 @@ def test_a_short_soak_moves_nothing_and_tells_what_grew() -> None:
         env={**os.environ, "KEMBAR_LAB": name},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert (found["failovers"], found["lost"], found["two_answerers"], found["violations"]) == (0, 0, 0, [])
-    assert found["acknowledged"] > 500 and 0 < found["write_gap_max_ms"] < 5000
+    assert found["acknowledged"] > 500 and 0 < found["write_gap_max_ms"] < 15_000
     assert {name.partition("-")[0] for name in found["processes"]} == {"agent", "orchestrator"}
     for one in found["processes"].values():
         assert one["rss_mb"]["first"] > 5 and one["fds"]["first"] > 3 and one["threads"]["first"] >= 3

@@ -21,7 +21,7 @@ def test_commits_go_on_without_a_standby_once_async_is_recorded_and_wait_for_it_
         assert not story.row(standby, shown)["promotable"]
         writing.goes_on()
         namespaces.link_up(story.stand.name, standby.name)
-        story.until(lambda shown: shown["mode"] == "SYNC" and shown["state"] == "healthy", "not SYNC again", 40.0)
+        story.until(lambda shown: shown["mode"] == "SYNC" and shown["state"] == "healthy", "not SYNC again")
         writing.goes_on()
     nothing_lost(writing.verdict)
     types = [event["type"] for event in story.view()["events"]]  # newest first
@@ -76,7 +76,7 @@ def test_another_orchestrator_leads_when_the_leader_is_killed_and_nothing_moves(
         )
         writing.goes_on()
     nothing_lost(writing.verdict)
-    assert writing.outage_s < 1.0
+    assert not writing.felt
     assert (shown["epoch"], shown["primary"]) == (before["epoch"], before["primary"])
 
 
@@ -85,11 +85,11 @@ def test_a_killed_zookeeper_follower_is_not_felt(story: Story) -> None:
     with story.writing() as writing:
         writing.strike()
         node = story.strike("zookeeper-kill")
-        assert story.stand.zookeeper_modes()[str(node.address)] == "-"
+        wait_for(lambda: story.stand.zookeeper_modes()[str(node.address)] == "-", 20.0, "it goes on answering")
         writing.goes_on()
         story.stays(lambda shown: (shown["epoch"], shown["primary"]) == (before["epoch"], before["primary"]), 2.0)
     nothing_lost(writing.verdict)
-    assert writing.outage_s < 1.0
+    assert not writing.felt
 
 
 def test_status_says_in_json_what_the_orchestrators_see(story: Story) -> None:
