@@ -9,9 +9,10 @@ import pytest
 
 from lab.demoreturn import BEHIND, LeftBehind
 from lab.diverging import writing
+from lab.stand import wait_for
 from lab.teller import Teller
 from tests.lab.story import Story
-from tests.web.window import Window
+from tests.web.window import SHOWN_S, Window
 
 pytestmark = pytest.mark.lab
 
@@ -57,7 +58,7 @@ def test_who_has_no_token_may_look_and_cannot_act(story: Story, window: Callable
 def test_a_conflict_is_decided(story: Story, window: Callable[..., Window]) -> None:
     assert LeftBehind(story.stand, Teller(io.StringIO()), "kembar").tell()
     page = window().login()
-    page.until(lambda: page.all('a[href*="/actions/reconcile_apply"]'), "nothing is offered to decide", 60)
+    page.until(lambda: page.all('a[href*="/actions/reconcile_apply"]'), "nothing is offered to decide")
     shown = page.one("#reconcile").text
     assert str(BEHIND) in shown and "70" in shown, shown  # both versions
     assert page.violations() == []
@@ -67,5 +68,9 @@ def test_a_conflict_is_decided(story: Story, window: Callable[..., Window]) -> N
     page.confirm("the branch was called")
     page.until(lambda: not page.all('a[href*="/actions/reconcile_apply"]'), "it is still offered")
     with writing(story.stand) as cursor:
-        cursor.execute("SELECT balance FROM account WHERE id = 2")
-        assert cursor.fetchone() == (BEHIND,)
+
+        def balance() -> int:
+            cursor.execute("SELECT balance FROM account WHERE id = 2")
+            return int((cursor.fetchone() or (0,))[0])
+
+        wait_for(lambda: balance() == BEHIND, SHOWN_S, lambda: f"account 2 holds {balance()}")

@@ -46,10 +46,29 @@ def people(stand: Stand) -> Iterator[dict[AccessRole, str]]:
         status, made = asked(facts, "POST", TOKENS, facts.token, {"name": f"a-{role}", "role": role, "reason": "test"})
         assert status == 201, made
         found[role] = made["token"]
+    for token in found.values():
+        known_to_all(stand, token)
     yield found
     for role, token in found.items():
         ends_with(200, facts, "DELETE", f"{TOKENS}/a-{role}", facts.token)
         ends_with(401, facts, "GET", "/api/v1/clusters", token)
+
+
+def known_to_all(stand: Stand, token: str) -> None:
+    """Each orchestrator knows it: whoever did not make it sees it a moment later."""
+    facts, knowing = stand.facts(), set[str]()
+    members = {node.name for node in stand.topology.members("orchestrator")}
+
+    def all_know() -> bool:
+        there = urllib.request.Request(f"{facts.url}/api/v1/clusters", headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(there, timeout=10) as answer:
+                knowing.add(answer.headers["X-Kembar-Instance"])
+        except urllib.error.HTTPError:
+            return False
+        return knowing == members
+
+    wait_for(all_know, 90.0, lambda: f"only {sorted(knowing)} know the token", every_s=0.5)
 
 
 def ends_with(status: int, facts: Facts, method: str, path: str, token: str) -> None:

@@ -33,7 +33,9 @@ def test_whole_without_javascript(story: Story, window: Callable[..., Window]) -
     for node in story.stand.topology.pair:
         assert story.row(node)["mysql_version"] in page.text(f"node-{node.name}")
     assert str(story.stand.topology.vip) in page.text("vip") + page.text("freshness")
-    assert story.view()["events"][0]["text"] in page.text("events")
+    page.until(
+        lambda: story.view()["events"][0]["text"] in page.open().text("events"), "the last event is not among them"
+    )
     assert page.all("noscript meta[http-equiv=refresh]")
     assert len(page.driver.page_source) <= PAGE_KB * 1024
     page.picture("plain")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -16,7 +16,7 @@ from lab.files import Facts
 from lab.stand import wait_for
 
 PICTURES = Path("build/web")
-SHOWN_S = 30.0
+SHOWN_S = 60.0
 # What stands in the verdict, each time that it changes, for as long as nobody loads the page again.
 RECORD = """
 window.verdicts = [];
@@ -88,12 +88,12 @@ class Window:
         return str(self.driver.execute_script(script, selector))
 
     def until(self, holds: Callable[[], object], what: str, within_s: float = SHOWN_S) -> None:
-        """It is true; elements that are replaced meanwhile are looked for again."""
+        """It is true; elements that are replaced, or not there before the next page is, are looked for again."""
 
         def true() -> bool:
             try:
                 return bool(holds())
-            except StaleElementReferenceException:
+            except (NoSuchElementException, StaleElementReferenceException):
                 return False
 
         wait_for(true, within_s, lambda: f"{what}: {self.driver.title!r} {self.text('verdict')!r}", every_s=0.05)
