@@ -16,7 +16,7 @@ from lab.teller import BOLD, CYAN, GREEN, RED, Teller
 from lab.watching import RETURNING, watch
 from orchestrator.core.errors import StepFailed
 
-RETURNED_S = 60.0
+RETURNED_S = 180.0
 BEFORE, BEHIND, AHEAD = 100, 150, 70
 TABLE = "CREATE TABLE IF NOT EXISTS account (id INT PRIMARY KEY, balance INT NOT NULL)"
 PUT = "REPLACE INTO account VALUES (%s, %s)"
