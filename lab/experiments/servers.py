@@ -28,7 +28,7 @@ from lab.mysqld import Instance, MysqldBinary, command, find_mysqld, initialise,
 from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
 from orchestrator.process.clock import HostClock
 
-START_S = 60.0
+START_S = 180.0
 POLL_S = 0.002
 CLOCK = HostClock()
 Say = Callable[[str], None]  # progress, for people
@@ -118,7 +118,7 @@ class Server:
         pid = self.pid
         os.kill(pid, signal.SIGSTOP)
         # One thread takes the signal and stops the others: on a busy machine one may answer meanwhile.
-        eventually(lambda: _stopped(pid), 5, "every thread stopped")
+        eventually(lambda: _stopped(pid), 20, "every thread stopped")
         try:
             yield
         finally:
@@ -205,7 +205,11 @@ def servers(setups: Sequence[Setup]) -> Iterator[list[Server]]:
             folder.mkdir()
         initialise(binary, [folder / "data" for folder in folders], passwords)
         issue(root / "tls", {folder.name: "127.0.0.1" for folder in folders})
-        made += [_server(binary, passwords, folder, setup) for folder, setup in zip(folders, setups, strict=True)]
+        ports = iter(free_ports(2 * len(folders)))
+        made += [
+            _server(binary, passwords, folder, setup, next(ports), next(ports))
+            for folder, setup in zip(folders, setups, strict=True)
+        ]
         yield made
     finally:
         for server in made:
@@ -249,13 +253,17 @@ def free_ports(count: int) -> list[int]:
 
 def _stopped(pid: int) -> bool:
     """Whether every thread of the process is stopped."""
-    stats = [stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    stats = []
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that was ending when it was to stop
+            stats.append(stat.read_text())
     return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
-def _server(binary: MysqldBinary, passwords: Passwords, folder: Path, setup: Setup) -> Server:
+def _server(
+    binary: MysqldBinary, passwords: Passwords, folder: Path, setup: Setup, port: int, admin_port: int
+) -> Server:
     number = int(folder.name)
-    port, admin_port = free_ports(2)
     instance = Instance(
         datadir=folder / "data",
         socket=folder / "sock",

@@ -87,7 +87,7 @@ def until(life: Breaking, begins: str) -> Callable[[], Lasting]:
 def killed(one: Undoer) -> None:
     """SIGKILL for its mysqld, and the end of that process."""
     os.kill(one.server.pid, signal.SIGKILL)
-    eventually(lambda: one.server.supervisor.incarnation() is None, 10)
+    eventually(lambda: one.server.supervisor.incarnation() is None, 30)
 
 
 def revived(one: Undoer, schema: str) -> None:

@@ -360,7 +360,7 @@ def test_a_large_row_and_many_small_ones(on: Undoer) -> None:
         many = "INSERT INTO t (v) SELECT REPEAT('x', 100) FROM information_schema.collations"
         on.do("UPDATE t SET v = REPEAT('y', 5000000)", many, "FLUSH BINARY LOGS", many, "UPDATE t SET v = id")
         os.kill(on.server.pid, signal.SIGKILL)
-        eventually(lambda: on.server.supervisor.incarnation() is None, 10)
+        eventually(lambda: on.server.supervisor.incarnation() is None, 30)
         on.restarted()
         on.do("DELETE FROM t WHERE id % 2")
 
@@ -468,7 +468,7 @@ def test_a_kill_of_mysqld_is_made_good_by_the_next_call(on: Undoer, at: int, aft
 
     def killed() -> None:
         os.kill(on.server.pid, signal.SIGKILL)
-        eventually(lambda: on.server.supervisor.incarnation() is None, 10)
+        eventually(lambda: on.server.supervisor.incarnation() is None, 30)
 
     cut = Cut(on.session, at, killed, after=after)
     with on.fenced():
