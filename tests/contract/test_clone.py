@@ -33,7 +33,7 @@ from tests.contract.rewinding import Undoer
 
 pytestmark = pytest.mark.lab
 
-COPIED_S = 90.0
+COPIED_S = 300.0
 COPYING = "SELECT COUNT(*) FROM performance_schema.clone_status WHERE STATE = 'In Progress'"
 
 
@@ -126,6 +126,18 @@ class Node:
     def beside(self) -> list[str]:
         """What there is of copies and of old directories."""
         return sorted(one.name.rpartition("-")[0] for one in self.datadir.parent.glob(f"{self.datadir.name}.*-*"))
+
+
+@contextmanager
+def copying(node: Node, start: Callable[[], object]) -> Iterator[None]:
+    """A copy that has been started and whose donor is stopped in the middle of it."""
+    old = node.two.old
+    old.do("SET GLOBAL clone_max_data_bandwidth = 5")  # MiB/s, or a fast machine is done before it is looked at
+    start()
+    eventually(lambda: old.ask(COPYING) == [("1",)], 60)
+    with node.two.new.server.frozen():
+        old.do("SET GLOBAL clone_max_data_bandwidth = DEFAULT")
+        yield
 
 
 def restart(one: Undoer) -> None:
@@ -279,9 +291,9 @@ def test_an_agent_that_is_killed_while_it_copies_leaves_a_copy_that_its_successo
 ) -> None:
     with parted(two) as node:
         node.said = node.ask("donor", {})
-        process = agent(node, tmp_path, "never")
-        eventually(lambda: two.old.ask(COPYING) == [("1",)], 30)
-        with two.new.server.frozen():
+        started: list[subprocess.Popen[bytes]] = []
+        with copying(node, lambda: started.append(agent(node, tmp_path, "never"))):
+            (process,) = started
             process.kill()
             process.wait(30)
             assert two.old.ask(COPYING) == [("1",)]  # it goes on, though nobody waits for it
@@ -309,15 +321,13 @@ def half_way(node: Node) -> Iterator[Callable[[], bool]]:
     """A copy whose donor has stopped for as long; what is yielded waits for its end: whether it was complete."""
     outcome: list[bool] = []
     thread = threading.Thread(target=lambda: outcome.append(node.work()), daemon=True)
-    thread.start()
 
     def ended() -> bool:
         thread.join(60)
         assert not thread.is_alive()
         return outcome[0] or bool(node.swap.state.planned)
 
-    eventually(lambda: node.two.old.ask(COPYING) == [("1",)], 30)
-    with node.two.new.server.frozen():
+    with copying(node, thread.start):
         yield ended
     thread.join(60)
 
