@@ -143,13 +143,19 @@ def test_prometheus_takes_the_metrics_and_its_rules_judge_them(prometheus):
     def value(query: str) -> list[Any]:
         return answer(f"{prometheus}/query?query={quote(query)}")["result"]
 
-    def rules() -> dict[str, list[dict[str, Any]]]:
+    def rules() -> dict[str, dict[str, Any]]:
+        """None of them before all have been judged."""
         judged = answer(f"{prometheus}/rules")["groups"][0]["rules"]
-        return {one["name"]: one for one in judged if one["lastEvaluation"] > "0002"}
+        return {one["name"]: one for one in judged} if all(one["lastEvaluation"] > "0002" for one in judged) else {}
+
+    def judged_targets() -> list[dict[str, Any]]:
+        """What was scraped can be asked for before its target is said to be well."""
+        found: list[dict[str, Any]] = answer(f"{prometheus}/targets")["activeTargets"]
+        return [one for one in found if one["health"] != "unknown"]
 
     (epoch,) = wait_for(lambda: value("kembar_epoch"))
     assert (epoch["value"][1], epoch["metric"]["cluster"]) == ("7", "shop")
-    (target,) = answer(f"{prometheus}/targets")["activeTargets"]
+    (target,) = wait_for(judged_targets)
     assert (target["health"], target["lastError"]) == ("up", "")
     assert value('kembar_cluster_state{state="no_primary"} == 1')
     alerts = wait_for(lambda: (found := rules()) and found["KembarNoWritablePrimary"]["state"] != "inactive" and found)

@@ -370,7 +370,7 @@ def differing_while_busy(two: Compared) -> list[str]:
     """The keys, which are the same however often it is compared, until a part of it was written meanwhile."""
     found: list[list[str]] = []
     with busy(two, toggling, coming_and_going, adding):
-        for _ in range(20):
+        for _ in range(100):
             told = two.verified("shop.t", watch=Patient())
             found.append(sorted(one.key for one in told.differences))
             if told.hot:
