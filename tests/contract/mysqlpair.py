@@ -23,7 +23,10 @@ QUICK = {"innodb_flush_log_at_trx_commit": 2, "sync_binlog": 0, "innodb_flush_me
 @dataclass(frozen=True)
 class Pair(real.Pair):
     def reset(self) -> None:
-        """Semi-sync off, the primary writable, the standby replicating: where every test begins."""
+        """Both run, semi-sync off, the primary writable, the standby replicating: where every test begins."""
+        for server in (self.primary, self.standby):
+            if not server.running:
+                server.start()
         self.primary.database.semisync.relax()
         self.relaxed()
 

@@ -136,7 +136,7 @@ def two_servers(home: Path) -> Iterator[Two]:
         for server in made:
             server.supervisor.start()
         for server in made:
-            eventually(server.answers, 60)
+            eventually(server.answers, 180)
             server.database.set_writable()
             both.append(Undoer(server))
         two = Two(both[0], both[1], home)

@@ -167,7 +167,7 @@ def undoer(**options: object) -> Iterator[Undoer]:
     """One running, writable server with the account that rewinds; `options` beside those of the lab."""
     with servers(1, {**QUICK, **options}) as (server,):
         server.supervisor.start()
-        eventually(server.answers, 60)
+        eventually(server.answers, 180)
         server.database.set_writable()
         one = Undoer(server)
         one.do("SET sql_log_bin = OFF", f"DROP USER '{ACCOUNT}'@'localhost'")

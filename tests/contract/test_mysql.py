@@ -21,6 +21,7 @@ from tests.contract.mysqlpair import CLOCK, Background, Pair, Server, eventually
 pytestmark = pytest.mark.lab
 
 INSERT = "INSERT INTO shop.t (v) VALUES (1)"
+LATE_S = 2.0  # a busy machine; the frozen server would never answer
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +51,10 @@ def stalled(pair: Pair, app: Session) -> Iterator[Background]:
     pair.primary.database.semisync.require_ack()
     with pair.standby.frozen():
         commit = Background(lambda: app.ask(INSERT, within_s=60))
-        eventually(lambda: pair.primary.database.facts().wait_sessions == 1, 5)
+        eventually(lambda: pair.primary.database.facts().wait_sessions == 1, 20)
         yield commit
         pair.primary.database.semisync.relax()
-        assert commit.ends_within(5)
+        assert commit.ends_within(20)
 
 
 # --- facts ------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def test_every_call_ends_by_its_deadline_when_the_server_is_frozen(pair: Pair) -
         for call, limit_s in calls.items():
             with pytest.raises((DatabaseUnavailable, StepFailed)):
                 call_took_s(call, limit_s)
-    eventually(pair.primary.answers, 5)
+    eventually(pair.primary.answers, 20)
 
 
 def call_took_s(call: object, limit_s: float) -> None:
@@ -104,7 +105,7 @@ def call_took_s(call: object, limit_s: float) -> None:
     try:
         call()
     finally:
-        assert CLOCK.holder_now() - begun < limit_s
+        assert CLOCK.holder_now() - begun < limit_s + LATE_S
 
 
 def test_a_session_that_was_killed_is_opened_again(pair: Pair) -> None:
@@ -114,7 +115,7 @@ def test_a_session_that_was_killed_is_opened_again(pair: Pair) -> None:
         "SELECT PROCESSLIST_ID FROM performance_schema.session_connect_attrs WHERE ATTR_VALUE = 'kembar_facts' LIMIT 1"
     )
     pair.primary.sql(f"KILL {victim}")
-    eventually(lambda: f",{victim}," not in sessions(pair.primary), 2)
+    eventually(lambda: f",{victim}," not in sessions(pair.primary), 20)
     assert database.facts().writable, "the end of a kept session must not cost a call"
 
 
@@ -143,9 +144,9 @@ def test_a_late_statement_of_an_earlier_agent_is_ended(pair: Pair, app: Session)
     app.ask("LOCK TABLES shop.t WRITE", within_s=2)
     old = Session(pair.primary.access, dialect.ROLE_MARK)
     late = Background(lambda: old.ask("SET GLOBAL super_read_only = ON", within_s=30))
-    eventually(lambda: "super_read_only" in statements(pair.primary), 2)
+    eventually(lambda: "super_read_only" in statements(pair.primary), 20)
     pair.primary.database.clear_role_sessions()
-    assert late.ends_within(1) and late.error is not None
+    assert late.ends_within(10) and late.error is not None
     app.ask("UNLOCK TABLES", within_s=2)
     assert pair.primary.database.facts().writable
 
@@ -182,11 +183,11 @@ def test_an_applier_error_is_a_fact(pair: Pair) -> None:
     )  # fmt: skip
     pair.primary.sql("DELETE FROM shop.t", INSERT)
     row = pair.primary.sql("SELECT MAX(id) FROM shop.t")
-    eventually(lambda: pair.standby.sql(f"SELECT COUNT(*) FROM shop.t WHERE id = {row}") == "1", 5)
+    eventually(lambda: pair.standby.sql(f"SELECT COUNT(*) FROM shop.t WHERE id = {row}") == "1", 20)
     pair.standby.sql("SET sql_log_bin = 0", "SET GLOBAL super_read_only = OFF", f"DELETE FROM shop.t WHERE id = {row}")
     pair.primary.sql(f"DELETE FROM shop.t WHERE id = {row}")
-    eventually(lambda: pair.standby.database.facts().applier_error.startswith("1032"), 5)
-    eventually(lambda: not pair.standby.database.facts().applier_running, 5)  # the coordinator ends after its worker
+    eventually(lambda: pair.standby.database.facts().applier_error.startswith("1032"), 20)
+    eventually(lambda: not pair.standby.database.facts().applier_running, 20)  # the coordinator ends after its worker
     pair.standby.sql("SET sql_log_bin = 0", f"INSERT INTO shop.t VALUES ({row}, 1)", "SET GLOBAL super_read_only = ON")
 
 
@@ -199,7 +200,7 @@ def probes(pair: Pair) -> Iterator[Probes]:
     made = Probes(server.access, CLOCK, "db-a", 0.05, [server.instance.datadir])
     made.start()
     made.write(True)
-    eventually(lambda: seen(made, server)[0] is Mysqld.RUNNING and made.committed_after(0.0), 5)
+    eventually(lambda: seen(made, server)[0] is Mysqld.RUNNING and made.committed_after(0.0), 20)
     yield made
     made.stop()
 
@@ -211,8 +212,8 @@ def seen(probes: Probes, server: Server) -> tuple[Mysqld, tuple[str, ...]]:
 
 def test_a_frozen_server_is_hung(pair: Pair, probes: Probes) -> None:
     with pair.primary.frozen():
-        eventually(lambda: seen(probes, pair.primary)[0] is Mysqld.HUNG, 3)
-    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ()), 3)
+        eventually(lambda: seen(probes, pair.primary)[0] is Mysqld.HUNG, 8)
+    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ()), 20)
 
 
 def test_a_hang_is_seen_by_a_tick_that_hangs_itself(pair: Pair, probes: Probes) -> None:
@@ -224,11 +225,11 @@ def test_a_hang_is_seen_by_a_tick_that_hangs_itself(pair: Pair, probes: Probes) 
         return seen(probes, pair.primary)[0] is Mysqld.HUNG
 
     with pair.primary.frozen():
-        eventually(tick, 3)
+        eventually(tick, 8)
 
 
 def test_a_stalled_commit_is_not_a_hung_server(pair: Pair, probes: Probes, stalled: Background) -> None:
-    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ("SYNC_STALLED",)), 5)
+    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ("SYNC_STALLED",)), 20)
     assert probes.stalled_s() > 0.4
 
 
@@ -238,11 +239,11 @@ def test_an_account_statement_that_waits_hides_nothing_and_is_known(pair: Pair, 
     server.database.semisync.require_ack()
     root = server.session("root")
     mark = "SELECT 1 FROM performance_schema.session_connect_attrs WHERE ATTR_VALUE = 'kembar_waits'"
-    eventually(lambda: bool(root.ask(mark, within_s=5)), 5)  # logged in before there is anything to ask
+    eventually(lambda: bool(root.ask(mark, within_s=5)), 20)  # logged in before there is anything to ask
     with pair.standby.frozen():
         create = Background(lambda: root.ask("CREATE USER waits@localhost", within_s=60))
-        eventually(lambda: server.database.facts().wait_sessions >= 1, 5)
-        eventually(lambda: seen(probes, server) == (Mysqld.RUNNING, ("SYNC_STALLED",)), 5)
+        eventually(lambda: server.database.facts().wait_sessions >= 1, 20)
+        eventually(lambda: seen(probes, server) == (Mysqld.RUNNING, ("SYNC_STALLED",)), 20)
         with pytest.raises(AccountsLocked):
             server.database.semisync.relax()
     assert create.ends_within(10)
@@ -257,9 +258,9 @@ def test_a_client_that_locks_everything_is_named(pair: Pair, probes: Probes, req
         pair.primary.database.semisync.require_ack()
     root = pair.primary.session("root")
     root.ask("FLUSH TABLES WITH READ LOCK", within_s=5)
-    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ("CLIENT_LOCK",)), 5)
+    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ("CLIENT_LOCK",)), 20)
     root.ask("UNLOCK TABLES", within_s=5)
-    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ()), 3)
+    eventually(lambda: seen(probes, pair.primary) == (Mysqld.RUNNING, ()), 20)
     root.close()
 
 
@@ -270,7 +271,7 @@ def test_a_wrong_password_is_unknown(pair: Pair) -> None:
     assert refused.value.errno == 1045
     probes = Probes(access, CLOCK, "db-a", 0.05, [])
     probes.start()
-    eventually(lambda: seen(probes, pair.primary)[1] == ("UNKNOWN",), 3)
+    eventually(lambda: seen(probes, pair.primary)[1] == ("UNKNOWN",), 20)
     probes.stop()
 
 
@@ -291,7 +292,7 @@ def test_too_many_connections_are_overload_while_kept_sessions_live(pair: Pair) 
         assert server.database.facts().writable
         probes = Probes(server.access, CLOCK, "db-a", 0.05, [])
         probes.start()
-        eventually(lambda: seen(probes, server) == (Mysqld.RUNNING, ("OVERLOADED",)), 5)
+        eventually(lambda: seen(probes, server) == (Mysqld.RUNNING, ("OVERLOADED",)), 20)
         probes.stop()
     finally:
         for client in (*clients, root):

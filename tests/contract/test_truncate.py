@@ -41,7 +41,7 @@ def pair(running: Pair) -> Iterator[Pair]:
     running.primary.sql(
         "DROP TABLE IF EXISTS shop.new", "TRUNCATE shop.t", "INSERT INTO shop.t (v) VALUES (1)" + ",(1)" * 4
     )
-    eventually(lambda: held(running.standby) == held(running.primary), 10)
+    eventually(lambda: held(running.standby) == held(running.primary), 60)
     yield running
 
 
@@ -77,7 +77,7 @@ def rows(server: Server) -> str:
 
 def kill(server: Server) -> None:
     os.kill(server.pid, signal.SIGKILL)
-    eventually(lambda: server.supervisor.incarnation() is None, 10)
+    eventually(lambda: server.supervisor.incarnation() is None, 30)
 
 
 @contextmanager
@@ -97,10 +97,10 @@ def waiting(pair: Pair, statements: Sequence[str]) -> Iterator[None]:
             session.login(5)
             client = Background(lambda s=session, t=statement: s.ask(t, within_s=60))  # type: ignore[misc]
             stack.callback(client.ends_within, 10)
-            eventually(lambda n=logged: len(held_in_log(server)) > n, 5)  # type: ignore[misc]
+            eventually(lambda n=logged: len(held_in_log(server)) > n, 30)  # type: ignore[misc]
             assert client.waiting
         if statements:
-            eventually(lambda: server.database.facts().wait_sessions > 0, 5)
+            eventually(lambda: server.database.facts().wait_sessions > 0, 30)
         yield
 
 
@@ -126,7 +126,8 @@ def test_after_the_cut_the_transaction_was_never_there(pair: Pair, tmp_path: Pat
     pair.primary.start()
     assert rows(pair.primary) == "5/5"
     assert held(pair.primary) == dead.primary
-    assert pair.primary.sql("SELECT COUNT(*) FROM information_schema.innodb_trx") == "0"
+    # The server may have one of its own for a moment; one that recovery left would stay.
+    eventually(lambda: pair.primary.sql("SELECT COUNT(*) FROM information_schema.innodb_trx") == "0", 10)
     data = before.read_bytes()
     assert not head(data).in_use and dead.last != before, "recovery closes the file, and a new one is written"
     assert list(events(data, head(data).end))[-1].kind != 33
@@ -138,7 +139,7 @@ def test_a_pair_goes_on_after_the_cut(pair: Pair, tmp_path: Path) -> None:
     pair.primary.start()
     pair.reset()
     pair.primary.sql("INSERT INTO shop.t (v) VALUES (5)")
-    eventually(lambda: rows(pair.standby) == "6/10", 10)
+    eventually(lambda: rows(pair.standby) == "6/10", 60)
     assert held(pair.primary) == held(pair.standby)
 
 
@@ -290,7 +291,7 @@ def test_a_wrong_cut_is_seen_after_the_start(pair: Pair, tmp_path: Path) -> None
     primary, own = held(pair.primary), pair.primary.database.facts().server_uuid
     with waiting(pair, [INSERT]):
         pair.primary.database.semisync.relax()
-        eventually(lambda: rows(pair.primary) == "6/82", 5)
+        eventually(lambda: rows(pair.primary) == "6/82", 30)
         kill(pair.primary)
     dead = Dead(pair.primary, primary, own, tmp_path)
     assert dead.capture()[0] is TailState.CUT

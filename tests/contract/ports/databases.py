@@ -22,7 +22,7 @@ from tests.sim.replication import Receiver
 from tests.sim.strands import Event
 from tests.sim.world import UUIDS
 
-START_S = 60.0
+START_S = 180.0
 ERRANT = 1_000_000  # rows of the standby alone have a higher id
 
 
@@ -132,7 +132,7 @@ def real_pair(running: mysqlpair.Pair) -> Pair:
     primary = running.primary
     primary.sql("DELETE FROM shop.t")
     # On a pair that has just been made the table itself is still on its way.
-    assert running.standby.database.await_executed(primary.database.executed(), 10)
+    assert running.standby.database.await_executed(primary.database.executed(), 30)
     running.standby.sql(
         "SET sql_log_bin = 0", "SET GLOBAL super_read_only = OFF", f"DELETE FROM shop.t WHERE id > {ERRANT}",
         "SET GLOBAL super_read_only = ON",

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from tests.contract.ports.databases import Pair, Server, answers
-from tests.contract.ports.pace import Call, eventually, took_s
+from tests.contract.ports.pace import Call, eventually, within
 
 
 def executed(server: Server) -> GtidSet:
@@ -64,7 +64,7 @@ def test_a_heartbeat_of_the_channel_shows_as_an_arrival(pair: Pair) -> None:
 def test_what_is_committed_is_replicated(pair: Pair) -> None:
     pair.primary.insert(1)
     pair.primary.database.heartbeat("db-a", 1)
-    assert pair.standby.database.await_executed(pair.primary.database.executed(), 5)
+    assert pair.standby.database.await_executed(pair.primary.database.executed(), 30)
     assert pair.primary.values() == pair.standby.values() == {1}
 
 
@@ -100,7 +100,7 @@ def test_offline_mode_of_a_source_ends_its_replication(pair: Pair) -> None:
 def test_read_only_behind_a_client_that_may_not_be_killed_fails_and_changes_nothing(pair: Pair) -> None:
     """A switchover waits for clients; it does not end them."""
     with pair.primary.locked():
-        assert took_s(pair.pace, lambda: refuses_read_only(pair, kill=False, tries=1)) < 1.3
+        within(pair.pace, 1.3, lambda: refuses_read_only(pair, kill=False, tries=1))
         assert pair.primary.database.facts().writable
 
 
@@ -111,7 +111,7 @@ def refuses_read_only(pair: Pair, *, kill: bool, tries: int) -> None:
 
 def test_a_demotion_kills_the_client_in_its_way(pair: Pair) -> None:
     with pair.primary.locked():
-        assert took_s(pair.pace, lambda: pair.primary.database.set_read_only(kill_blockers=True)) < 3.3
+        within(pair.pace, 3.3, lambda: pair.primary.database.set_read_only(kill_blockers=True))
         assert pair.primary.database.facts().super_read_only
 
 
@@ -119,7 +119,7 @@ def test_a_frozen_server_gives_no_answer_and_is_there_again(pair: Pair) -> None:
     database = pair.primary.database
     with pair.primary.frozen():
         for call in (database.facts, database.executed, lambda: database.heartbeat("db-a", 1)):
-            assert took_s(pair.pace, lambda call=call: fails(call)) < 2.0
+            within(pair.pace, 2.0, lambda call=call: fails(call))
     eventually(pair.pace, lambda: answers(pair.primary), 5)
     assert database.facts().writable
 
@@ -143,14 +143,14 @@ def test_a_statement_whose_caller_gave_up_may_still_take_effect(pair: Pair) -> N
 def test_the_receiver_stops_also_when_its_source_is_frozen(pair: Pair) -> None:
     """The write fence of a promotion must not depend on the node that is fenced."""
     with pair.primary.frozen():
-        assert took_s(pair.pace, pair.standby.database.channel.stop_receiver) < 1
+        within(pair.pace, 1, pair.standby.database.channel.stop_receiver)
         facts = pair.standby.database.facts()
         assert not facts.receiver_running and facts.applier_running
 
 
 def test_both_threads_stop_and_the_channel_and_what_it_received_stay(pair: Pair) -> None:
     pair.primary.insert(1)
-    assert pair.standby.database.await_executed(pair.primary.database.executed(), 5)
+    assert pair.standby.database.await_executed(pair.primary.database.executed(), 30)
     before = pair.standby.database.facts()
     pair.standby.database.channel.stop()
     facts = pair.standby.database.facts()
@@ -168,14 +168,14 @@ def test_what_was_received_waits_for_the_applier(pair: Pair) -> None:
     assert not pair.standby.database.await_executed(wanted, 0.2)
     assert pair.standby.values() == set() and pair.standby.database.facts().backlog
     pair.standby.database.channel.start_applier()
-    assert pair.standby.database.await_executed(wanted, 5)
+    assert pair.standby.database.await_executed(wanted, 30)
     assert pair.standby.values() == {1} and not pair.standby.database.facts().backlog
     assert not pair.standby.database.facts().receiver_running
 
 
 def test_waiting_for_a_set_ends_in_time(pair: Pair) -> None:
     missing = f"{pair.primary.database.facts().server_uuid}:1-999999"
-    assert took_s(pair.pace, lambda: is_late(pair, missing)) < 1.5
+    within(pair.pace, 1.5, lambda: is_late(pair, missing))
 
 
 def is_late(pair: Pair, gtid_set: str) -> None:
@@ -190,7 +190,7 @@ def test_configuring_the_channel_throws_away_what_was_not_applied(pair: Pair) ->
     assert not before <= held(pair.standby)
     assert pair.standby.values() == set()
     pair.standby.database.channel.start()
-    assert pair.standby.database.await_executed(str(before), 5)
+    assert pair.standby.database.await_executed(str(before), 30)
 
 
 def acknowledged_and_not_applied(pair: Pair) -> GtidSet:
@@ -211,13 +211,13 @@ def test_a_restart_throws_away_what_was_not_applied(pair: Pair) -> None:
     assert not before <= facts.held and GtidSet.parse(facts.received) <= GtidSet.parse(facts.executed)
     assert pair.standby.values() == set()
     pair.standby.database.channel.start()
-    assert pair.standby.database.await_executed(str(before), 10)
+    assert pair.standby.database.await_executed(str(before), 30)
 
 
 def test_a_restart_keeps_what_was_applied(pair: Pair) -> None:
     pair.primary.insert(1)
     wanted = pair.primary.database.executed()
-    assert pair.standby.database.await_executed(wanted, 5)
+    assert pair.standby.database.await_executed(wanted, 30)
     pair.restart(pair.standby)
     assert GtidSet.parse(wanted) <= executed(pair.standby)
     assert pair.standby.values() == {1}
@@ -255,7 +255,7 @@ def test_a_commit_waits_for_a_frozen_standby_and_ends_with_its_answer(pair: Pair
         pair.pace.sleep(1.0)
         assert commit.waiting
         assert executed(pair.primary) == before and pair.primary.values() == set()
-    assert commit.ends_within(5) and commit.error is None
+    assert commit.ends_within(20) and commit.error is None
     assert pair.primary.values() == {1}
     pair.primary.database.semisync.relax()
 
@@ -270,7 +270,7 @@ def test_a_stopped_receiver_gives_no_acknowledgement(pair: Pair) -> None:
     assert commit.waiting
     assert pair.standby.values() == set()
     pair.standby.database.channel.start()
-    assert commit.ends_within(5) and commit.error is None
+    assert commit.ends_within(20) and commit.error is None
     pair.primary.database.semisync.relax()
 
 
@@ -282,7 +282,7 @@ def test_a_timeout_of_0_alone_frees_nobody_who_waits(pair: Pair) -> None:
         pair.pace.sleep(1.0)
         assert commit.waiting and later.waiting
         pair.primary.database.semisync.relax()
-        assert commit.ends_within(2) and later.ends_within(2)
+        assert commit.ends_within(20) and later.ends_within(20)
         assert (commit.error, later.error) == (None, None)
     assert pair.primary.values() == {1, 2}
 
@@ -291,7 +291,7 @@ def test_relaxing_reports_what_waits_as_committed(pair: Pair) -> None:
     before = pair.primary.database.facts().no_tx
     with stalled(pair, 1) as commit:
         pair.primary.database.semisync.relax()
-        assert commit.ends_within(1) and commit.error is None
+        assert commit.ends_within(20) and commit.error is None
         facts = pair.primary.database.facts()
         assert not (facts.wait_sessions or facts.requires_ack or facts.source_on) and facts.no_tx > before
         pair.primary.insert(2)
@@ -300,9 +300,9 @@ def test_relaxing_reports_what_waits_as_committed(pair: Pair) -> None:
 
 def test_relaxing_before_anything_waits_stalls_nobody(pair: Pair) -> None:
     pair.primary.database.semisync.require_ack()
-    assert took_s(pair.pace, pair.primary.database.semisync.relax) < 0.3
+    within(pair.pace, 0.3, pair.primary.database.semisync.relax)
     with pair.standby.frozen():
-        assert took_s(pair.pace, lambda: pair.primary.insert(1)) < 0.5
+        within(pair.pace, 0.5, lambda: pair.primary.insert(1))
     facts = pair.primary.database.facts()
     assert not facts.requires_ack and facts.source_on
 
@@ -314,13 +314,13 @@ def test_the_source_side_is_not_switched_off_under_waiting_commits(pair: Pair) -
             pair.primary.database.semisync.source_off()
         assert commit.waiting
         pair.primary.database.semisync.relax()
-        assert commit.ends_within(2)
+        assert commit.ends_within(20)
 
 
 def test_requiring_without_a_standby_fails_in_its_budget(pair: Pair) -> None:
     pair.standby.database.channel.stop()
     eventually(pair.pace, lambda: pair.primary.database.facts().semisync_clients == 0, 5)
-    assert took_s(pair.pace, lambda: needs_a_client(pair)) < 1.0
+    within(pair.pace, 1.0, lambda: needs_a_client(pair))
 
 
 def needs_a_client(pair: Pair) -> None:
@@ -335,10 +335,10 @@ def test_read_only_behind_a_stalled_commit_fails_and_changes_nothing(pair: Pair)
     """
     with stalled(pair, 1) as commit:
         pair.primary.database.set_offline(True)
-        assert took_s(pair.pace, lambda: refuses_read_only(pair, kill=True, tries=3)) < 3.5
+        within(pair.pace, 3.5, lambda: refuses_read_only(pair, kill=True, tries=3))
         facts = pair.primary.database.facts()
         assert (facts.read_only, facts.super_read_only, facts.wait_sessions) == (False, False, 1)
-        assert commit.ends_within(1) and commit.error is not None
+        assert commit.ends_within(20) and commit.error is not None
         pair.primary.database.semisync.relax()
 
 
@@ -347,7 +347,7 @@ def test_a_killed_server_commits_the_stalled_tail_when_it_recovers(pair: Pair) -
     with stalled(pair, 1) as commit:
         before = executed(pair.primary)
         pair.primary.supervisor.kill()
-        assert commit.ends_within(5) and commit.error is not None
+        assert commit.ends_within(20) and commit.error is not None
         pair.restart(pair.primary)
         assert before <= executed(pair.primary) != before
         assert pair.primary.values() == {1}
@@ -365,5 +365,5 @@ def test_the_applier_of_a_standby_whose_source_side_is_on_waits_for_ever(pair: P
     assert not pair.standby.database.await_executed(wanted, 1.0)
     assert pair.standby.values() == set()
     pair.standby.database.semisync.relax()
-    assert pair.standby.database.await_executed(wanted, 5)
+    assert pair.standby.database.await_executed(wanted, 30)
     assert pair.standby.values() == {1}

@@ -45,7 +45,7 @@ def test_a_kill_ends_the_wait_for_it_at_once(pair: Pair) -> None:
     wait = pair.pace.begin(lambda: ended.append(supervisor.await_exiting(30)))
     assert not wait.ends_within(0.1)
     supervisor.kill()
-    assert wait.ends_within(0.5)
+    assert wait.ends_within(10)  # and not in the 30 s that it waits by itself
     assert ended == [True]
     eventually(pair.pace, lambda: supervisor.incarnation() is None)
     start(pair)
