@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -195,17 +196,33 @@ def test_a_release_takes_the_place_of_another_under_load(hosts, tmp_path):
         assert hosts.run(name, "dpkg-query", "--show", "--showformat", "'${Version}'", "kembar").endswith("+next")
 
 
+def test_mysqld_of_a_later_package_runs_after_its_upgrade(hosts, tmp_path):
+    """As distributions have it: by apt, from a repository."""
+    before = {name: main_process(hosts, name, "mysql.service") for name in ("db-a", "db-b")}
+    (server,) = (one for one in hosts.given.packages if one.name.startswith("mysql-server"))
+    for name in before:
+        publish(later(server, tmp_path), hosts.roots[name])
+    with writes(hosts, 4, "upgrade_mysql.yml"):
+        play(hosts, "upgrade_mysql.yml")
+    for name, pid in before.items():
+        asked = ["dpkg-query", "--show", "--showformat", "'${db:Status-Want} ${Version}'", "mysql-server"]
+        want, version = hosts.run(name, *asked).split()
+        assert (want, version[-5:]) == ("hold", "+next")
+        assert main_process(hosts, name, "mysql.service") != pid
+    assert status(hosts)["state"] == "healthy"
+
+
 def test_certificates_are_replaced_under_load(hosts):
     asked = "cat /etc/kembar/tls/*.pem | sha256sum"
     before = {name: hosts.run(name, asked) for name in ("db-a", "db-b")}
-    with writes(hosts, 4, "rotate_certs.yml"):
+    with writes(hosts, 5, "rotate_certs.yml"):
         play(hosts, "rotate_certs.yml")
     assert all(hosts.run(name, asked) != sums for name, sums in before.items())
 
 
 def test_an_empty_host_takes_the_place_of_a_lost_one(hosts):
     lost, heir = str(status(hosts)["standby"]), str(status(hosts)["primary"])
-    with writes(hosts, 5, f"replace_node.yml -e node={lost}"):
+    with writes(hosts, 6, f"replace_node.yml -e node={lost}"):
         hosts.kill(lost)
         hosts.install(lost)
         hosts.boot(lost)
@@ -227,17 +244,34 @@ def next_release(place: Path) -> Path:
     made = place / "next"
     made.mkdir()
     for package in (ROOT / "dist").glob("*.deb"):
-        tree = place / package.stem
-        subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(tree)], check=True)
-        control = tree / "DEBIAN/control"
-        told = control.read_text()
-        version = re.search(r"^Version: (\S+)$", told, re.MULTILINE)
-        assert version is not None
-        this, later = version[1], f"{version[1]}+next"
-        told = told.replace(f"Version: {this}", f"Version: {later}")
-        control.write_text(told.replace(f"(= {this})", f"(= {later})"))
-        name, _, architecture = package.name.split("_")
-        target = made / f"{name}_{later}_{architecture}"
-        subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)], check=True)
-        shutil.rmtree(tree)
+        later(package, made)
     return made
+
+
+def later(package: Path, into: Path) -> Path:
+    """The same package under a later version, as are those of it that it depends on."""
+    tree = into / package.stem
+    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(tree)], check=True)
+    control = tree / "DEBIAN/control"
+    told = control.read_text()
+    version = re.search(r"^Version: (\S+)$", told, re.MULTILINE)
+    assert version is not None
+    this, next_ = version[1], f"{version[1]}+next"
+    told = told.replace(f"Version: {this}", f"Version: {next_}")
+    control.write_text(told.replace(f"(= {this})", f"(= {next_})"))
+    target = into / package.name.replace(f"_{this}_", f"_{next_}_")
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)], check=True)
+    shutil.rmtree(tree)
+    return target
+
+
+def publish(package: Path, root: Path) -> None:
+    """A repository of that package alone, in the host of that root, and all that its apt knows: no other is reached."""
+    folder = root / "srv/repository"
+    folder.mkdir()
+    shutil.copyfile(package, folder / package.name)
+    control = subprocess.run(["dpkg-deb", "--field", str(package)], check=True, capture_output=True, text=True).stdout
+    told = package.read_bytes()
+    sums = f"Filename: ./{package.name}\nSize: {len(told)}\nSHA256: {hashlib.sha256(told).hexdigest()}\n"
+    (folder / "Packages").write_text(control + sums)
+    (root / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/srv/repository ./\n")
