@@ -59,8 +59,14 @@ class Channel:
         It deletes relay logs, acknowledged transactions included: the caller has drained them, and has drawn a new
         incarnation before (I12).
         """
-        files = () if tls is None else (tls.ca, tls.cert, tls.key)
-        self._roles.run(dialect.configure_channel(tls), (host, port, user, password, *files), within_s=within_s)
+        self._roles.run(dialect.configure_channel(tls), (host, port, user, password, *_files(tls)), within_s=within_s)
+
+    def change_login(self, user: str, password: str, tls: ChannelTls | None, within_s: float = 5.0) -> None:
+        """How it logs in at the source that it has. Raises StepFailed, also while it receives.
+
+        Relay logs stay while the applier runs; else they are deleted, as by `configure`.
+        """
+        self._roles.run(dialect.change_login(tls), (user, password, *_files(tls)), within_s=within_s)
 
     def received(self) -> str:
         """The set that this channel received, read now."""
@@ -77,3 +83,7 @@ class Channel:
             if deadline.over():
                 raise StepFailed(f"replica threads are receiver {states[0]}, applier {states[1]}; see the server's log")
             time.sleep(POLL_S)
+
+
+def _files(tls: ChannelTls | None) -> tuple[str, ...]:
+    return () if tls is None else (tls.ca, tls.cert, tls.key)

@@ -46,9 +46,13 @@ class Action(StrEnum):
     SWAP_DATA = "swap_data"  # a copy of the primary in place of the data directory
     START_MYSQLD = "start_mysqld"
     CONFIGURE_CHANNEL = "configure_channel"
+    CHANGE_LOGIN = "change_login"  # of the channel that leads to the peer
     START_REPLICA = "start_replica"
     SET_ONLINE = "set_online"
     AWAIT_HANDOVER = "await_handover"
+
+
+LOG_IN = (Action.STOP_RECEIVER, Action.CHANGE_LOGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class Local:
     fresh: bool = True  # the server's facts are of now; old ones only let power be taken
     receiving: bool = False
     applying: bool = False
-    follows_peer: bool = False
+    follows_peer: bool = False  # the channel leads to it
+    login_due: bool = False  # and logs in there otherwise than it is to
     drained: bool = True
     source_on: bool = False  # the source side of semi-sync, whatever its timeout
     requires_ack: bool = False  # commits wait for the standby
@@ -283,11 +288,17 @@ def _follow(local: Local) -> tuple[Action, ...]:
         # Everything is executed before the receiver stops, and both before the record names us: it saves their time.
         return (Action.AWAIT_HANDOVER, Action.STOP_RECEIVER, Action.STOP_APPLIER) if local.awaited else ()
     if local.receiving and local.applying and local.follows_peer:
+        if local.login_due:  # whom it follows stays the same: nothing is to be compared, and readers stay
+            return (*LOG_IN, Action.START_REPLICA)
         return (Action.SET_ONLINE,) if local.offline else ()
+    if local.receiving and not local.follows_peer:
+        return (Action.STOP_RECEIVER,)  # what it has executed is compared at rest: reports are older than the stream
     if local.errant is not False:
         return () if local.offline else (Action.SET_OFFLINE,)
-    configure = () if local.follows_peer else (Action.CONFIGURE_CHANNEL,)
-    return (*configure, Action.START_REPLICA)
+    if not local.follows_peer:
+        return (Action.CONFIGURE_CHANNEL, Action.START_REPLICA)
+    # Only a running applier keeps the relay logs: what they hold is executed first.
+    return (*(LOG_IN if local.login_due and local.drained else ()), Action.START_REPLICA)
 
 
 def _hold_still(local: Local) -> tuple[Action, ...]:

@@ -186,8 +186,19 @@ def configure_channel(tls: ChannelTls | None) -> str:
     """CHANGE REPLICATION SOURCE with places for host, port, user, password (with TLS also for ca, cert, key).
 
     Every option every time: TLS options that are left out are lost. It deletes relay logs, acknowledged transactions
-    included (docs). Defaults of heartbeat and retries (30, 60 s) are too slow to be a signal.
+    included (docs).
     """
+    source = "SOURCE_HOST = %s, SOURCE_PORT = %s, SOURCE_AUTO_POSITION = 1"
+    return f"CHANGE REPLICATION SOURCE TO {source}, {_receiving(tls)}"
+
+
+def change_login(tls: ChannelTls | None) -> str:
+    """As `configure_channel` without host and port. SOURCE_AUTO_POSITION would need a stopped applier (docs)."""
+    return f"CHANGE REPLICATION SOURCE TO {_receiving(tls)}"
+
+
+def _receiving(tls: ChannelTls | None) -> str:
+    """Defaults of heartbeat and retries (30, 60 s) are too slow to be a signal, and come back if left out (docs)."""
     security = (
         "GET_SOURCE_PUBLIC_KEY = 1, SOURCE_SSL = 0"
         if tls is None
@@ -195,7 +206,6 @@ def configure_channel(tls: ChannelTls | None) -> str:
         " SOURCE_SSL_CERT = %s, SOURCE_SSL_KEY = %s"
     )
     return (
-        "CHANGE REPLICATION SOURCE TO SOURCE_HOST = %s, SOURCE_PORT = %s, SOURCE_USER = %s, SOURCE_PASSWORD = %s,"
-        " SOURCE_AUTO_POSITION = 1, SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = 86400,"
+        "SOURCE_USER = %s, SOURCE_PASSWORD = %s, SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = 86400,"
         f" SOURCE_HEARTBEAT_PERIOD = 1, {security}"
     )

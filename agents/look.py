@@ -105,6 +105,7 @@ def local(s: Sight, memory: Memory) -> Local:
         receiving=facts is not None and facts.receiver_running,
         applying=facts is not None and facts.applier_running,
         follows_peer=follows_peer(s),
+        login_due=login_due(s),
         drained=facts is None or not facts.backlog,
         source_on=facts is not None and facts.source_on,
         requires_ack=facts is not None and facts.requires_ack,
@@ -146,11 +147,14 @@ def copied_from(peer: Peer, role: Role, facts: ServerFacts | None) -> tuple[str,
 
 
 def follows_peer(s: Sight) -> bool:
-    """Whether the channel leads to the peer, and logs in there as it is to: else it is written again, every option."""
+    """Whether the channel leads to the peer: else it is written again, every option."""
     facts = s.facts
-    if facts is None or facts.channel_source is None:
-        return False
-    return facts.channel_source[0] == s.peer_address and facts.channel_login == s.channel_login
+    return facts is not None and facts.channel_source is not None and facts.channel_source[0] == s.peer_address
+
+
+def login_due(s: Sight) -> bool:
+    """Whether it leads there, and logs in otherwise than it is to: as was right when this node last was a standby."""
+    return follows_peer(s) and s.facts is not None and s.facts.channel_login != s.channel_login
 
 
 def repairing(s: Sight) -> bool:

@@ -136,6 +136,7 @@ class Steps:
             Action.SWAP_DATA: self._swap_data,
             Action.START_MYSQLD: self._start_mysqld,
             Action.CONFIGURE_CHANNEL: self._configure_channel,
+            Action.CHANGE_LOGIN: self._change_login,
             Action.START_REPLICA: self._start_replica,
             Action.SET_ONLINE: lambda order: self._database.set_offline(False),
             Action.AWAIT_HANDOVER: self._await_handover,
@@ -369,6 +370,13 @@ class Steps:
         source = self._source
         self._database.channel.stop()
         self._database.channel.configure(source.host, source.port, source.user, source.password, source.tls)
+
+    def _change_login(self, order: Order) -> None:
+        """An applier that ends meanwhile takes the relay logs with it: a new incarnation, unless all is executed."""
+        facts, source = self._database.facts(), self._source
+        if facts.backlog and not self._database.await_executed(str(facts.held), DRAIN_ROUND_S):
+            self._memory.draw_relay_counter()
+        self._database.channel.change_login(source.user, source.password, source.tls)
 
     def _await_handover(self, order: Order) -> None:
         if not self._database.await_executed(str(GtidSet.parse(order.handover)), 1.0):

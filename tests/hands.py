@@ -97,7 +97,11 @@ def after(goal: Goal, local: Local, action: Action) -> Local:
         case Action.START_MYSQLD:
             return replace(local, **{**NO_SERVER, "mysqld": Mysqld.RUNNING, "incarnation": "another"})
         case Action.CONFIGURE_CHANNEL:
-            return replace(local, follows_peer=True, receiving=False, applying=False, incarnation="another")
+            return replace(
+                local, follows_peer=True, login_due=False, receiving=False, applying=False, incarnation="another"
+            )
+        case Action.CHANGE_LOGIN:
+            return replace(local, login_due=False)
         case Action.START_REPLICA:
             return replace(local, receiving=True, applying=True)
         case Action.AWAIT_HANDOVER:
@@ -169,9 +173,11 @@ def may(goal: Goal, local: Local, action: Action) -> None:
             assert serves or not local.tail_pending, "an unacknowledged tail is taken off first"
         case Action.CAPTURE_TAIL:
             assert local.mysqld is Mysqld.DEAD and local.primary_known and not serves
-        case Action.CONFIGURE_CHANNEL | Action.START_REPLICA:
+        case Action.CONFIGURE_CHANNEL | Action.CHANGE_LOGIN | Action.START_REPLICA:
             assert goal.role in (Role.STANDBY, Role.RETURNING)
-            assert running and local.errant is False and local.locked and not local.source_on
+            assert running and local.locked and not local.source_on
+            assert local.errant is False or (local.applying and local.follows_peer)
+            assert action is not Action.CHANGE_LOGIN or not local.receiving
             assert action is Action.CONFIGURE_CHANNEL or local.follows_peer, "only from the primary of this epoch (I3)"
         case Action.SET_ONLINE:
             assert serves or (local.receiving and local.applying and local.follows_peer)

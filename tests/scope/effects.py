@@ -293,6 +293,7 @@ EFFECTS: dict[Action, Callable[[State, int, Order], State]] = {
     Action.SWAP_DATA: _nothing,  # nobody returns by a copy here
     Action.START_MYSQLD: _start_mysqld,
     Action.CONFIGURE_CHANNEL: _nothing,
+    Action.CHANGE_LOGIN: _nothing,  # nobody's login changes here
     Action.START_REPLICA: partial(set_on, receiving=True, applying=True),
     Action.SET_ONLINE: _nothing,
     Action.AWAIT_HANDOVER: _await_handover,

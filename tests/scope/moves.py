@@ -43,7 +43,7 @@ Move = tuple[str, State]
 # Of these nobody else can see anything: they belong to the step before them.
 SILENT = {
     Action.RESET_CLIENTS, Action.SET_OFFLINE, Action.SET_ONLINE, Action.ADD_ADDRESS, Action.DROP_ADDRESS,
-    Action.CONFIGURE_CHANNEL, Action.CAPTURE_TAIL,
+    Action.CONFIGURE_CHANNEL, Action.CHANGE_LOGIN, Action.CAPTURE_TAIL,
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from agents.dialect import channel_login
+from agents.dialect import ChannelTls, channel_login
 from agents.replication import ServerFacts
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from orchestrator.core.gtid import GtidSet
@@ -98,8 +98,15 @@ class SimChannel:
     def start_applier(self, within_s: float = 5.0) -> None:
         self._sessions.change(self._server.receiver.start_applier, within_s)
 
-    def configure(self, host: str, port: int, user: str, password: str, tls: object, within_s: float = 5.0) -> None:
-        self._sessions.change(lambda: self._server.receiver.configure(host), within_s)
+    def configure(
+        self, host: str, port: int, user: str, password: str, tls: ChannelTls | None, within_s: float = 5.0
+    ) -> None:
+        self._sessions.change(lambda: self._server.receiver.configure(host, channel_login(user, tls)), within_s)
+
+    def change_login(self, user: str, password: str, tls: ChannelTls | None, within_s: float = 5.0) -> None:
+        if self._server.receiver.on:
+            raise StepFailed("3021: the receiver runs")
+        self._sessions.change(lambda: self._server.receiver.change_login(channel_login(user, tls)), within_s)
 
 
 class SimSemiSync:
@@ -164,7 +171,7 @@ class SimDatabase:
             receiver_connected=receiver.connected,
             receiver_error=receiver.error,
             channel_source=(disk.source, 3306) if disk.source else None,
-            channel_login=channel_login("kembar_repl", None) if disk.source else (),
+            channel_login=disk.login if disk.source else (),
             applier_running=receiver.applying,
             applier_error="",
             arrivals=str(server.arrivals),

@@ -95,6 +95,7 @@ class Disk:
     received: Numbers = field(default_factory=Numbers)
     relay: deque[Txn] = field(default_factory=deque)  # received and not applied
     source: str | None = None  # the node that the channel names
+    login: tuple[str, ...] = ()  # how it logs in there
     closed: bool = False  # the binary log, by a clean shutdown
     journal: set[tuple[str, int]] = field(default_factory=set)  # of a rewind
     undone: set[tuple[str, int]] = field(default_factory=set)  # rows are changed back, GTIDs are there

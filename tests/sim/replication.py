@@ -138,21 +138,32 @@ class Receiver:
         self.stop_receiver()
         self.applying = False
 
-    def configure(self, source: str) -> None:
+    def configure(self, source: str, login: tuple[str, ...]) -> None:
         """Relay logs are deleted, whatever was not applied too. Refused while a thread runs."""
         if self.on or self.applying:
             return
+        self.server.disk.source, self.server.disk.login = source, login
+        self._delete_relay_logs()
+
+    def change_login(self, login: tuple[str, ...]) -> None:
+        """Refused while it receives. Relay logs stay if the applier runs."""
+        if self.on:
+            return
+        self.server.disk.login = login
+        if not self.applying:
+            self._delete_relay_logs()
+
+    def _delete_relay_logs(self) -> None:
         self.server.world_note(f"relay logs of {self.server.node} are deleted")
-        disk = self.server.disk
-        disk.source, disk.received = source, Numbers()
-        disk.relay.clear()
+        self.server.disk.received = Numbers()
+        self.server.disk.relay.clear()
         self.error = ""
 
     def reset(self) -> None:
         """An administrator stops it, throws its relay logs away, and starts it again."""
         if self.server.answers and self.on:
             self.stop()
-            self.configure(self.server.disk.source)
+            self.configure(self.server.disk.source, self.server.disk.login)
             self.start()
 
     def receive(self, txns: list) -> None:

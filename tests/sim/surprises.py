@@ -117,6 +117,17 @@ def connections_are_exhausted(world: World) -> None:
     _for(world, 5.0, lambda: setattr(server, "refuses", 1040), lambda: setattr(server, "refuses", None))
 
 
+def the_channel_is_to_log_in_otherwise(world: World) -> None:
+    """Its agent puts that right under writes; readers stay, and what was acknowledged does."""
+    server = primary(world).peer.server
+    wanted, server.disk.login = server.disk.login, ("somebody", "NO")
+
+    def put_right() -> None:
+        assert (server.disk.login, server.offline) == (wanted, False)
+
+    world.time.after(3.0, put_right)
+
+
 def semisync_gives_up(world: World) -> None:
     """Commits go alone while the standby is cut; a little later the primary dies."""
     node = primary(world)
@@ -330,6 +341,7 @@ SURPRISES: Mapping[str, Story] = {
     "settings are put right": Story(settings_are_put_right, never="F1 F5"),
     "the agent is refused": Story(agent_is_refused, never="F1 F5 U1"),
     "connections are exhausted": Story(connections_are_exhausted, never="F1 F5 U1"),
+    "the channel is to log in otherwise": Story(the_channel_is_to_log_in_otherwise, never="F1 F5 U1 U3"),
     "semi-sync gives up": Story(semisync_gives_up, fires="U3", never="F1 F5"),
     "a stranger acknowledges": Story(a_stranger_acknowledges, fires="U3", never="F1 F5"),
     "ZooKeeper forgets ASYNC": Story(zookeeper_forgets_async, fires="U1 F6", never="F1 F5"),

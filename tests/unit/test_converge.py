@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agents.converge import Action, Local, converge, unable
+from agents.converge import LOG_IN, Action, Local, converge, unable
 from agents.invariants import check_plan
 from orchestrator.core.model import ROLES, Certified, Goal, Mode, Mysqld, Phase, Role
 from tests.builders import DB_A, DB_B
@@ -94,7 +94,7 @@ ACK = ({}, {"source_on": True}, {"source_on": True, "requires_ack": True})
 SYNC = ({}, {"relaxed": True}, {"armed": True}, {"armed": True, "certifying": True}, {"armed": True, "degraded": True})
 LIFE = ({}, {"promoted": True}, {"opened": True, "was_primary": True}, {"was_primary": True})
 RECEIVER = ({}, {"receiving": True, "applying": True}, {"applying": True}, {"receiving": True, "drained": False})
-FOLLOWS = ({}, {"follows_peer": True})
+FOLLOWS = ({}, {"follows_peer": True}, {"follows_peer": True, "login_due": True})
 ERRANT = ({"errant": None}, {"errant": True}, {"errant": False})
 
 
@@ -150,6 +150,7 @@ def test_a_follower_replicates_in_the_end_unless_it_holds_what_the_primary_never
         already = box.get("receiving") and box.get("applying") and box.get("follows_peer")
         assert replicates == bool(already or box["errant"] is False), box
         assert local.offline == (not replicates)
+        assert not (replicates and local.login_due)
         assert not local.source_on and not local.has_address
 
 
@@ -278,6 +279,7 @@ def test_every_action_has_its_effect_and_its_hand():
             Local(Mysqld.DEAD, tail_pending=True, primary_known=True),
             Local(Mysqld.DEAD, copied=True),
             following(follows_peer=False),
+            following(login_due=True),
             following(source_on=True),
             following(source_on=True, commits_waiting=True),
             following(has_address=True),
@@ -478,6 +480,32 @@ def test_a_source_side_with_waiting_sessions_is_killed_not_switched_off():
     """Switched off, it would tell clients that their commits are safe."""
     assert converge(goal(Role.RETURNING), following(source_on=True, commits_waiting=True)) == (Action.KILL_MYSQLD,)
     assert converge(goal(Role.RETURNING), following(source_on=True)) == (Action.SOURCE_OFF,)
+
+
+@pytest.mark.parametrize("errant", [None, True, False])
+def test_a_channel_that_is_to_log_in_otherwise_is_changed_while_writes_go_on(errant):
+    """Under them what a standby has executed is always ahead of the primary's last report. Readers stay."""
+    other = following(login_due=True, errant=errant)
+    assert converge(goal(Role.STANDBY, Mode.SYNC), other) == (*LOG_IN, Action.START_REPLICA)
+    local, done = run(goal(Role.STANDBY, Mode.SYNC), other)
+    assert local == following(errant=errant) and Action.SET_OFFLINE not in done
+
+
+@pytest.mark.parametrize(("receiving", "applying"), [(False, True), (True, False), (False, False)])
+def test_a_channel_that_does_not_replicate_logs_in_anew_once_all_that_it_has_is_executed(receiving, applying):
+    """Without a running applier its relay logs are deleted, with what only they may hold."""
+    half, wanted = following(login_due=True, receiving=receiving, applying=applying), goal(Role.STANDBY)
+    assert converge(wanted, replace(half, errant=True)) == (Action.SET_OFFLINE,)
+    assert converge(wanted, replace(half, drained=False)) == (Action.START_REPLICA,)
+    assert converge(wanted, half) == (*LOG_IN, Action.START_REPLICA)
+
+
+@pytest.mark.parametrize("errant", [None, True, False])
+def test_a_channel_that_leads_elsewhere_is_stopped_before_anything_is_compared(errant):
+    """What it goes on to apply would look errant as long as its source takes writes."""
+    assert converge(goal(Role.STANDBY), following(follows_peer=False, errant=errant)) == (Action.STOP_RECEIVER,)
+    still = following(follows_peer=False, receiving=False)
+    assert converge(goal(Role.STANDBY), still) == (Action.CONFIGURE_CHANNEL, Action.START_REPLICA)
 
 
 @pytest.mark.parametrize("errant", [None, True])

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from agents.converge import Action, Local
+from agents.converge import LOG_IN, Action, Local
 from agents.invariants import check_plan
 from agents.steps import Order, Steps
 from orchestrator.coordination.paths import Paths
@@ -34,6 +34,7 @@ TAKE_OVER = (
     Action.ADD_ADDRESS,
     Action.OPEN_GATE,
 )
+ANEW = (*LOG_IN, Action.START_REPLICA)
 RECEIVING = Local(Mysqld.RUNNING, "me", receiving=True, applying=True, follows_peer=True, errant=False)
 WAITING = replace(RECEIVING, receiving=False, applying=False, commits_waiting=True, source_on=True)
 
@@ -67,6 +68,9 @@ def test_a_whole_take_over_breaks_nothing():
         ("I7", goal(Role.FENCED), RECEIVING, (Action.START_REPLICA,)),
         ("I8", goal(Role.RETURNING), replace(RECEIVING, errant=True), (Action.START_REPLICA,)),
         ("I8", goal(Role.RETURNING), replace(RECEIVING, errant=None), (Action.CONFIGURE_CHANNEL,)),
+        ("I8", goal(Role.RETURNING), replace(RECEIVING, errant=True, receiving=False), ANEW),
+        ("I8", goal(Role.RETURNING), replace(RECEIVING, errant=True, applying=False), ANEW),
+        ("I8", goal(Role.RETURNING), replace(RECEIVING, errant=True, follows_peer=False), ANEW),
         ("I11", goal(Role.STANDBY), replace(WAITING, relaxed=True), (Action.SOURCE_OFF,)),
         ("I11", goal(Role.STANDBY), replace(RECEIVING, lease_open=True, locked=False), (Action.RELEASE,)),
         ("I12", goal(heir="another"), RECEIVING, TAKE_OVER),
@@ -78,6 +82,11 @@ def test_a_whole_take_over_breaks_nothing():
 def test_a_plan_that_breaks_one_is_stopped_before_its_first_step(broken, wanted, local, actions):
     with pytest.raises(InvariantBroken, match=f"^{broken}:"):
         check_plan(wanted, local, actions)
+
+
+def test_who_replicates_may_log_in_anew_whatever_the_primary_has_reported():
+    """It goes on with whom it follows."""
+    check_plan(goal(Role.STANDBY), replace(RECEIVING, errant=True), ANEW)
 
 
 def test_a_promotion_file_outlives_the_mysqld_that_was_certified():

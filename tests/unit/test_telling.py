@@ -11,7 +11,7 @@ import pytest
 from agents.converge import Action, Local
 from agents.executor import STUCK, STUCK_S, Executor
 from agents.lease import Power
-from agents.look import Peer, Sight, copied, copied_from, follows_peer, repairing
+from agents.look import Peer, Sight, copied, copied_from, follows_peer, login_due, repairing
 from agents.reconcile.swap import SwapState
 from agents.telling import Telling
 from orchestrator.core.errors import StepFailed
@@ -137,20 +137,22 @@ def test_a_swap_that_has_begun_is_finished_whatever_is_wanted_now():
 
 
 @pytest.mark.parametrize(
-    ("source", "login", "follows"),
+    ("source", "login", "follows", "due"),
     [
-        (("192.0.2.12", 3306), ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES"), True),
-        (("192.0.2.13", 3306), ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES"), False),
-        (("192.0.2.12", 3306), ("kembar_repl", "YES", "/old", "/cert", "/key", "YES"), False),
-        (("192.0.2.12", 3306), ("kembar_repl", "NO"), False),
-        (None, (), False),
+        (("192.0.2.12", 3306), ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES"), True, False),
+        (("192.0.2.13", 3306), ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES"), False, False),
+        (("192.0.2.13", 3306), ("kembar_repl", "NO"), False, False),  # every option is written anyway
+        (("192.0.2.12", 3306), ("kembar_repl", "YES", "/old", "/cert", "/key", "YES"), True, True),
+        (("192.0.2.12", 3306), ("kembar_repl", "NO"), True, True),
+        (None, (), False, False),
     ],
 )
-def test_a_channel_that_logs_in_otherwise_than_it_is_to_does_not_follow_the_peer(source, login, follows):
-    """It would go on as it was configured when this node last was a standby."""
+def test_a_channel_is_seen_to_lead_to_the_peer_and_to_log_in_there_as_it_is_to(source, login, follows, due):
+    """Else it would go on as it was configured when this node last was a standby."""
     wanted = ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES")
     facts = cast(Any, SimpleNamespace(channel_source=source, channel_login=login))
-    assert follows_peer(following(facts=facts, channel_login=wanted)) is follows
+    sight = following(facts=facts, channel_login=wanted)
+    assert (follows_peer(sight), login_due(sight)) == (follows, due)
 
 
 def test_a_node_that_is_repaired_holds_still_also_before_the_record_follows_a_new_epoch():

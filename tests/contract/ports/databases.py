@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+from agents.dialect import ChannelTls, channel_login
 from orchestrator.core.errors import DatabaseUnavailable, StepFailed
 from tests.contract import mysqlpair
 from tests.contract.ports.pace import Pace, RealPace, VirtualPace, eventually
@@ -65,6 +66,7 @@ class Pair:
     primary: Server
     standby: Server
     follow: Callable[[Server], None]  # configure the channel of the standby again, as it is
+    login: tuple[str, str, ChannelTls | None]  # how it logs in: user, password, certificates
 
     def restart(self, server: Server) -> None:
         server.supervisor.kill()
@@ -141,7 +143,8 @@ def real_pair(running: mysqlpair.Pair) -> Pair:
     def follow(server: Server) -> None:
         running.standby.follow(primary.instance.port)
 
-    return Pair(RealPace(), RealServer(primary), RealServer(running.standby), follow)
+    login = ("kembar_repl", primary.passwords.repl, running.standby.tls)
+    return Pair(RealPace(), RealServer(primary), RealServer(running.standby), follow, login)
 
 
 class SimulatedServer:
@@ -213,11 +216,12 @@ def simulated_pair(seed: int) -> Pair:
     pace.time.run(5.0)
     one.set_offline(False)
     one.read_only = one.super_read_only = False
-    other.receiver.configure("db-a")
+    other.receiver.configure("db-a", channel_login("kembar_repl", None))
     other.receiver.start()
     pace.time.run(10.0)
 
     def follow(server: Server) -> None:
         server.database.channel.configure("db-a", 3306, "kembar_repl", "", None)
 
-    return Pair(pace, SimulatedServer(pace, one), SimulatedServer(pace, other), follow)
+    login = ("kembar_repl", "", None)
+    return Pair(pace, SimulatedServer(pace, one), SimulatedServer(pace, other), follow, login)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from agents.dialect import channel_login
 from orchestrator.core.errors import DatabaseUnavailable, KembarError, StepFailed
 from orchestrator.core.gtid import GtidSet
 from tests.contract.ports.databases import Pair, Server, answers
@@ -191,6 +192,33 @@ def test_configuring_the_channel_throws_away_what_was_not_applied(pair: Pair) ->
     assert pair.standby.values() == set()
     pair.standby.database.channel.start()
     assert pair.standby.database.await_executed(str(before), 30)
+
+
+def test_the_login_of_a_channel_changes_while_what_was_received_is_applied(pair: Pair) -> None:
+    """Nothing that was acknowledged is thrown away, and nobody who reads there is sent away."""
+    user, password, tls = pair.login
+    channel, before = pair.standby.database.channel, pair.standby.database.facts()
+    with pytest.raises(StepFailed, match="3021"):
+        channel.change_login("somebody", password, tls)
+    channel.stop_receiver()
+    channel.change_login("somebody", password, tls)
+    changed = pair.standby.database.facts()
+    assert changed.channel_login == channel_login("somebody", tls) and changed.channel_source == before.channel_source
+    assert changed.applier_running and (changed.received, changed.held) == (before.received, before.held)
+    channel.change_login(user, password, tls)
+    channel.start()
+    eventually(pair.pace, lambda: pair.standby.database.facts().receiver_connected, 5)
+    pair.primary.insert(1)
+    assert pair.standby.database.await_executed(pair.primary.database.executed(), 5)
+
+
+def test_another_login_throws_away_what_was_not_applied_once_the_applier_has_stopped_too(pair: Pair) -> None:
+    before = acknowledged_and_not_applied(pair)
+    pair.standby.database.channel.stop()
+    pair.standby.database.channel.change_login(*pair.login)
+    assert not before <= held(pair.standby)
+    pair.standby.database.channel.start()
+    assert pair.standby.database.await_executed(str(before), 5)
 
 
 def acknowledged_and_not_applied(pair: Pair) -> GtidSet:
