@@ -72,6 +72,7 @@ class Sight:
     peer: Peer
     peer_address: str
     channel_login: tuple[str, ...]  # how our channel is to log in there
+    login_after: Instant  # not before: its login was changed a moment ago
     peer_errant: GtidSet | None  # what the standby has and we have not; None: not judged by this process yet
     stalled_s: float
     released_since: Instant | None  # since when our lease of this epoch is released
@@ -153,8 +154,13 @@ def follows_peer(s: Sight) -> bool:
 
 
 def login_due(s: Sight) -> bool:
-    """Whether it leads there, and logs in otherwise than it is to: as was right when this node last was a standby."""
-    return follows_peer(s) and s.facts is not None and s.facts.channel_login != s.channel_login
+    """Whether it leads there, and logs in otherwise than it is to, or is not let in: no server shows a password.
+
+    It may be that of before, also if it was changed by hand or came with other data.
+    """
+    if s.facts is None or not follows_peer(s) or s.now < s.login_after:
+        return False
+    return s.facts.channel_login != s.channel_login or s.facts.login_refused
 
 
 def repairing(s: Sight) -> bool:

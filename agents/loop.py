@@ -274,6 +274,7 @@ class Agent:
             peer=peer,
             peer_address=self._peer_address,
             channel_login=self._steps.channel_login,
+            login_after=self._steps.login_after,
             peer_errant=self._peer_errant,
             stalled_s=self._health.stalled_s(),
             released_since=self._released[1] if self._released else None,

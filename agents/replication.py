@@ -11,6 +11,7 @@ from orchestrator.core.gtid import GtidSet
 from orchestrator.core.model import Instant
 
 Row = Mapping[str, str]
+DENIED = "1045"
 LOST, CONNECTING, GREETING = "2013", "Error connecting to source", "initial communication packet"
 IDENTITY = ("server_uuid", "server_id", "auto_increment_offset")
 
@@ -64,6 +65,11 @@ class ServerFacts:
         """Whether a commit could be acknowledged without the standby: at once, or after a timeout that somebody set."""
         waits = self.source_on and self.source_status_on and self.source_timeout_ms >= dialect.TIMEOUT_MAX_MS
         return not (waits and self.wait_no_replica)
+
+    @property
+    def login_refused(self) -> bool:
+        """Whether the source does not take what the channel logs in with: user, password or certificate."""
+        return self.receiver_error.startswith(f"{DENIED}:")
 
     @property
     def held(self) -> GtidSet:

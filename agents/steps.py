@@ -33,6 +33,7 @@ STEADY_S = 30.0  # a server that lived so long is no crash loop
 START_PAUSE_MAX_S = 60.0
 CLAIM_S = 0.1  # a second look at a VIP that somebody else has claimed
 REQUIRE_ACK_S = 1.0  # behind a shut gate: an absent standby is for the leader to judge, who wants our reports
+LOGIN_PAUSE_S = 60.0  # another password of ours comes with another agent: sooner would only tell the same again
 DRAIN_ROUND_S = 0.5  # one tick's share; a longer backlog is drained over several, each reported
 
 
@@ -95,6 +96,7 @@ class Steps:
         self._heartbeats = 0
         self._claimed: str | None = None
         self._started: Instant = float("-inf")
+        self.login_after: Instant = float("-inf")  # waiter's clock
         self._start_pause_s = 0.0
         self._do = self._by_action()
 
@@ -372,7 +374,11 @@ class Steps:
         self._database.channel.configure(source.host, source.port, source.user, source.password, source.tls)
 
     def _change_login(self, order: Order) -> None:
-        """An applier that ends meanwhile takes the relay logs with it: a new incarnation, unless all is executed."""
+        """Whether it succeeds or not, the channel then goes on with the login it has.
+
+        An applier that ends meanwhile takes the relay logs with it: a new incarnation, unless all is executed.
+        """
+        self.login_after = self._clock.waiter_now() + LOGIN_PAUSE_S
         facts, source = self._database.facts(), self._source
         if facts.backlog and not self._database.await_executed(str(facts.held), DRAIN_ROUND_S):
             self._memory.draw_relay_counter()

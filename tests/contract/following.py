@@ -76,6 +76,7 @@ class Follower:
             peer=Peer(self.reported, 0.0),
             peer_address=ADDRESS,
             channel_login=self._steps.channel_login,
+            login_after=self._steps.login_after,
             peer_errant=GtidSet(),
             stalled_s=0.0,
             released_since=None,

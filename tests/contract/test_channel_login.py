@@ -14,7 +14,7 @@ from agents.converge import LOG_IN, Action
 from agents.dialect import channel_login
 from agents.steps import Source
 from tests.contract.following import ADDRESS, Follower
-from tests.contract.mysqlpair import Pair, replicating
+from tests.contract.mysqlpair import Pair, eventually, replicating
 
 pytestmark = pytest.mark.lab
 
@@ -32,6 +32,8 @@ def running() -> Iterator[Pair]:
 
 @pytest.fixture
 def pair(running: Pair) -> Pair:
+    running.primary.database.semisync.relax()
+    password(running, "pa")
     running.standby.database.channel.stop()
     running.standby.follow(running.primary.instance.port)
     running.reset()
@@ -44,6 +46,30 @@ def source(pair: Pair) -> Source:
     """As agent.yaml has it: what the channel is configured with."""
     primary = pair.primary
     return Source(ADDRESS, primary.instance.port, "kembar_repl", primary.passwords.repl, pair.standby.tls)
+
+
+def password(pair: Pair, new: str) -> None:
+    """Of the account, on both servers."""
+    pair.primary.sql(f"ALTER USER renamed IDENTIFIED BY '{new}'")
+
+
+def agent(pair: Pair, home: Path, password: str) -> Follower:
+    return Follower(pair, home, replace(source(pair), user="renamed", password=password))
+
+
+def cut_off(pair: Pair) -> None:
+    """The channel has to log in again."""
+    sessions = "SELECT PROCESSLIST_ID AS id FROM performance_schema.threads WHERE PROCESSLIST_USER = 'renamed'"
+    for row in pair.primary.rows(sessions):
+        pair.primary.sql(f"KILL {row['id']}")
+
+
+def replicates(pair: Pair) -> bool:
+    return pair.standby.database.facts().receiver_connected
+
+
+def refused(pair: Pair) -> bool:
+    return pair.standby.database.facts().login_refused
 
 
 class Writer:
@@ -93,15 +119,15 @@ class Writer:
 def test_a_login_is_changed_under_writes_and_readers_stay(pair: Pair, tmp_path: Path) -> None:
     """No relay log is lost, so what was certified stays so."""
     standby = pair.standby.database
-    with Follower(pair, tmp_path, replace(source(pair), user="renamed", password="pa")) as agent:
-        counter = agent.memory.relay_counter()
+    with agent(pair, tmp_path, "pa") as own:
+        counter = own.memory.relay_counter()
         with Writer(pair).writing() as writer:
-            done = [agent.tick()]
+            done = [own.tick()]
             writer.goes_on()
             while done[-1]:
                 assert not standby.facts().offline
-                done.append(agent.tick())
-        assert [plan for plan in done if plan] == [ANEW] and agent.memory.relay_counter() == counter
+                done.append(own.tick())
+        assert [plan for plan in done if plan] == [ANEW] and own.memory.relay_counter() == counter
     facts = standby.facts()
     assert facts.channel_login == channel_login("renamed", pair.standby.tls) and facts.receiver_connected
     assert standby.await_executed(pair.primary.database.executed(), 10)
@@ -117,11 +143,51 @@ def test_what_is_received_and_not_applied_outlives_a_change_of_the_login(pair: P
         reader.ask("LOCK TABLES shop.t READ", within_s=5)
         pair.primary.sql("INSERT INTO shop.t (v) VALUES (7)")
         held = standby.facts().held
-        with Follower(pair, tmp_path, replace(source(pair), user="renamed", password="pa")) as agent:
-            counter = agent.memory.relay_counter()
-            assert agent.tick() == ANEW and agent.memory.relay_counter() == counter + 1
+        with agent(pair, tmp_path, "pa") as own:
+            counter = own.memory.relay_counter()
+            assert own.tick() == ANEW and own.memory.relay_counter() == counter + 1
         facts = standby.facts()
         assert facts.backlog and held <= facts.held and facts.applier_running
     finally:
         reader.close()
     assert standby.await_executed(str(held), 10)
+
+
+def test_a_password_that_the_agent_has_first_is_used_once_the_old_one_is_refused(pair: Pair, tmp_path: Path) -> None:
+    """Until then the channel stands, also over a broken connection. No client is told of a failure."""
+    with agent(pair, tmp_path, "pa") as before:
+        assert before.tick() == ANEW
+    with agent(pair, tmp_path, "new") as own, Writer(pair).writing() as writer:
+        assert own.tick() == ()
+        cut_off(pair)
+        writer.goes_on()
+        assert own.tick() == ()
+        password(pair, "new")
+        writer.goes_on()
+        assert own.tick() == ()
+        cut_off(pair)
+        eventually(lambda: refused(pair), 20)
+        assert own.tick() == ANEW
+        writer.goes_on()
+        assert own.tick() == () and not pair.standby.database.facts().offline
+    with agent(pair, tmp_path, "new") as after:
+        assert after.tick() == ()
+
+
+def test_a_password_that_the_account_has_first_waits_for_the_agent_that_knows_it(pair: Pair, tmp_path: Path) -> None:
+    """Meanwhile the one that does not tries once, not in each of its looks."""
+    with agent(pair, tmp_path, "pa") as before:
+        assert before.tick() == ANEW
+    eventually(lambda: replicates(pair), 20)
+    with agent(pair, tmp_path, "pa") as own:
+        password(pair, "new")
+        cut_off(pair)
+        eventually(lambda: refused(pair), 20)
+        assert own.tick() == ANEW
+        for _ in range(20):
+            eventually(lambda: refused(pair), 20)
+            assert own.tick() == ()
+    with agent(pair, tmp_path, "new") as after:
+        assert after.tick() == ANEW
+        eventually(lambda: replicates(pair), 20)
+        assert after.tick() == ()

@@ -215,6 +215,7 @@ def sight(s: Bare, i: int, *, late: bool) -> Sight:
         ),
         peer_address=PAIR[1 - i],
         channel_login=LOGIN,
+        login_after=0.0,
         peer_errant=GtidSet(),
         stalled_s=LONG_S if node.tail and not connected(s, i) else 0.0,
         released_since=0.0 if lease.state is LeaseState.RELEASED and lease.epoch == goal.epoch else None,

@@ -101,12 +101,14 @@ class SimChannel:
     def configure(
         self, host: str, port: int, user: str, password: str, tls: ChannelTls | None, within_s: float = 5.0
     ) -> None:
-        self._sessions.change(lambda: self._server.receiver.configure(host, channel_login(user, tls)), within_s)
+        self._sessions.change(
+            lambda: self._server.receiver.configure(host, channel_login(user, tls), password), within_s
+        )
 
     def change_login(self, user: str, password: str, tls: ChannelTls | None, within_s: float = 5.0) -> None:
         if self._server.receiver.on:
             raise StepFailed("3021: the receiver runs")
-        self._sessions.change(lambda: self._server.receiver.change_login(channel_login(user, tls)), within_s)
+        self._sessions.change(lambda: self._server.receiver.change_login(channel_login(user, tls), password), within_s)
 
 
 class SimSemiSync:

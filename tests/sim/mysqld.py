@@ -96,6 +96,7 @@ class Disk:
     relay: deque[Txn] = field(default_factory=deque)  # received and not applied
     source: str | None = None  # the node that the channel names
     login: tuple[str, ...] = ()  # how it logs in there
+    password: str = ""
     closed: bool = False  # the binary log, by a clean shutdown
     journal: set[tuple[str, int]] = field(default_factory=set)  # of a rewind
     undone: set[tuple[str, int]] = field(default_factory=set)  # rows are changed back, GTIDs are there
@@ -135,6 +136,7 @@ class Server:
         self.receiver: Receiver
         self.peer: Server
         self.streams: list[Stream] = []  # to replicas, as this end believes
+        self.password = ""  # of the account that replicas log in with
         self.when_exiting: list[Call] = []
         self.made_writable: Callable[[Server], None] = lambda server: None
         self.logs: Callable[[Server, Txn], None] = lambda server, txn: None

@@ -138,18 +138,19 @@ class Receiver:
         self.stop_receiver()
         self.applying = False
 
-    def configure(self, source: str, login: tuple[str, ...]) -> None:
+    def configure(self, source: str, login: tuple[str, ...], password: str) -> None:
         """Relay logs are deleted, whatever was not applied too. Refused while a thread runs."""
         if self.on or self.applying:
             return
-        self.server.disk.source, self.server.disk.login = source, login
+        disk = self.server.disk
+        disk.source, disk.login, disk.password = source, login, password
         self._delete_relay_logs()
 
-    def change_login(self, login: tuple[str, ...]) -> None:
+    def change_login(self, login: tuple[str, ...], password: str) -> None:
         """Refused while it receives. Relay logs stay if the applier runs."""
         if self.on:
             return
-        self.server.disk.login = login
+        self.server.disk.login, self.server.disk.password = login, password
         if not self.applying:
             self._delete_relay_logs()
 
@@ -163,7 +164,8 @@ class Receiver:
         """An administrator stops it, throws its relay logs away, and starts it again."""
         if self.server.answers and self.on:
             self.stop()
-            self.configure(self.server.disk.source, self.server.disk.login)
+            disk = self.server.disk
+            self.configure(disk.source, disk.login, disk.password)
             self.start()
 
     def receive(self, txns: list) -> None:
@@ -194,6 +196,11 @@ class Receiver:
         if server.frozen or not reachable or not source.answers or source.offline or server.disk.source != source.node:
             server.time.after(CONNECT_RETRY_S, lambda: self._connect(turn))
             return
+        if server.disk.password != source.password:
+            self.error = "1045: access denied"
+            server.time.after(CONNECT_RETRY_S, lambda: self._connect(turn))
+            return
+        self.error = ""
         logged = {(txn.uuid, txn.number) for txn in source.disk.binlog if txn.uuid == source.uuid}
         mine = [txn for txn in (*server.disk.binlog, *server.disk.relay) if txn.uuid == source.uuid]
         if any((txn.uuid, txn.number) not in logged for txn in mine):

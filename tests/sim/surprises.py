@@ -128,6 +128,20 @@ def the_channel_is_to_log_in_otherwise(world: World) -> None:
     world.time.after(3.0, put_right)
 
 
+def the_channel_has_a_password_of_before(world: World) -> None:
+    """It stands, since the account was changed under it, until its link breaks for a moment. Readers stay."""
+    node = primary(world)
+    standby = node.peer.server
+    standby.disk.password = "of before"
+    world.time.after(1.0, lambda: [stream.source_died() for stream in list(node.server.streams)])
+
+    def put_right() -> None:
+        assert standby.disk.password == node.server.password
+        assert standby.receiver.connected and not standby.offline
+
+    world.time.after(4.0, put_right)
+
+
 def semisync_gives_up(world: World) -> None:
     """Commits go alone while the standby is cut; a little later the primary dies."""
     node = primary(world)
@@ -342,6 +356,7 @@ SURPRISES: Mapping[str, Story] = {
     "the agent is refused": Story(agent_is_refused, never="F1 F5 U1"),
     "connections are exhausted": Story(connections_are_exhausted, never="F1 F5 U1"),
     "the channel is to log in otherwise": Story(the_channel_is_to_log_in_otherwise, never="F1 F5 U1 U3"),
+    "the channel has a password of before": Story(the_channel_has_a_password_of_before, never="F1 F5 U3"),
     "semi-sync gives up": Story(semisync_gives_up, fires="U3", never="F1 F5"),
     "a stranger acknowledges": Story(a_stranger_acknowledges, fires="U3", never="F1 F5"),
     "ZooKeeper forgets ASYNC": Story(zookeeper_forgets_async, fires="U1 F6", never="F1 F5"),

@@ -200,6 +200,12 @@ def test_a_source_that_hangs_up_before_the_login_may_not_know_our_authority(
     assert ("is /cert by an authority that the source trusts?" in found.receiver_error) is asked
 
 
+@pytest.mark.parametrize(("errno", "refused"), [("1045", True), ("0", False), ("2003", False), ("13120", False)])
+def test_a_login_is_refused_by_its_number(errno: str, refused: bool) -> None:
+    """13120 is told of a missing right, and quotes 1045 in its text."""
+    assert facts({**CHANNEL, "receiver_errno": errno, "receiver_error": "(Errno: 1045)"}).login_refused is refused
+
+
 def test_a_channel_shows_how_it_logs_in() -> None:
     """As it was configured, so that one that was configured otherwise is written again."""
     for tls in (ChannelTls(), ChannelTls("/ca", "/cert", "/key"), None):

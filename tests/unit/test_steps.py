@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from agents.binlog.capture import PLAN, TailState, capture
 from agents.binlog.truncate import Cut, write_plan
 from agents.converge import Action
-from agents.steps import Order, Steps
+from agents.steps import LOGIN_PAUSE_S, Order, Source, Steps
 from orchestrator.coordination.paths import Paths
 from orchestrator.core.errors import StaleWrite, StepFailed, UnknownOutcome
 from orchestrator.core.model import Goal, Mode, Role, Sync, SyncState
@@ -194,3 +195,56 @@ def test_a_cut_that_was_broken_off_is_finished_in_a_later_epoch(tmp_path: Path) 
     goal = Goal(Role.RETURNING, Mode.ASYNC, 6, 42, DB_B, None, None)
     steps.run(Action.CAPTURE_TAIL, Order(goal, 0, "", primary_executed=f"{UUID_A}:1-8"))
     assert [(one["state"], one["gtids"]) for one in written] == [(TailState.CUT, f"{UUID_A}:9")]
+
+
+class Channel:
+    """A standby's; `backlog` is never executed."""
+
+    def __init__(self, backlog: bool = False, fails: bool = False) -> None:
+        self.channel, self.backlog, self.held = self, backlog, f"{UUID_A}:1-9"
+        self.drawn, self.changed = 0, list[tuple[str, str]]()
+        self._fails = fails
+
+    def facts(self) -> Channel:
+        return self
+
+    def await_executed(self, gtid_set: str, within_s: float) -> bool:
+        assert gtid_set == self.held
+        return False
+
+    def draw_relay_counter(self) -> None:
+        assert not self.changed
+        self.drawn += 1
+
+    def change_login(self, user: str, password: str, tls: object) -> None:
+        if self._fails:
+            raise StepFailed("no answer; it may still take effect")
+        self.changed.append((user, password))
+
+    def steps(self) -> Steps:
+        nobody, own = cast(Any, None), Source("192.0.2.12", 3306, "kembar_repl", "pa", None)
+        return Steps(
+            DB_B, PATHS, nobody, nobody, nobody, nobody, cast(Any, self), cast(Any, self), own, FakeClock(), 4,
+            nobody, nobody,
+        )  # fmt: skip
+
+
+CHANGE = (Action.CHANGE_LOGIN, Order(Goal(Role.STANDBY, Mode.SYNC, 7, 42, DB_A, None, None), 0, "db-b/1"))
+
+
+@pytest.mark.parametrize("backlog", [False, True])
+def test_another_login_is_another_incarnation_only_if_something_received_may_be_lost(backlog):
+    """I12: before the statement. The applier may end just then."""
+    channel = Channel(backlog)
+    channel.steps().run(*CHANGE)
+    assert channel.changed == [("kembar_repl", "pa")] and channel.drawn == int(backlog)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_login_that_was_changed_or_could_not_be_is_left_alone_for_a_minute(fails):
+    """While a primary refuses it, or the server the statement, ten tries a second would follow."""
+    steps = Channel(fails=fails).steps()
+    assert steps.login_after < 0
+    with pytest.raises(StepFailed) if fails else nullcontext():
+        steps.run(*CHANGE)
+    assert steps.login_after == FakeClock().now + LOGIN_PAUSE_S >= FakeClock().now + 30

@@ -85,6 +85,7 @@ def sight(role: Role = Role.PREPARE, mode: Mode = Mode.SYNC, **changes: Any) -> 
         peer=Peer(),
         peer_address="192.0.2.12",
         channel_login=("kembar_repl", "NO"),
+        login_after=0.0,
         peer_errant=GtidSet(),
         stalled_s=0.0,
         released_since=None,
@@ -150,9 +151,19 @@ def test_a_swap_that_has_begun_is_finished_whatever_is_wanted_now():
 def test_a_channel_is_seen_to_lead_to_the_peer_and_to_log_in_there_as_it_is_to(source, login, follows, due):
     """Else it would go on as it was configured when this node last was a standby."""
     wanted = ("kembar_repl", "YES", "/ca", "/cert", "/key", "YES")
-    facts = cast(Any, SimpleNamespace(channel_source=source, channel_login=login))
+    facts = cast(Any, SimpleNamespace(channel_source=source, channel_login=login, login_refused=False))
     sight = following(facts=facts, channel_login=wanted)
     assert (follows_peer(sight), login_due(sight)) == (follows, due)
+
+
+def test_a_channel_that_is_not_let_in_is_given_the_password_of_now_and_not_again_for_a_while():
+    """No server shows which one it has."""
+    login = sight().channel_login
+    facts = cast(Any, SimpleNamespace(channel_source=("192.0.2.12", 3306), channel_login=login, login_refused=True))
+    assert login_due(following(facts=facts))
+    assert not login_due(following(facts=facts, login_after=100.5))
+    facts.channel_login = ("somebody", "NO")
+    assert not login_due(following(facts=facts, login_after=100.5))  # a statement that fails is paced too
 
 
 def test_a_node_that_is_repaired_holds_still_also_before_the_record_follows_a_new_epoch():

@@ -216,7 +216,7 @@ def simulated_pair(seed: int) -> Pair:
     pace.time.run(5.0)
     one.set_offline(False)
     one.read_only = one.super_read_only = False
-    other.receiver.configure("db-a", channel_login("kembar_repl", None))
+    other.receiver.configure("db-a", channel_login("kembar_repl", None), "")
     other.receiver.start()
     pace.time.run(10.0)
 

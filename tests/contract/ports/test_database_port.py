@@ -212,6 +212,23 @@ def test_the_login_of_a_channel_changes_while_what_was_received_is_applied(pair:
     assert pair.standby.database.await_executed(pair.primary.database.executed(), 5)
 
 
+def test_a_login_with_another_password_is_refused_until_it_is_changed_again(pair: Pair) -> None:
+    """Its number is all that an agent has to go by: which password a channel has is shown by no server."""
+    user, password, tls = pair.login
+    channel, before = pair.standby.database.channel, pair.standby.database.facts()
+    channel.stop_receiver()
+    channel.change_login(user, "of before", tls)
+    channel.start()
+    eventually(pair.pace, lambda: pair.standby.database.facts().login_refused, 5)
+    facts = pair.standby.database.facts()
+    assert facts.channel_login == before.channel_login and facts.receiver_running and not facts.receiver_connected
+    channel.stop_receiver()
+    channel.change_login(user, password, tls)
+    channel.start()
+    eventually(pair.pace, lambda: pair.standby.database.facts().receiver_connected, 5)
+    assert not pair.standby.database.facts().login_refused
+
+
 def test_another_login_throws_away_what_was_not_applied_once_the_applier_has_stopped_too(pair: Pair) -> None:
     before = acknowledged_and_not_applied(pair)
     pair.standby.database.channel.stop()
