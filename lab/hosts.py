@@ -25,7 +25,7 @@ from orchestrator.core.errors import Refused, StepFailed
 
 PACKAGES = (
     "systemd-sysv", "dbus", "libpam-systemd", "polkitd", "openssh-server", "python3", "python3-apt", "iproute2",
-    "nftables", "libnftables1", "procps",
+    "nftables", "libnftables1", "procps", "logrotate",
 )  # fmt: skip
 BOOT_S = 120.0
 END_S = 30.0

@@ -25,6 +25,7 @@ PACKAGES = {
     "bridge": "iproute2",
     "nsenter": "util-linux",
     "java": "default-jre-headless",
+    "logrotate": "logrotate",
 }
 _PLACES = ("usr/sbin", "usr/bin", "sbin", "bin", "usr/lib/jvm/*/bin")
 
