@@ -175,8 +175,7 @@ def _pair(hosts: Mapping[str, Facts], spec: Mapping[str, Any]) -> Iterator[str]:
     for name in holders:
         if not hosts[name]["provisioned"]:
             yield _line(name, f"has the virtual IP {spec['vip']} already", "remove it: ip address del")
-    versions = {hosts[name]["mysqld"] for name in pair}
-    if len(pair) == 2 and len(versions) > 1:
+    if len({hosts[name]["mysqld"] for name in pair if hosts[name]["mysqld"]}) > 1:
         yield _line(" and ".join(pair), "have different versions of mysqld", "the same on both: upgrade_mysql.yml")
 
 

@@ -209,6 +209,10 @@ def test_a_clock_within_the_time_of_asking_proves_nothing():
     assert problems(with_host("db-a", host(clock_offset_s=None, now_s=1000.9))) == []
 
 
+def test_a_new_host_that_has_no_mysqld_yet_may_be_set_up_beside_one_that_has():
+    assert problems(with_host("db-b", host(mysqld=None))) == []
+
+
 def test_all_of_it_is_told_at_once():
     given = spec(
         groups={"db": ["db-a"], "zookeeper": ["db-a", "witness"], "orchestrator": []},
