@@ -36,7 +36,7 @@ def test_a_playbook_that_ends_well_is_tallied_by_host(tmp_path):
     told = json.loads(said)
     Provisioned.model_validate(told)
     assert (told["status"], told["failures"]) == ("successful", [])
-    assert told["hosts"]["db-a"] == {"ok": 1, "changed": 0, "failed": 0, "unreachable": 0}
+    assert told["hosts"]["db-a"] == {"ok": 3, "changed": 0, "failed": 0, "unreachable": 0}
 
 
 def test_a_refusal_is_told_line_by_line(tmp_path):

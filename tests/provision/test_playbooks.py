@@ -18,6 +18,13 @@ PROGRAMS = Path(sys.executable).parent
 ROLES = sorted(path.name for path in (PLAYBOOKS / "roles").iterdir())
 VERBS = sorted(path.name for path in PLAYBOOKS.glob("*.yml"))
 LOCAL = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
+ADDRESSES = {"db-a": "127.0.0.1", "db-b": "127.0.0.2", "witness": "127.0.0.3", "db-c": "127.0.0.4"}
+# Each module runs on a network that nobody else is on: the hosts' addresses, and 192.0.2.0/24, which never answers.
+ALONE = f"""#!/bin/sh
+exec unshare --net {"--map-root-user" if os.geteuid() else ""} sh -c '
+ip link set lo up; ip address add 127.0.0.2/8 dev lo; ip address add 127.0.0.3/8 dev lo
+ip route add 192.0.2.0/24 dev lo; exec "$@"' sh BEFORE {sys.executable} "$@"
+"""
 SECRETS = [
     name
     for name in yaml.safe_load((PLAYBOOKS / "inventory/example/group_vars/all/vault.yml.example").read_text())
@@ -38,10 +45,13 @@ def run(program: str, *arguments: str, expected: int = 0) -> str:
     return done.stdout
 
 
-def inventory(folder: Path, *, pair: int = 2, voters: int = 3, **variables: Any) -> Path:
-    """Hosts that are all this machine, with an interface that every machine has."""
+def inventory(folder: Path, *, pair: int = 2, voters: int = 3, before: str = "", **variables: Any) -> Path:
+    """Hosts that are all this machine, with an interface that every machine has; `before` precedes each module."""
     names = [f"db-{letter}" for letter in "abc"[:pair]]
     ensemble = [*names[:2], "witness"][:voters]
+    python = folder / "python"
+    python.write_text(ALONE.replace("BEFORE", before))
+    python.chmod(0o755)
     packages = folder / "dist"
     packages.mkdir(exist_ok=True)
     for name in ("kembar", "kembar-agent", "kembar-orchestrator"):
@@ -50,9 +60,9 @@ def inventory(folder: Path, *, pair: int = 2, voters: int = 3, **variables: Any)
         "all": {
             "vars": {
                 **LOCAL,
+                "ansible_python_interpreter": str(python),
                 "ansible_host": "127.0.0.1",
                 "kembar_cluster": "shop",
-                "kembar_address": "127.0.0.1",
                 "kembar_vip": "127.0.0.100",
                 "kembar_subnet": "127.0.0.0/8",
                 "kembar_interface": "lo",
@@ -62,8 +72,8 @@ def inventory(folder: Path, *, pair: int = 2, voters: int = 3, **variables: Any)
                 **variables,
             },
             "children": {
-                "db": {"hosts": {key: {} for key in names}},
-                "zookeeper": {"hosts": {key: {} for key in ensemble}},
+                "db": {"hosts": {key: {"kembar_address": ADDRESSES[key]} for key in names}},
+                "zookeeper": {"hosts": {key: {"kembar_address": ADDRESSES[key]} for key in ensemble}},
                 "orchestrator": {"hosts": {ensemble[-1]: {}}},
             },
         }
@@ -135,11 +145,29 @@ def test_preflight_tells_every_problem_of_every_host_at_once_and_nothing_is_begu
 
 def test_preflight_tells_of_a_host_that_cannot_be_reached_beside_the_problems_of_others(tmp_path):
     given = json.loads(inventory(tmp_path, vault_kembar_admin_token="").read_text())
-    given["all"]["children"]["db"]["hosts"]["db-b"] = {"ansible_connection": "ssh", "ansible_port": 1}
+    given["all"]["children"]["db"]["hosts"]["db-b"] |= {"ansible_connection": "ssh", "ansible_port": 1}
     (tmp_path / "hosts.json").write_text(json.dumps(given))
     said = run("ansible-playbook", "-i", str(tmp_path / "hosts.json"), "preflight.yml", expected=2)
     assert "db-b: does not answer" in said
     assert "vault_kembar_admin_token is missing or empty" in said
+
+
+def test_preflight_tells_of_ports_that_are_taken_or_not_reached(tmp_path):
+    listener = tmp_path / "listener.py"
+    listener.write_text(
+        "import socket, subprocess, sys\n"
+        "with socket.create_server(('127.0.0.1', 3888)):\n"
+        "    raise SystemExit(subprocess.run(sys.argv[1:]).returncode)\n"
+    )
+    given = json.loads(inventory(tmp_path, before=f"{sys.executable} {listener}").read_text())
+    given["all"]["children"]["zookeeper"]["hosts"]["witness"]["kembar_address"] = "192.0.2.13"
+    (tmp_path / "hosts.json").write_text(json.dumps(given))
+    said = run("ansible-playbook", "-i", str(tmp_path / "hosts.json"), "preflight.yml", expected=2)
+    assert "db-a: port 3888 is taken by python" in said and "db-b: port" not in said
+    for name in ("db-a", "db-b"):
+        for port in (2281, 2888, 3888):
+            assert f"{name}: does not reach witness at 192.0.2.13:{port}" in said
+    assert "does not reach db-" not in said
 
 
 def test_teardown_asks_for_the_clusters_name(tmp_path):
