@@ -207,9 +207,9 @@ def test_the_login_of_a_channel_changes_while_what_was_received_is_applied(pair:
     assert changed.applier_running and (changed.received, changed.held) == (before.received, before.held)
     channel.change_login(user, password, tls)
     channel.start()
-    eventually(pair.pace, lambda: pair.standby.database.facts().receiver_connected, 5)
+    eventually(pair.pace, lambda: pair.standby.database.facts().receiver_connected, 30)
     pair.primary.insert(1)
-    assert pair.standby.database.await_executed(pair.primary.database.executed(), 5)
+    assert pair.standby.database.await_executed(pair.primary.database.executed(), 30)
 
 
 def test_a_login_with_another_password_is_refused_until_it_is_changed_again(pair: Pair) -> None:
@@ -219,13 +219,13 @@ def test_a_login_with_another_password_is_refused_until_it_is_changed_again(pair
     channel.stop_receiver()
     channel.change_login(user, "of before", tls)
     channel.start()
-    eventually(pair.pace, lambda: pair.standby.database.facts().login_refused, 5)
+    eventually(pair.pace, lambda: pair.standby.database.facts().login_refused, 30)
     facts = pair.standby.database.facts()
     assert facts.channel_login == before.channel_login and facts.receiver_running and not facts.receiver_connected
     channel.stop_receiver()
     channel.change_login(user, password, tls)
     channel.start()
-    eventually(pair.pace, lambda: pair.standby.database.facts().receiver_connected, 5)
+    eventually(pair.pace, lambda: pair.standby.database.facts().receiver_connected, 30)
     assert not pair.standby.database.facts().login_refused
 
 
@@ -235,7 +235,7 @@ def test_another_login_throws_away_what_was_not_applied_once_the_applier_has_sto
     pair.standby.database.channel.change_login(*pair.login)
     assert not before <= held(pair.standby)
     pair.standby.database.channel.start()
-    assert pair.standby.database.await_executed(str(before), 5)
+    assert pair.standby.database.await_executed(str(before), 30)
 
 
 def acknowledged_and_not_applied(pair: Pair) -> GtidSet:
