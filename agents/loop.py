@@ -84,8 +84,14 @@ OLDER = (
     "writes or is another one. Give it back its newest data, name the right servers in agent.yaml, or run kembar adopt"
 )
 BUSY_TICK_S = 0.1  # while something is under way
+QUIET_TICK_S = 0.5  # what wakes nobody is found by a look: a hang, a server that stopped to wait for the standby
 SWITCHING_TICK_S = 0.005  # the standby asks for the handover, which is the other node's lease
 RELEASES: Mapping[Mysqld, str] = {Mysqld.HUNG: "hung", Mysqld.EXITING: "exited", Mysqld.DEAD: "exited"}
+
+
+def quiet_tick_s(policy: Policy) -> float:
+    """How often it looks at what does not change: for the report, and not as seldom as that of many pairs."""
+    return min(QUIET_TICK_S, policy.report_every_s)
 
 
 class Agent:
@@ -187,7 +193,7 @@ class Agent:
         self._tell(sight, found, seen, at_once=acted or handover_untold(sight))
         self._keeper.ticked()
         if self._quiet(sight) and not acted:
-            self._tick_s = policy.report_every_s  # whatever matters wakes us; the rest is for the report
+            self._tick_s = quiet_tick_s(policy)
 
     def _quiet(self, sight: Sight) -> bool:
         settled = sight.cluster.phase is Phase.STEADY and sight.mysqld is Mysqld.RUNNING and sight.fresh

@@ -379,10 +379,15 @@ class Steps:
         An applier that ends meanwhile takes the relay logs with it: a new incarnation, unless all is executed.
         """
         self.login_after = self._clock.waiter_now() + LOGIN_PAUSE_S
-        facts, source = self._database.facts(), self._source
-        if facts.backlog and not self._database.await_executed(str(facts.held), DRAIN_ROUND_S):
-            self._memory.draw_relay_counter()
-        self._database.channel.change_login(source.user, source.password, source.tls)
+        try:
+            facts, source = self._database.facts(), self._source
+            if facts.backlog and not self._database.await_executed(str(facts.held), DRAIN_ROUND_S):
+                self._memory.draw_relay_counter()
+            self._database.channel.change_login(source.user, source.password, source.tls)
+        except KembarError:
+            # One that stood still under writes would be ahead of the primary's report: shut to readers, for long.
+            self._start_replica(order)
+            raise
 
     def _await_handover(self, order: Order) -> None:
         if not self._database.await_executed(str(GtidSet.parse(order.handover)), 1.0):

@@ -15,7 +15,7 @@ from orchestrator.coordination.paths import Paths
 from orchestrator.coordination.records import Writer
 from orchestrator.core.errors import KembarError
 from orchestrator.core.invariants import check_step
-from orchestrator.core.model import Instant, NodeName, Phase
+from orchestrator.core.model import Instant, NodeName, Phase, Policy
 from orchestrator.core.ports import Clock, Coordinator, Mirror, Seen
 from orchestrator.core.rules import Decision, decide
 from orchestrator.core.situation import Situation
@@ -24,7 +24,7 @@ from orchestrator.watching import Watching
 
 log = logging.getLogger("kembar.orchestrator")
 
-TICK_MIN_S = 0.1  # without news, else as often as a lease is renewed; changes wake the loop at once
+TICK_MIN_S, TICK_MAX_S = 0.1, 0.5  # without news; changes wake the loop at once
 WRITE_S = 1.0
 RESIGN_AFTER_S = 10.0  # among equals up to twice as long, by lot
 DRAWS = 2**16
@@ -54,6 +54,11 @@ class Look:
     decided: Decision | None = None  # the leader's; whoever shows another's look decides for himself
     written: bool = False  # whether ZooKeeper has acknowledged it
     unreadable: tuple[Unreadable, ...] = ()
+
+
+def idle_tick_s(policy: Policy) -> float:
+    """How often it looks at a pair of which nothing new comes."""
+    return min(TICK_MAX_S, max(TICK_MIN_S, policy.timing.renew_every_s))
 
 
 class Orchestrator:
@@ -105,7 +110,7 @@ class Orchestrator:
         if situation is None:
             self._show(Look(seen, now, leading, unreadable=found.unreadable))
             return
-        self._tick_s = max(TICK_MIN_S, situation.policy.timing.renew_every_s)
+        self._tick_s = idle_tick_s(situation.policy)
         if tenure is None:
             self._show(Look(seen, now, leading, situation, version, unreadable=found.unreadable))
             return

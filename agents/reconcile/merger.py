@@ -32,6 +32,7 @@ from agents.reconcile.planning import Stop
 from agents.reconcile.quarantine import Entry, State, forget, keep, record, recorded
 from agents.reconcile.replay import Replay
 from agents.reconcile.tables import Tables
+from agents.reconcile.together import LOCK_S
 from agents.reconcile.tombstones import bury, executed
 from orchestrator.core.conflicts import Conflict, How
 from orchestrator.core.errors import StepFailed
@@ -47,7 +48,8 @@ CHOICE = "unacknowledged.json"
 IDENTICAL = "identical.txt"  # what was found so: its empty transaction looks like that of any other
 STATEMENT_S = 10.0
 SETTINGS = (
-    "SET SESSION innodb_lock_wait_timeout = 3, lock_wait_timeout = 3, time_zone = '+00:00', sql_mode = '',"
+    f"SET SESSION innodb_lock_wait_timeout = {LOCK_S:.0f}, lock_wait_timeout = {LOCK_S:.0f},"
+    " time_zone = '+00:00', sql_mode = '',"
     " transaction_isolation = 'READ-COMMITTED'"  # no gap locks
 )
 

@@ -11,6 +11,7 @@ from agents.binlog.table import Table
 from agents.binlog.values import qualified
 
 STATEMENT_S = 30.0
+LOCK_S = 3.0  # innodb_lock_wait_timeout of a merge: for each row, so that it is the server that gives up
 TOGETHER = 50
 
 
@@ -31,7 +32,8 @@ def texts_of(session: Lasting, sought: Iterable[Sought | None], lock: str = "") 
     rest = iter(sought)
     while together := list(islice(rest, TOGETHER)):
         selects = [f"({_select(one, n)} {lock})" for n, one in enumerate(together) if one]
-        asked = session.ask(" UNION ALL ".join(selects), within_s=STATEMENT_S) if selects else ()
+        within_s = STATEMENT_S + LOCK_S * len(selects) * bool(lock)
+        asked = session.ask(" UNION ALL ".join(selects), within_s=within_s) if selects else ()
         found = {int(row["n"]): row["row_text"] for row in asked}
         yield from (found.get(n) for n in range(len(together)))
 

@@ -21,19 +21,25 @@ def preflight_data_problems(spec: Spec) -> list[str]:
     `spec` is the same; `servers` is what the module preflight_server found on each host of the pair, None if it could
     not; `server_ids` and `settings` (mysql_extra_settings) by name, `redo_log` a size as MySQL takes it.
     """
+    try:
+        size_bytes(spec["redo_log"])
+    except ValueError:
+        return [f"inventory: mysql_redo_log is {spec['redo_log']!r}  hint: a size as mysqld reads it: 512M, 1G"]
     found = []
     for name, server in sorted(spec["servers"].items()):
         facts = spec["hosts"][name]
         if facts is not None and server is None:
             found.append(f"{name}: cannot tell its data and disks  hint: ansible-playbook -v preflight.yml says why")
         elif facts is not None:
-            found += [f"{name}: {line}" for line in (*_server(facts, server), *_disks(facts, server, spec["redo_log"]))]
+            lines = (*_server(facts, server, spec), *_disks(facts, server, spec["redo_log"]))
+            found += [f"{name}: {line}" for line in lines]
     return [*found, *_pair(spec)]
 
 
-def _server(facts: Mapping[str, Any], server: Mapping[str, Any]) -> Iterator[str]:
+def _server(facts: Mapping[str, Any], server: Mapping[str, Any], spec: Spec) -> Iterator[str]:
+    """A table that somebody made in a pair that runs is no reason to keep help away from it."""
     foreign = server["foreign"]
-    if foreign:
+    if foreign and not _runs(spec):
         more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
         named = ", ".join(foreign[:SHOWN]) + more
         yield f"tables of other engines than InnoDB: {named}  hint: ALTER TABLE ... ENGINE = InnoDB, before all else"
@@ -59,6 +65,11 @@ def _disks(facts: Mapping[str, Any], server: Mapping[str, Any], redo_log: str | 
             )
 
 
+def _runs(spec: Spec) -> bool:
+    pair = [spec["hosts"].get(name) for name in spec["groups"].get("db", ())]
+    return any(facts and facts["provisioned"] and facts["holds_vip"] for facts in pair)
+
+
 def _needed_bytes(use: str, disk: Mapping[str, Any], facts: Mapping[str, Any], redo_log: str | int) -> int:
     if use == "data":
         return 0 if facts["holds_data"] else size_bytes(redo_log) + FIRST_BYTES
@@ -66,7 +77,7 @@ def _needed_bytes(use: str, disk: Mapping[str, Any], facts: Mapping[str, Any], r
 
 
 def size_bytes(text: str | int) -> int:
-    """`512M`, `1G` or a plain number of bytes, as mysqld reads them."""
+    """`512M`, `1G` or a plain number of bytes, as mysqld reads them. Raises ValueError."""
     written = str(text).strip().upper()
     return int(written[:-1]) * UNITS[written[-1]] if written[-1:] in UNITS else int(written)
 

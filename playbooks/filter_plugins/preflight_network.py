@@ -22,6 +22,10 @@ def preflight_network_problems(spec: Spec) -> list[str]:
     if it could not.
     """
     found = [*_shared(spec["addresses"]), *_virtual(spec)]
+    unreadable = [(name, page) for name, page in sorted(spec["pages"].items()) if page and not _port(page).isdecimal()]
+    if unreadable:
+        shown = (f"{name}: kembar_orchestrator_listen is {page!r}  hint: ADDRESS:PORT" for name, page in unreadable)
+        return [*found, *shown]
     for name in sorted(spec["ports"]):
         if spec["ports"][name] is not None:
             found += [f"{name}: {line}" for line in (*_taken(name, spec), *_unreached(name, spec))]
@@ -95,6 +99,10 @@ def _own(name: str, spec: Spec) -> Iterator[tuple[str, int, str]]:
     if name in groups.get("orchestrator", ()):
         host, _, port = (spec["pages"].get(name) or f"{address}:{PAGE_PORT}").rpartition(":")
         yield host, int(port), "kembar-orchestrator.service"
+
+
+def _port(page: str) -> str:
+    return page.rpartition(":")[2]
 
 
 def _unreached(name: str, spec: Spec) -> Iterator[str]:

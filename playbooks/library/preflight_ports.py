@@ -83,6 +83,7 @@ def unreached(asked: Sequence[str]) -> list[str]:
                 waiting.unregister(key.fileobj)
                 if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in ANSWERED:
                     silent.discard(key.data)
+                key.fileobj.close()  # at once: a server of an ensemble waits for what a connection says
     return sorted(silent)
 
 

@@ -48,7 +48,8 @@ def server(data_gib: float = 50, evidence: dict[str, Any] | None = None, **diffe
 
 
 def host(**differing: Any) -> dict[str, Any]:
-    return {"mysqld": "mysqld  Ver 8.4.6", "holds_data": False, "provisioned": False, **differing}
+    unset = {"mysqld": "mysqld  Ver 8.4.6", "holds_data": False, "provisioned": False, "holds_vip": False}
+    return {**unset, **differing}
 
 
 def spec(a: dict[str, Any] | None = None, b: dict[str, Any] | None = None, **differing: Any) -> dict[str, Any]:
@@ -112,6 +113,7 @@ CASES = {
         spec(settings={"db-a": {"lower_case_table_names": 1}, "db-b": {}}),
         "inventory: mysql_extra_settings gives db-a and db-b lower_case_table_names 1 and its default",
     ),
+    "a size that nobody can read": (spec(redo_log="1GB"), "inventory: mysql_redo_log is '1GB'"),
     "a module that failed": (spec(servers={"db-a": None, "db-b": server()}), "db-a: cannot tell its data and disks"),
 }
 
@@ -127,6 +129,9 @@ HARMLESS = {
         host(mysqld=None), server(plugins_missing=["mysql_clone.so"])
     ),
     "a full disk of a server that is set up": with_host(host(provisioned=True, holds_data=True), server(0)),
+    "such a table in a pair that serves": with_host(
+        host(provisioned=True, holds_data=True, holds_vip=True), server(foreign=["shop.seen"])
+    ),
     "little room beside data that is there": with_host(host(holds_data=True), server(1.1)),
     "a host that does not answer": {**with_host(None, server()), "servers": {"db-a": None, "db-b": server()}},
     "one setting, however it is written": spec(

@@ -115,6 +115,10 @@ CASES = {
         {**with_ports("witness", ports(("*", 9443, "nginx", "nginx.service"))), "pages": {"witness": "0.0.0.0:9443"}},
         "witness: port 9443 is taken by nginx of nginx.service",
     ),
+    "a page's address without a port": (
+        {**with_ports("witness", ports()), "pages": {"witness": "192.0.2.13"}},
+        "witness: kembar_orchestrator_listen is '192.0.2.13'",
+    ),
     "a standby that cannot follow": (
         with_ports("db-b", ports(unreached=("192.0.2.11:3306",))),
         "db-b: does not reach db-a at 192.0.2.11:3306",
