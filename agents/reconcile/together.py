@@ -32,7 +32,7 @@ def texts_of(session: Lasting, sought: Iterable[Sought | None], lock: str = "") 
     rest = iter(sought)
     while together := list(islice(rest, TOGETHER)):
         selects = [f"({_select(one, n)} {lock})" for n, one in enumerate(together) if one]
-        within_s = STATEMENT_S + LOCK_S * len(selects) * bool(lock)
+        within_s = STATEMENT_S + (LOCK_S * len(selects) if lock else 0.0)
         asked = session.ask(" UNION ALL ".join(selects), within_s=within_s) if selects else ()
         found = {int(row["n"]): row["row_text"] for row in asked}
         yield from (found.get(n) for n in range(len(together)))

@@ -97,8 +97,8 @@ def _own(name: str, spec: Spec) -> Iterator[tuple[str, int, str]]:
     if name in groups.get("zookeeper", ()):
         yield from ((address, port, "zookeeper.service") for port in (ZOOKEEPER_PORT, *QUORUM_PORTS))
     if name in groups.get("orchestrator", ()):
-        host, _, port = (spec["pages"].get(name) or f"{address}:{PAGE_PORT}").rpartition(":")
-        yield host, int(port), "kembar-orchestrator.service"
+        page = spec["pages"].get(name) or f"{address}:{PAGE_PORT}"
+        yield page.rpartition(":")[0], int(_port(page)), "kembar-orchestrator.service"
 
 
 def _port(page: str) -> str:
